@@ -1,0 +1,233 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync, constants, existsSync, openSync, readFileSync, statSync, writeFileSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { execa } from "execa";
+import { type Problem, problem } from "../shared/errors.ts";
+import type { Isolation } from "../shared/events.ts";
+import { err, ok, type Result } from "../shared/result.ts";
+import type { Journal } from "./journal.ts";
+
+/** How a CLI's processes are kept together, found out once at start by trying. */
+export interface Containment {
+	reached: Isolation;
+	/** Why not more, if so. */
+	why?: string;
+	/** The command line before the CLI's own. */
+	prefix: string[];
+}
+
+/**
+ * The strongest containment that works here. A process group alone does not hold CLIs: they put every tool call into a session
+ * of its own, which a kill of the group leaves alive. In a pid namespace the kernel ends all when its first process ends.
+ */
+export async function findContainment(): Promise<Containment> {
+	const unshare = [
+		"unshare",
+		...(process.getuid?.() === 0 ? [] : ["--user", "--map-current-user"]),
+		"--pid",
+		"--fork",
+		"--kill-child",
+		"--mount-proc",
+	];
+	const tried = await execa(unshare[0] ?? "", [...unshare.slice(1), "true"], { reject: false, timeout: 10_000 });
+	if (!tried.failed) return { reached: "pid_namespace", prefix: [...unshare, "--"] };
+	const why = `no pid namespace: ${(tried.stderr || tried.shortMessage || "unshare failed").trim().slice(0, 200)}`;
+	return { reached: "process_group", why, prefix: [] };
+}
+
+export interface Command {
+	/** A name to be found on PATH, or an absolute path. */
+	file: string;
+	args: string[];
+	/** All of it: nothing of the daemon's own environment is added. */
+	env: Record<string, string>;
+	workDir: string;
+}
+
+/** What identifies a process over a daemon's restart: a pid alone may be another's by then. */
+interface Identity {
+	pid: number;
+	startTime: string;
+	bootId: string;
+}
+
+export interface Exit {
+	exitCode: number | null;
+	signal: string | null;
+}
+
+/** How often a process that is not our child is looked at. */
+const POLL_MS = 200;
+/** Between SIGTERM and SIGKILL. Claude Code takes 1.6 s when it has to stop a tool. */
+export const TERM_GRACE_MS = 5_000;
+const WRITE_RETRY_MS = 4;
+
+/** The absolute path of a command, or null if it is not installed. */
+export function findCommand(file: string, path: string): string | null {
+	const candidates = file.includes("/") ? [file] : path.split(":").map((dir) => join(dir || ".", file));
+	for (const candidate of candidates) {
+		try {
+			const found = statSync(candidate);
+			if (found.isFile() && (found.mode & 0o111) !== 0) return candidate;
+		} catch {
+			// Not there.
+		}
+	}
+	return null;
+}
+
+/** One CLI process in its own session, group and (where it can be had) pid namespace. It outlives the daemon. */
+export class CliProcess {
+	readonly pid: number;
+	/** Settles when the process is gone, never fails. The code is unknown if another daemon started it. */
+	readonly exited: Promise<Exit>;
+	readonly #stdin: string;
+	#fd: number | null = null;
+	#pending: Buffer[] = [];
+	#retry: NodeJS.Timeout | null = null;
+	#gone = false;
+
+	private constructor(pid: number, stdin: string, exited: Promise<Exit>) {
+		this.pid = pid;
+		this.#stdin = stdin;
+		this.exited = exited.then((exit) => {
+			this.#gone = true;
+			this.#closeStdin();
+			// The group's other members have no leader any more; in a pid namespace there are none.
+			signalGroup(pid, "SIGKILL");
+			return exit;
+		});
+	}
+
+	/** Starts the command with its output going to the journal's files and its input coming from its FIFO. */
+	static async start(command: Command, journal: Journal, containment: Containment): Promise<Result<CliProcess, Problem>> {
+		const file = findCommand(command.file, command.env.PATH ?? "");
+		if (file === null) return err(problem("provider_not_installed", `${command.file} is not installed on this runner, or not on its PATH`));
+		const stdin = journal.path("stdin");
+		if (!existsSync(stdin)) await execa("mkfifo", ["-m", "600", stdin]);
+		// Open for reading and writing: the CLI itself holds its input open, so that it sees no end of it when the daemon dies.
+		const input = openSync(stdin, constants.O_RDWR);
+		const output = openSync(journal.path("stdout"), "a");
+		const errors = openSync(journal.path("stderr"), "a");
+		const [first = file, ...rest] = [...containment.prefix, file, ...command.args];
+		let child: ChildProcess;
+		try {
+			// Not execa: it takes no plain file descriptors, and would pass the output through this process.
+			child = spawn(first, rest, { cwd: command.workDir, env: command.env, stdio: [input, output, errors], detached: true });
+		} finally {
+			for (const fd of [input, output, errors]) closeSync(fd);
+		}
+		const exited = new Promise<Exit>((resolve) => child.once("exit", (exitCode, signal) => resolve({ exitCode, signal })));
+		const failed = new Promise<Error>((resolve) => child.once("error", resolve));
+		const { pid } = child;
+		if (pid === undefined) return err(problem("start_failed", `${command.file} could not be started: ${(await failed).message}`));
+		// It does not keep the daemon alive: a drained daemon may leave before a CLI that it hands over.
+		child.unref();
+		const identity = identify(pid);
+		if (identity !== null) writeFileSync(join(journal.dir, "process.json"), JSON.stringify(identity), { mode: 0o600 });
+		return ok(new CliProcess(pid, stdin, exited));
+	}
+
+	/** The process of an earlier daemon's journal, if it is still the same one. */
+	static adopt(journal: Journal): CliProcess | null {
+		let identity: Identity;
+		try {
+			identity = JSON.parse(readFileSync(join(journal.dir, "process.json"), "utf8")) as Identity;
+		} catch {
+			return null;
+		}
+		if (!isSame(identity)) return null;
+		const exited = new Promise<Exit>((resolve) => {
+			const timer = setInterval(() => {
+				if (isSame(identity)) return;
+				clearInterval(timer);
+				resolve({ exitCode: null, signal: null });
+			}, POLL_MS);
+		});
+		return new CliProcess(identity.pid, journal.path("stdin"), exited);
+	}
+
+	get isGone(): boolean {
+		return this.#gone;
+	}
+
+	/** Queues one line for stdin. A CLI that does not read blocks nobody. */
+	write(line: string): void {
+		this.#pending.push(Buffer.from(`${line}\n`));
+		if (this.#retry === null) this.#flush();
+	}
+
+	/** TERM to the group, and KILL after the grace. Settles when the process is gone. */
+	async stop(graceMs = TERM_GRACE_MS): Promise<Exit> {
+		if (!this.#gone) {
+			signalGroup(this.pid, "SIGTERM");
+			const timer = setTimeout(() => this.kill(), graceMs);
+			await this.exited;
+			clearTimeout(timer);
+		}
+		return this.exited;
+	}
+
+	kill(): void {
+		if (!this.#gone) signalGroup(this.pid, "SIGKILL");
+	}
+
+	#flush(): void {
+		this.#retry = null;
+		for (;;) {
+			const chunk = this.#pending[0];
+			if (chunk === undefined || this.#gone) return;
+			try {
+				// Never blocking: a full pipe would hold a thread, and for ever if the CLI were gone.
+				this.#fd ??= openSync(this.#stdin, constants.O_WRONLY | constants.O_NONBLOCK);
+				const written = writeSync(this.#fd, chunk);
+				if (written === chunk.length) this.#pending.shift();
+				else this.#pending[0] = chunk.subarray(written);
+			} catch (cause) {
+				if (codeOf(cause) === "EAGAIN") {
+					this.#retry = setTimeout(() => this.#flush(), WRITE_RETRY_MS);
+					return;
+				}
+				// EPIPE, ENXIO: nobody reads; the exit is on its way.
+				this.#pending = [];
+				return;
+			}
+		}
+	}
+
+	#closeStdin(): void {
+		if (this.#retry) clearTimeout(this.#retry);
+		if (this.#fd !== null) closeSync(this.#fd);
+		this.#fd = null;
+		this.#pending = [];
+	}
+}
+
+function signalGroup(pid: number, signal: NodeJS.Signals): void {
+	try {
+		process.kill(-pid, signal);
+	} catch {
+		// Gone already.
+	}
+}
+
+/** Field 22 of /proc/PID/stat is the start in clock ticks since boot; the name before it may hold spaces and parentheses. */
+function startTimeOf(pid: number): string | null {
+	try {
+		const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+		const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+		return fields[0] === "Z" ? null : (fields[19] ?? null);
+	} catch {
+		return null;
+	}
+}
+
+export function identify(pid: number): Identity | null {
+	const startTime = startTimeOf(pid);
+	return startTime === null ? null : { pid, startTime, bootId: bootId() };
+}
+
+export const isSame = (identity: Identity): boolean => identity.bootId === bootId() && startTimeOf(identity.pid) === identity.startTime;
+
+const bootId = (): string => readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+const codeOf = (cause: unknown): string | undefined => (cause instanceof Error && "code" in cause ? String(cause.code) : undefined);

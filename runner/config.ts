@@ -1,0 +1,97 @@
+import { existsSync, readFileSync } from "node:fs";
+import { homedir, hostname } from "node:os";
+import { join, resolve } from "node:path";
+import { parse as parseToml } from "smol-toml";
+import { z } from "zod";
+import { describe } from "../shared/codec.ts";
+import { err, ok, type Result } from "../shared/result.ts";
+
+const UNITS: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
+
+/** A duration with its unit, "30s" or "10m", as milliseconds. A bare number is refused: nobody can know its unit. */
+export const Duration = z
+	.string()
+	.regex(/^\d+(ms|s|m|h)$/, 'expected a number with a unit, like "30s", "10m" or "24h"')
+	.transform((text) => Number.parseInt(text, 10) * (UNITS[text.replace(/^\d+/, "")] ?? 1));
+
+const ProviderSettings = z.strictObject({
+	/** What it speaks: Claude Code's own stream-json, or the Agent Client Protocol. */
+	kind: z.enum(["claude-code", "acp"]),
+	/** A name on PATH or an absolute path. */
+	command: z.string().min(1),
+	/** Arguments before the provider's own (claude-code), or all of them (acp). */
+	args: z.array(z.string()).default([]),
+	/** Names of the runner's environment that its processes may see, besides the plain ones. */
+	env: z.array(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/)).default([]),
+	/** acp: the session mode to set, where the agent has modes. */
+	mode: z.string().optional(),
+	/** acp: the authentication method to name after initialize, where the agent wants one. */
+	authMethod: z.string().optional(),
+});
+export type ProviderSettings = z.infer<typeof ProviderSettings>;
+
+const File = z.strictObject({
+	name: z.string().min(1).max(128).default(hostname()),
+	/** Sessions that this machine hosts at once. */
+	capacity: z.int().min(1).max(10_000).default(8),
+	labels: z.record(z.string().min(1).max(64), z.string().max(128)).default({}),
+	/** Work directories must lie in one of these. Absent: anywhere but in system directories, home directories themselves and "/". */
+	roots: z.array(z.string().regex(/^\//, "expected an absolute path")).optional(),
+	/** A session without a turn for this long has its process ended; the next input resumes it. */
+	idleTimeout: Duration.default(30 * 60_000),
+	/** No output in mid-turn for this long is told; for twice as long, with no tool running and nobody asked, the process is ended. */
+	silenceTimeout: Duration.default(10 * 60_000),
+	/** How long turns may go on after SIGTERM. */
+	drainGrace: Duration.default(30_000),
+	/** Absent: claude-code and opencode where they are installed, and the demonstration. */
+	providers: z.record(z.string().regex(/^[a-z0-9][a-z0-9_-]*$/), ProviderSettings).optional(),
+});
+export type RunnerConfig = z.infer<typeof File>;
+
+export interface Flags {
+	config?: string | undefined;
+	name?: string | undefined;
+	capacity?: string | undefined;
+	label?: string[] | undefined;
+	idleTimeout?: string | undefined;
+	silenceTimeout?: string | undefined;
+	drainGrace?: string | undefined;
+}
+
+/** Flag over environment (`HOTPLEX_CAPACITY`, ...) over file. Unknown keys are errors. */
+export function readRunnerConfig(flags: Flags, env: NodeJS.ProcessEnv, stateDir: string): Result<RunnerConfig, string> {
+	const path = flags.config ?? env.HOTPLEX_CONFIG ?? join(stateDir, "runner.toml");
+	let file: Record<string, unknown> = {};
+	if (existsSync(path)) {
+		try {
+			file = parseToml(readFileSync(path, "utf8"));
+		} catch (cause) {
+			return err(`${path} is not TOML: ${cause instanceof Error ? cause.message : String(cause)}`);
+		}
+	} else if (flags.config !== undefined || env.HOTPLEX_CONFIG !== undefined) return err(`the configuration file ${path} does not exist`);
+	const labels = (flags.label ?? env.HOTPLEX_LABELS?.split(",") ?? []).map((pair) => pair.split("="));
+	const bad = labels.find((pair) => pair.length !== 2 || pair[0] === "");
+	if (bad) return err(`a label is name=value, not ${bad.join("=")}`);
+	const capacity = flags.capacity ?? env.HOTPLEX_CAPACITY;
+	const over = {
+		name: flags.name ?? env.HOTPLEX_NAME,
+		capacity: capacity === undefined ? undefined : Number(capacity),
+		labels: labels.length > 0 ? Object.fromEntries(labels) : undefined,
+		idleTimeout: flags.idleTimeout ?? env.HOTPLEX_IDLE_TIMEOUT,
+		silenceTimeout: flags.silenceTimeout ?? env.HOTPLEX_SILENCE_TIMEOUT,
+		drainGrace: flags.drainGrace ?? env.HOTPLEX_DRAIN_GRACE,
+	};
+	const merged = { ...file, ...Object.fromEntries(Object.entries(over).filter(([, v]) => v !== undefined)) };
+	const parsed = File.safeParse(merged);
+	return parsed.success
+		? ok(parsed.data)
+		: err(`the runner's configuration (${path}, environment or flags) is not valid: ${describe(parsed.error)}`);
+}
+
+/** Where everything of this machine lives: flag over environment over `.hotplex` here, if it exists, over the user's state directory. */
+export function findStateDir(flag: string | undefined, env: NodeJS.ProcessEnv): string {
+	const named = flag ?? env.HOTPLEX_STATE_DIR;
+	if (named !== undefined) return resolve(named);
+	if (existsSync(".hotplex")) return resolve(".hotplex");
+	return join(env.XDG_STATE_HOME ?? join(homedir(), ".local", "state"), "hotplex");
+}

@@ -1,0 +1,250 @@
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { arch } from "node:os";
+import { join } from "node:path";
+import { check } from "../shared/codec.ts";
+import { type ErrorCode, problem } from "../shared/errors.ts";
+import { type ControlFrame, SessionSpec, ToControlFrame } from "../shared/frames.ts";
+import { type Generation, SessionId, generation as toGeneration } from "../shared/ids.ts";
+import { CliProcess, type Containment, identify, isSame } from "./cli-process.ts";
+import type { RunnerConfig } from "./config.ts";
+import { type Host, HostedSession, sessionsDir } from "./hosted-session.ts";
+import type { StopWhy } from "./hosting.ts";
+import type { Identity } from "./identity.ts";
+import { Journal } from "./journal.ts";
+import { Link } from "./link.ts";
+import { type InstalledProvider, offered } from "./providers.ts";
+import { ownWorkDir, resolveWorkDir } from "./work-dir.ts";
+
+export const VERSION = "0.1.0";
+
+export interface DaemonOptions {
+	config: RunnerConfig;
+	identity: Identity;
+	stateDir: string;
+	containment: Containment;
+	providers: InstalledProvider[];
+	/** One line for people; details are in the log of the session. */
+	log(line: string): void;
+	/** The gateway ended this runner for good; the daemon has stopped. */
+	onEnded(code: number, reason: string): void;
+}
+
+/** The runner daemon: one control link, and a hosted session for each lease. It listens on nothing. */
+export class Daemon {
+	readonly #options: DaemonOptions;
+	readonly #host: Host;
+	readonly #link: Link<typeof ToControlFrame>;
+	readonly #hosted = new Map<SessionId, HostedSession>();
+	readonly #natives = new Map<string, SessionId>();
+	#draining = false;
+	#connected = false;
+	/** Settles at the first registration. */
+	readonly ready: Promise<void>;
+	#isReady: () => void = () => {};
+
+	constructor(options: DaemonOptions) {
+		this.#options = options;
+		const { config, identity, stateDir, containment } = options;
+		this.ready = new Promise((resolve) => {
+			this.#isReady = resolve;
+		});
+		this.#host = {
+			config,
+			identity,
+			stateDir,
+			containment,
+			provider: (name) => options.providers.find((p) => p.name === name) ?? null,
+			claimNative: (native, sessionId) => {
+				const holder = this.#natives.get(native);
+				if (holder !== undefined && holder !== sessionId) return false;
+				this.#natives.set(native, sessionId);
+				return true;
+			},
+			forget: (session) => {
+				if (this.#hosted.get(session.sessionId) === session) this.#hosted.delete(session.sessionId);
+				for (const [native, holder] of this.#natives) if (holder === session.sessionId) this.#natives.delete(native);
+				this.#writeStatus();
+			},
+		};
+		this.#revive();
+		this.#link = new Link({
+			url: `${identity.url.replace(/^http/, "ws")}/v1/link/${identity.team}/${identity.runnerId}`,
+			schema: ToControlFrame,
+			onFrame: (frame) => this.#onFrame(frame),
+			onDown: () => {
+				this.#connected = false;
+				this.#writeStatus();
+			},
+			onEnded: (code, reason) => void this.#ended(code, reason),
+		});
+		this.#writeStatus();
+	}
+
+	/** Takes no new sessions, hands back those it has as their turns end, then is done. */
+	async drain(graceMs = this.#options.config.drainGrace, why: StopWhy = "drained"): Promise<void> {
+		this.#draining = true;
+		this.#send({ type: "draining" });
+		this.#writeStatus();
+		const away = !this.#connected;
+		await Promise.all(
+			[...this.#hosted.values()].map(async (session) => {
+				// With the gateway away nothing can be handed back: the processes end, and the journals wait for the next daemon.
+				if (away) return session.suspend(graceMs);
+				return Promise.race([session.handBack(why, graceMs), new Promise<void>((resolve) => setTimeout(resolve, graceMs + 5_000).unref())]);
+			}),
+		);
+		this.close();
+	}
+
+	/** Ends the running turns of a drain now. */
+	hurry(): void {
+		for (const session of this.#hosted.values()) session.interrupt();
+	}
+
+	/** Lets go of everything at once: processes go on, the next daemon finds them. */
+	close(): void {
+		for (const session of this.#hosted.values()) session.leave();
+		this.#link.close();
+		rmSync(statusFile(this.#options.stateDir), { force: true });
+	}
+
+	#onFrame(frame: import("zod").infer<typeof ToControlFrame>): void {
+		switch (frame.type) {
+			case "challenge":
+				this.#send({ type: "authenticate", ...this.#options.identity.prove(frame.nonce, "control") });
+				return;
+			case "authenticated":
+				this.#register();
+				return;
+			case "offer":
+				return this.#offer(frame.sessionId, frame.generation, frame.spec);
+			case "drop": {
+				const session = this.#hosted.get(frame.sessionId);
+				if (session?.generation === frame.generation) void session.drop("lease_lost");
+				return;
+			}
+			case "drain":
+				this.#options.log("the gateway asks this runner to drain");
+				void this.drain().then(() => this.#options.onEnded(1000, "drained"));
+				return;
+			case "error":
+				this.#options.log(`the gateway says: ${frame.problem.detail} (${frame.problem.code})`);
+				return;
+			case "pong":
+				return;
+		}
+	}
+
+	#register(): void {
+		const { config, providers, containment } = this.#options;
+		this.#connected = true;
+		this.#send({
+			type: "register",
+			version: VERSION,
+			capacity: config.capacity,
+			labels: { os: process.platform, arch: arch(), ...config.labels },
+			providers: offered(providers),
+			isolation: containment.reached,
+			draining: this.#draining,
+			hosted: [...this.#hosted.values()].map((s) => ({ sessionId: s.sessionId, generation: s.generation })),
+		});
+		this.#isReady();
+		this.#writeStatus();
+	}
+
+	/** An offer is taken or refused at once, with the reason, so that it cannot hang. */
+	#offer(sessionId: SessionId, generation: Generation, spec: SessionSpec): void {
+		const known = this.#hosted.get(sessionId);
+		if (known?.generation === generation) return this.#send({ type: "accept", sessionId, generation });
+		const refuse = (code: ErrorCode, detail: string) =>
+			this.#send({ type: "refuse", sessionId, generation, problem: problem(code, detail) });
+		if (this.#draining) return refuse("draining", "this runner is draining");
+		if (this.#hosted.size - (known ? 1 : 0) >= this.#options.config.capacity)
+			return refuse("at_capacity", `this runner hosts ${this.#hosted.size} sessions already`);
+		if (this.#host.provider(spec.provider) === null) return refuse("provider_not_installed", `this runner does not offer ${spec.provider}`);
+		const workDir = resolveWorkDir(spec.workDir, ownWorkDir(this.#options.stateDir, sessionId), this.#options.config.roots);
+		if (!workDir.ok) return refuse(workDir.error.code, workDir.error.detail);
+		const take = () => {
+			this.#hosted.set(sessionId, new HostedSession(this.#host, sessionId, generation, spec));
+			this.#send({ type: "accept", sessionId, generation });
+			this.#writeStatus();
+		};
+		// An older lease's process must be gone before this one's begins (P5).
+		if (known) void known.drop("lease_lost").then(take);
+		else take();
+	}
+
+	/** Finds what an earlier daemon hosted. Of several generations of a session only the newest may live. */
+	#revive(): void {
+		const root = sessionsDir(this.#options.stateDir);
+		mkdirSync(root, { recursive: true, mode: 0o700 });
+		for (const name of readdirSync(root)) {
+			const sessionId = SessionId.safeParse(name);
+			if (!sessionId.success) continue;
+			const generations = readdirSync(join(root, name))
+				.filter((g) => /^[1-9]\d*$/.test(g))
+				.sort((a, b) => Number(b) - Number(a));
+			for (const [i, g] of generations.entries()) {
+				const dir = join(root, name, g);
+				const spec = i === 0 ? readSpec(dir) : null;
+				if (spec !== null) this.#hosted.set(sessionId.data, new HostedSession(this.#host, sessionId.data, toGeneration(Number(g)), spec));
+				else sweep(dir);
+			}
+		}
+	}
+
+	async #ended(code: number, reason: string): Promise<void> {
+		this.#options.log(`the gateway ended this runner (${code}): ${reason}`);
+		// Revoked or replaced: what runs here has no right to run any more.
+		await Promise.all([...this.#hosted.values()].map((s) => s.drop("lease_lost")));
+		this.close();
+		this.#options.onEnded(code, reason);
+	}
+
+	#send(frame: ControlFrame): void {
+		this.#link.send(frame);
+	}
+
+	#writeStatus(): void {
+		const status = {
+			...identify(process.pid),
+			version: VERSION,
+			runnerId: this.#options.identity.runnerId,
+			url: this.#options.identity.url,
+			connected: this.#connected,
+			draining: this.#draining,
+			capacity: this.#options.config.capacity,
+			isolation: this.#options.containment.reached,
+			providers: offered(this.#options.providers),
+			hosted: [...this.#hosted.values()].map((s) => ({ sessionId: s.sessionId, generation: s.generation, ...s.status })),
+		};
+		writeFileSync(statusFile(this.#options.stateDir), `${JSON.stringify(status)}\n`, { mode: 0o600 });
+	}
+}
+
+/** What the daemon of this state directory says of itself, null if none runs. */
+export function daemonStatus(stateDir: string): (Record<string, unknown> & { pid: number }) | null {
+	try {
+		const status = JSON.parse(readFileSync(statusFile(stateDir), "utf8")) as { pid: number; startTime: string; bootId: string };
+		return isSame(status) ? { ...status } : null;
+	} catch {
+		return null;
+	}
+}
+
+const statusFile = (stateDir: string): string => join(stateDir, "runner-status.json");
+
+function readSpec(dir: string): SessionSpec | null {
+	try {
+		const spec = check(SessionSpec, JSON.parse(readFileSync(join(dir, "hosting.json"), "utf8")));
+		return spec.ok ? spec.value : null;
+	} catch {
+		return null;
+	}
+}
+
+/** Ends what an older lease left behind, if it is still the process it was, and removes its journals. */
+function sweep(dir: string): void {
+	for (const name of readdirSync(dir)) if (/^\d+$/.test(name)) CliProcess.adopt(new Journal(join(dir, name)))?.kill();
+	rmSync(dir, { recursive: true, force: true });
+}

@@ -1,0 +1,520 @@
+import { createHash } from "node:crypto";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type Problem, problem } from "../shared/errors.ts";
+import { byteLength, DURABLE, type RunnerEvent } from "../shared/events.ts";
+import { type Decision, type Desired, type RunnerFrame, type SessionSpec, ToRunnerFrame } from "../shared/frames.ts";
+import { type Generation, idBody, type SessionId, seq, type TurnId } from "../shared/ids.ts";
+import { MAX_BATCH_BYTES } from "../shared/limits.ts";
+import { CliProcess, type Containment, TERM_GRACE_MS } from "./cli-process.ts";
+import type { RunnerConfig } from "./config.ts";
+import { Hosting, type Note, type StopWhy } from "./hosting.ts";
+import type { Identity } from "./identity.ts";
+import { Journal } from "./journal.ts";
+import { Link } from "./link.ts";
+import type { InstalledProvider } from "./providers.ts";
+import { ownWorkDir, resolveWorkDir } from "./work-dir.ts";
+
+/** The first event after a pause goes at once; those that follow closely share a batch. */
+const COALESCE_MS = 15;
+/** Unacknowledged events in memory; at this the output is not read on, and stays in the journal. */
+const MAX_OUTBOX_BYTES = 8 * 1024 * 1024;
+/** An interrupted turn that goes on for this long has its process ended. */
+const INTERRUPT_GRACE_MS = 10_000;
+const SILENCE_CHECK_MS = 5_000;
+const STDERR_TAIL_BYTES = 2_000;
+
+export interface Host {
+	config: RunnerConfig;
+	identity: Identity;
+	stateDir: string;
+	containment: Containment;
+	provider(name: string): InstalledProvider | null;
+	/** One process per conversation: false if another hosted session has it. */
+	claimNative(nativeSessionId: string, sessionId: SessionId): boolean;
+	/** The session is over here, and nothing of it is left. */
+	forget(session: HostedSession): void;
+}
+
+/** One process of the session with its journal. */
+interface Run {
+	journal: Journal;
+	hosting: Hosting;
+	process: CliProcess | null;
+	/** Lines for stdin so far, for comparison with what an earlier daemon had written. */
+	writes: number;
+	ended: boolean;
+}
+
+/**
+ * A session as its runner sees it: the link to its object, the journals of its processes, and what of them is not acknowledged.
+ * It compares what the gateway desires with what the journals say was done, and does the difference.
+ */
+export class HostedSession {
+	readonly sessionId: SessionId;
+	readonly generation: Generation;
+	readonly #host: Host;
+	readonly #dir: string;
+	#spec: SessionSpec;
+	#nativeSessionId: string | null = null;
+	readonly #link: Link<typeof ToRunnerFrame>;
+	#attached = false;
+	/** Null until the first attach: only then it is known where the log stands. */
+	#ackedSeq: number | null = null;
+	#seq = 0;
+	#outbox: { seq: number; event: RunnerEvent; bytes: number }[] = [];
+	#outboxBytes = 0;
+	#sentSeq = 0;
+	#sendTimer: NodeJS.Timeout | null = null;
+	#lastSentAt = 0;
+	#runs: Run[] = [];
+	/** Journals of an earlier daemon that are not opened yet, in order. */
+	#unread: number[] = [];
+	#caughtUp = false;
+	readonly #turns = new Set<TurnId>();
+	#desired: Desired | null = null;
+	#reconciling: Promise<void> | null = null;
+	#again = false;
+	/** Why processes are being ended, and no more are started. */
+	#handingBack: StopWhy | null = null;
+	#stopWhy: StopWhy | null = null;
+	#interruptTimer: NodeJS.Timeout | null = null;
+	readonly #silenceTimer: NodeJS.Timeout;
+	#lastOutputAt = Date.now();
+	#lastTurnAt = Date.now();
+	#toldSilent = false;
+	#over = false;
+
+	constructor(host: Host, sessionId: SessionId, generation: Generation, spec: SessionSpec) {
+		this.#host = host;
+		this.sessionId = sessionId;
+		this.generation = generation;
+		this.#spec = spec;
+		this.#dir = join(sessionsDir(host.stateDir), sessionId, String(generation));
+		mkdirSync(this.#dir, { recursive: true, mode: 0o700 });
+		writeFileSync(join(this.#dir, "hosting.json"), JSON.stringify(spec), { mode: 0o600 });
+		const { url, team, runnerId } = host.identity;
+		this.#link = new Link({
+			url: `${url.replace(/^http/, "ws")}/v1/link/${team}/${runnerId}/${sessionId}`,
+			schema: ToRunnerFrame,
+			onFrame: (frame) => this.#onFrame(frame),
+			onDown: () => {
+				this.#attached = false;
+			},
+			onEnded: () => void this.drop("lease_lost"),
+		});
+		this.#silenceTimer = setInterval(() => this.#watch(), SILENCE_CHECK_MS);
+	}
+
+	/** What its process is doing, for people. */
+	get status(): { state: string; pid: number | null; turn: TurnId | null } {
+		const run = this.#run;
+		return { state: run?.hosting.process ?? "idle", pid: run?.process?.pid ?? null, turn: run?.hosting.turn?.turnId ?? null };
+	}
+
+	/** Ends the process when its turn has ended, at the latest after the grace, and gives the lease back. */
+	async handBack(why: StopWhy, graceMs: number): Promise<void> {
+		this.#handingBack ??= why;
+		const deadline = setTimeout(() => this.#interrupt(), graceMs);
+		await this.#reconcile();
+		await new Promise<void>((resolve) => {
+			const timer = setInterval(() => {
+				if (!this.#over) return;
+				clearInterval(timer);
+				clearTimeout(deadline);
+				resolve();
+			}, 20);
+		});
+	}
+
+	/** The lease is gone: ends the processes now and forgets the session. Nothing more is sent. */
+	async drop(why: StopWhy): Promise<void> {
+		if (this.#over) return;
+		this.#handingBack = why;
+		this.#close();
+		await this.#run?.process?.stop(1_000);
+		rmSync(this.#dir, { recursive: true, force: true });
+		this.#host.forget(this);
+	}
+
+	/** Ends the running turn. */
+	interrupt(): void {
+		this.#interrupt();
+	}
+
+	/** Ends the process and keeps the journal: its end is told by the next daemon. */
+	async suspend(graceMs: number): Promise<void> {
+		await this.#stopProcess("drained", graceMs);
+		this.#close();
+	}
+
+	/** Lets go without ending anything: the process goes on, and the next daemon finds it. */
+	leave(): void {
+		if (!this.#over) this.#close();
+	}
+
+	// ------------------------------------------------------------ the link
+
+	#onFrame(frame: import("zod").infer<typeof ToRunnerFrame>): void {
+		switch (frame.type) {
+			case "challenge": {
+				const proof = this.#host.identity.prove(frame.nonce, this.sessionId);
+				this.#send({ type: "attach", ...proof, generation: this.generation });
+				return;
+			}
+			case "attached":
+				this.#attached = true;
+				this.#spec = frame.spec;
+				this.#nativeSessionId ??= frame.nativeSessionId;
+				this.#acked(frame.ackedSeq);
+				if (this.#runs.length === 0) this.#openRuns();
+				this.#sentSeq = frame.ackedSeq;
+				this.#flush();
+				this.#want(frame.desired);
+				this.#releaseIfDone();
+				return;
+			case "desired":
+				this.#want(frame.desired);
+				return;
+			case "ack":
+				this.#acked(frame.seq);
+				this.#fold();
+				this.#releaseIfDone();
+				return;
+			case "resend":
+				this.#sentSeq = Math.min(this.#sentSeq, frame.fromSeq - 1);
+				this.#flush();
+				return;
+			case "error":
+			case "pong":
+				return;
+		}
+	}
+
+	#send(frame: RunnerFrame): boolean {
+		return this.#link.send(frame);
+	}
+
+	#want(desired: Desired): void {
+		this.#desired = desired;
+		void this.#reconcile();
+	}
+
+	#acked(upTo: number): void {
+		this.#ackedSeq = Math.max(this.#ackedSeq ?? 0, upTo);
+		let n = 0;
+		while ((this.#outbox[n]?.seq ?? Number.POSITIVE_INFINITY) <= this.#ackedSeq) this.#outboxBytes -= this.#outbox[n++]?.bytes ?? 0;
+		if (n > 0) this.#outbox.splice(0, n);
+	}
+
+	/** Sends what was not sent on this connection, in batches under the limit. */
+	#flush(): void {
+		if (this.#sendTimer) clearTimeout(this.#sendTimer);
+		this.#sendTimer = null;
+		if (!this.#attached) return;
+		let at = this.#outbox.findIndex((o) => o.seq > this.#sentSeq);
+		while (at >= 0 && at < this.#outbox.length) {
+			const firstSeq = this.#outbox[at]?.seq ?? 0;
+			const events: RunnerEvent[] = [];
+			for (let bytes = 0; at < this.#outbox.length; at++) {
+				const next = this.#outbox[at];
+				if (next === undefined || (events.length > 0 && bytes + next.bytes > MAX_BATCH_BYTES)) break;
+				events.push(next.event);
+				bytes += next.bytes;
+			}
+			if (!this.#send({ type: "batch", generation: this.generation, firstSeq: seq(firstSeq), events })) return;
+			this.#sentSeq = firstSeq + events.length - 1;
+			this.#lastSentAt = Date.now();
+		}
+	}
+
+	#push(event: RunnerEvent): void {
+		const place = ++this.#seq;
+		// In the log already: this journal was read before, by an earlier daemon.
+		if (place <= (this.#ackedSeq ?? 0)) return;
+		const bytes = byteLength(JSON.stringify(event)) + 1;
+		this.#outbox.push({ seq: place, event, bytes });
+		this.#outboxBytes += bytes;
+		if (DURABLE[event.type] || Date.now() - this.#lastSentAt >= COALESCE_MS) this.#sendTimer ??= setTimeout(() => this.#flush(), 0);
+		else this.#sendTimer ??= setTimeout(() => this.#flush(), COALESCE_MS);
+	}
+
+	// ------------------------------------------------------------ journals
+
+	get #run(): Run | null {
+		return this.#runs.at(-1) ?? null;
+	}
+
+	/** Reads the journals of this generation again; what is in the log already is passed over. */
+	#openRuns(): void {
+		this.#unread = readdirSync(this.#dir)
+			.filter((name) => /^\d+$/.test(name))
+			.map(Number)
+			.sort((a, b) => a - b);
+		this.#fold();
+	}
+
+	#openRun(number: number): Run {
+		const installed = this.#host.provider(this.#spec.provider);
+		const workDir = this.#workDir();
+		const journal = new Journal(join(this.#dir, String(number)));
+		// Read again later, the dialogue must begin as it began.
+		const launchFile = join(journal.dir, "launch.json");
+		if (journal.isNew) writeFileSync(launchFile, JSON.stringify({ nativeSessionId: this.#nativeSessionId }), { mode: 0o600 });
+		const { nativeSessionId } = JSON.parse(readFileSync(launchFile, "utf8")) as { nativeSessionId: string | null };
+		const dialogue = installed?.provider.dialogue({ spec: this.#spec, workDir: workDir.ok ? workDir.value : "/", nativeSessionId }) ?? {
+			take: () => ({ events: [], writes: [] }),
+		};
+		const deriveId = <P extends string>(prefix: P, ordinal: string) =>
+			`${prefix}_${idBody(createHash("sha256").update(`${this.sessionId}\0${this.generation}\0${number}\0${prefix}\0${ordinal}`).digest())}`;
+		const run: Run = {
+			journal,
+			hosting: new Hosting(this.#spec.provider, dialogue, deriveId),
+			process: null,
+			writes: 0,
+			ended: false,
+		};
+		this.#runs.push(run);
+		return run;
+	}
+
+	/** Passes on whatever the journals have, up to the bound of the outbox. */
+	#fold(): void {
+		if (this.#ackedSeq === null || this.#over) return;
+		while (this.#outboxBytes < MAX_OUTBOX_BYTES) {
+			const run = this.#run;
+			if (run === null || run.ended) {
+				const number = this.#unread.shift();
+				if (number === undefined) break;
+				const reopened = this.#openRun(number);
+				reopened.process = CliProcess.adopt(reopened.journal);
+				if (reopened.process) this.#followProcess(reopened, reopened.process);
+				continue;
+			}
+			const entry = run.journal.next();
+			if (entry !== null) {
+				if (entry.type === "line") {
+					this.#lastOutputAt = Date.now();
+					this.#toldSilent = false;
+				}
+				this.#apply(run, entry);
+				continue;
+			}
+			// It ended while no daemon looked.
+			if (this.#caughtUp || run.process !== null) break;
+			this.#note(run, { type: "exited", exitCode: null, signal: null, stderr: run.journal.stderrTail(STDERR_TAIL_BYTES), why: null });
+		}
+		const run = this.#run;
+		if (run?.hosting.unusable != null && run.process !== null && this.#stopWhy === null) void this.#stopProcess("unusable");
+		if (!this.#caughtUp && this.#unread.length === 0 && (run === null || run.ended || run.journal.isReplayed)) {
+			this.#caughtUp = true;
+			void this.#reconcile();
+		}
+	}
+
+	#apply(run: Run, entry: Parameters<Hosting["take"]>[0]): void {
+		const hadTurn = run.hosting.turn !== null;
+		const { events, writes } = run.hosting.take(entry);
+		for (const event of events) this.#push(event);
+		for (const line of writes) {
+			run.writes++;
+			// What an earlier daemon wrote stays written; what it only meant to write is written now.
+			if (run.writes <= run.journal.wroteBefore || run.process === null) continue;
+			run.process.write(line);
+			run.journal.note({ type: "wrote", total: run.writes });
+		}
+		for (const turnId of run.hosting.turns) this.#turns.add(turnId);
+		const { nativeSessionId } = run.hosting;
+		if (nativeSessionId !== undefined && nativeSessionId !== this.#nativeSessionId) {
+			this.#nativeSessionId = nativeSessionId;
+			if (nativeSessionId !== null && !this.#host.claimNative(nativeSessionId, this.sessionId)) void this.#stopProcess("unusable");
+		}
+		if (entry.type === "exited" || entry.type === "not_started") {
+			run.ended = true;
+			run.journal.close();
+		}
+		if (hadTurn && run.hosting.turn === null) {
+			this.#lastTurnAt = Date.now();
+			if (this.#interruptTimer) clearTimeout(this.#interruptTimer);
+			this.#interruptTimer = null;
+			void this.#reconcile();
+		}
+	}
+
+	#note(run: Run, note: Note): void {
+		run.journal.note(note);
+		this.#apply(run, note);
+	}
+
+	#followProcess(run: Run, process: CliProcess): void {
+		run.journal.follow(() => this.#fold());
+		void process.exited.then((exit) => {
+			if (this.#over || run.ended) return;
+			this.#finish(run, exit);
+		});
+	}
+
+	/** After the exit: what it still wrote, then the exit itself. */
+	#finish(run: Run, exit: { exitCode: number | null; signal: string | null }): void {
+		this.#fold();
+		if (this.#outboxBytes >= MAX_OUTBOX_BYTES) {
+			setTimeout(() => this.#finish(run, exit), 100);
+			return;
+		}
+		if (run.ended) return;
+		run.process = null;
+		this.#note(run, { type: "exited", ...exit, stderr: run.journal.stderrTail(STDERR_TAIL_BYTES), why: this.#stopWhy });
+		this.#stopWhy = null;
+		this.#flush();
+		void this.#reconcile();
+	}
+
+	// ------------------------------------------------------------ what is desired, and what is done
+
+	/** One at a time; asked for again while it runs, it runs again. */
+	#reconcile(): Promise<void> {
+		if (this.#reconciling) {
+			this.#again = true;
+			return this.#reconciling;
+		}
+		this.#reconciling = (async () => {
+			do {
+				this.#again = false;
+				await this.#doDifference();
+			} while (this.#again);
+		})().finally(() => {
+			this.#reconciling = null;
+		});
+		return this.#reconciling;
+	}
+
+	async #doDifference(): Promise<void> {
+		const desired = this.#desired;
+		if (this.#over || desired === null || !this.#caughtUp) return;
+		if (desired.stop) {
+			this.#handingBack = "terminated";
+			await this.#stopProcess("terminated", 2_000);
+			return this.#releaseIfDone();
+		}
+		for (const decision of desired.decisions) this.#decide(decision);
+		const { turn } = desired;
+		const running = this.#run?.hosting.turn ?? null;
+		if (turn !== null && !this.#turns.has(turn.turnId)) {
+			// While a turn that the CLI began by itself runs, this one is next. While handing back, the next lease has it.
+			if (running === null && turn.interrupt) this.#note(this.#openOrNewRun(), { type: "turn_dropped", turnId: turn.turnId });
+			else if (running === null && this.#handingBack === null) return this.#startTurn(turn.turnId, turn.text);
+		} else if (turn?.interrupt === true && running?.turnId === turn.turnId) this.#interrupt();
+		if (this.#handingBack !== null && running === null) {
+			await this.#stopProcess(this.#handingBack);
+			this.#releaseIfDone();
+		}
+	}
+
+	async #startTurn(turnId: TurnId, text: string): Promise<void> {
+		// The exit of the last process is still being read; it comes back here.
+		if (this.#run?.process?.isGone === true) return;
+		const run = this.#openOrNewRun();
+		this.#turns.add(turnId);
+		if (run.process === null) {
+			const started = await this.#startProcess(run);
+			if (this.#over) return;
+			if (!started.ok) {
+				this.#note(run, { type: "turn", turnId, text: "" });
+				this.#note(run, { type: "not_started", code: started.error.code, detail: started.error.detail });
+				return;
+			}
+		}
+		this.#lastOutputAt = this.#lastTurnAt = Date.now();
+		this.#toldSilent = false;
+		this.#note(run, { type: "turn", turnId, text });
+	}
+
+	async #startProcess(run: Run): Promise<{ ok: true } | { ok: false; error: Problem }> {
+		const installed = this.#host.provider(this.#spec.provider);
+		if (installed === null)
+			return { ok: false, error: problem("provider_not_installed", `this runner does not offer ${this.#spec.provider}`) };
+		const workDir = this.#workDir();
+		if (!workDir.ok) return workDir;
+		if (this.#nativeSessionId !== null && !this.#host.claimNative(this.#nativeSessionId, this.sessionId))
+			return { ok: false, error: problem("start_failed", "another session of this runner has this conversation open") };
+		const { args, env } = installed.provider.launch({ spec: this.#spec, workDir: workDir.value, nativeSessionId: this.#nativeSessionId });
+		const before = installed.settings.kind === "acp" ? [] : installed.settings.args;
+		const { containment } = this.#host;
+		const started = await CliProcess.start(
+			{ file: installed.settings.command, args: [...before, ...args], env: { ...installed.env, ...env }, workDir: workDir.value },
+			run.journal,
+			containment,
+		);
+		if (!started.ok) return started;
+		run.process = started.value;
+		const { reached, why } = containment;
+		this.#note(run, { type: "started", pid: started.value.pid, isolation: reached, ...(why === undefined ? {} : { why }) });
+		this.#followProcess(run, started.value);
+		return { ok: true };
+	}
+
+	/** The journal that is being written, or a new one. */
+	#openOrNewRun(): Run {
+		const run = this.#run;
+		return run !== null && !run.ended ? run : this.#openRun(this.#runs.length + 1);
+	}
+
+	#decide(decision: Decision): void {
+		const run = this.#run;
+		if (run !== null && !run.ended && run.hosting.pending.has(decision.approvalId)) this.#note(run, { type: "decide", decision });
+	}
+
+	#interrupt(): void {
+		const run = this.#run;
+		if (run?.hosting.turn && !run.ended && !run.hosting.turn.interrupted) this.#note(run, { type: "interrupt" });
+		if (run?.process) this.#interruptTimer ??= setTimeout(() => void this.#stopProcess("interrupted"), INTERRUPT_GRACE_MS);
+	}
+
+	async #stopProcess(why: StopWhy, graceMs = TERM_GRACE_MS): Promise<void> {
+		const run = this.#run;
+		if (run === null || run.process === null) return;
+		this.#stopWhy ??= why;
+		await run.process.stop(graceMs);
+		// The exit is noted by whoever follows the process; wait until it is.
+		while (!run.ended && !this.#over) await new Promise((resolve) => setTimeout(resolve, 5));
+	}
+
+	/** A CLI that fell silent, and a session that nobody uses. */
+	#watch(): void {
+		const now = Date.now();
+		const run = this.#run;
+		const { silenceTimeout, idleTimeout } = this.#host.config;
+		if (run?.hosting.turn && run.process && !run.ended) {
+			const silentMs = now - this.#lastOutputAt;
+			if (silentMs >= silenceTimeout && !this.#toldSilent) {
+				this.#toldSilent = true;
+				this.#note(run, { type: "silent", silentMs });
+			}
+			if (silentMs >= 2 * silenceTimeout && !run.hosting.isWaiting) void this.#stopProcess("stalled");
+		} else if (this.#attached && this.#desired?.turn === null && now - this.#lastTurnAt >= idleTimeout) void this.handBack("idle", 0);
+	}
+
+	/** Gives the lease back once no process is left and all that was said is in the log. */
+	#releaseIfDone(): void {
+		const run = this.#run;
+		if (this.#handingBack === null || !this.#attached || this.#outbox.length > 0 || this.#over) return;
+		if (run !== null && !run.ended && run.process !== null) return;
+		// The gateway answers by closing; until then the lease is held, and a link that breaks says it again.
+		this.#send({ type: "release", generation: this.generation, why: this.#handingBack });
+	}
+
+	#close(): void {
+		this.#over = true;
+		clearInterval(this.#silenceTimer);
+		if (this.#sendTimer) clearTimeout(this.#sendTimer);
+		if (this.#interruptTimer) clearTimeout(this.#interruptTimer);
+		for (const run of this.#runs) run.journal.close();
+		this.#link.close();
+	}
+
+	#workDir() {
+		return resolveWorkDir(this.#spec.workDir, ownWorkDir(this.#host.stateDir, this.sessionId), this.#host.config.roots);
+	}
+}
+
+export const sessionsDir = (stateDir: string): string => join(stateDir, "sessions");

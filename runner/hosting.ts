@@ -1,0 +1,273 @@
+import type { ErrorCode } from "../shared/errors.ts";
+import { byteLength, type Isolation, type ProcessState, type RunnerEvent, splitEvent } from "../shared/events.ts";
+import type { Decision } from "../shared/frames.ts";
+import type { ApprovalId, TurnId } from "../shared/ids.ts";
+import { MAX_EVENT_BYTES, MAX_LINE_BYTES } from "../shared/limits.ts";
+import type { Dialogue, DialogueEvent } from "./providers/provider.ts";
+
+/**
+ * One process of a session, from its journal to its events; pure. The journal is what the CLI wrote (`line`) and what the daemon
+ * did and saw (notes), in one order. Folding it again gives the same events, so that an event's seq is its place in that
+ * order and nothing needs to be remembered but the files.
+ */
+export type Entry = { type: "line"; text: string | null } | Note;
+
+/** What the daemon writes into the journal before it acts on it. */
+export type Note =
+	| { type: "started"; pid: number; isolation: Isolation; why?: string }
+	/** The process did not come to be. */
+	| { type: "not_started"; code: ErrorCode; detail: string }
+	| { type: "turn"; turnId: TurnId; text: string }
+	/** A turn that ended before the CLI heard of it. */
+	| { type: "turn_dropped"; turnId: TurnId }
+	| { type: "interrupt" }
+	| { type: "decide"; decision: Decision }
+	/** No output for this long in mid-turn. */
+	| { type: "silent"; silentMs: number }
+	/** `why`: the daemon ended it, for this reason; else it ended by itself. */
+	| { type: "exited"; exitCode: number | null; signal: string | null; stderr: string; why: StopWhy | null };
+
+export type StopWhy = "interrupted" | "stalled" | "terminated" | "idle" | "drained" | "lease_lost" | "unusable";
+
+export interface Output {
+	events: RunnerEvent[];
+	/** Lines for the CLI's stdin. */
+	writes: string[];
+}
+
+type IdMaker = <P extends "trn" | "apr" | "prt">(prefix: P, ordinal: string) => string;
+
+export class Hosting {
+	readonly #dialogue: Dialogue;
+	/** Ids that come out the same whenever the journal is folded again. */
+	readonly #deriveId: IdMaker;
+	readonly #name: string;
+	/** Turns this process has heard of, ended or not. */
+	readonly turns = new Set<TurnId>();
+	process: ProcessState = "dead";
+	turn: { turnId: TurnId; origin: "input" | "cli"; started: boolean; interrupted: boolean } | null = null;
+	/** Approvals that wait for a decision: the CLI's own id of each. */
+	readonly pending = new Map<ApprovalId, string>();
+	readonly #openTools = new Set<string>();
+	/** Set when the CLI said that it cannot be used; the daemon then ends it. */
+	unusable: string | null = null;
+	/** As the CLI named it; null: it does not know the one it was to resume; undefined: it did not say yet. */
+	nativeSessionId: string | null | undefined;
+	#wasReady = false;
+	#counter = 0;
+	#output: Output = { events: [], writes: [] };
+
+	constructor(name: string, dialogue: Dialogue, deriveId: IdMaker) {
+		this.#name = name;
+		this.#dialogue = dialogue;
+		this.#deriveId = deriveId;
+	}
+
+	/** Whether silence now has a reason: a tool runs, or a person is asked. */
+	get isWaiting(): boolean {
+		return this.#openTools.size > 0 || this.pending.size > 0;
+	}
+
+	take(entry: Entry): Output {
+		this.#output = { events: [], writes: [] };
+		this.#fold(entry);
+		return this.#output;
+	}
+
+	#fold(entry: Entry): void {
+		switch (entry.type) {
+			case "started":
+				this.#setProcess("starting", { pid: entry.pid });
+				this.#emit({ type: "isolation", reached: entry.isolation, ...(entry.why === undefined ? {} : { why: entry.why }) });
+				this.#say({ type: "start" });
+				return;
+			case "not_started":
+				this.#setProcess("dead", { why: entry.detail });
+				this.#endTurn({ type: "turn_ended", stopReason: "failed", error: { code: entry.code, detail: entry.detail } });
+				return;
+			case "line":
+				if (entry.text === null)
+					this.#emit({ type: "notice", code: "line_too_long", detail: `a line of over ${MAX_LINE_BYTES} bytes was not kept` });
+				else if (entry.text !== "") this.#say({ type: "line", text: entry.text });
+				return;
+			case "turn":
+				this.turns.add(entry.turnId);
+				this.turn = { turnId: entry.turnId, origin: "input", started: false, interrupted: false };
+				this.#say({ type: "turn", turnId: entry.turnId, text: entry.text });
+				return;
+			case "turn_dropped":
+				this.turns.add(entry.turnId);
+				this.#emit({ type: "turn_ended", turnId: entry.turnId, stopReason: "cancelled" });
+				return;
+			case "interrupt":
+				if (this.turn) this.turn.interrupted = true;
+				this.#say({ type: "interrupt" });
+				return;
+			case "decide": {
+				const requestId = this.pending.get(entry.decision.approvalId);
+				if (requestId === undefined) return;
+				this.pending.delete(entry.decision.approvalId);
+				const { approvalId: _, ...decision } = entry.decision;
+				this.#say({ type: "decide", requestId, decision });
+				return;
+			}
+			case "silent":
+				this.#emit({ type: "notice", code: "silent", detail: `no output for ${Math.round(entry.silentMs / 1000)} s` });
+				return;
+			case "exited":
+				this.#exited(entry);
+				return;
+		}
+	}
+
+	#exited(note: Extract<Note, { type: "exited" }>): void {
+		const ended = note.signal !== null ? `by ${note.signal}` : note.exitCode !== null ? `with exit code ${note.exitCode}` : "";
+		const stderr = note.stderr.trim() === "" ? "" : `; it said: ${note.stderr.trim()}`;
+		if (this.turn) {
+			if (note.why === "stalled")
+				this.#endTurn({
+					type: "turn_ended",
+					stopReason: "failed",
+					error: { code: "stalled", detail: `${this.#name} fell silent and was ended` },
+				});
+			else if (this.turn.interrupted || (note.why !== null && note.why !== "unusable"))
+				this.#endTurn({ type: "turn_ended", stopReason: "cancelled" });
+			else {
+				const code = this.#wasReady ? "process_died" : "start_failed";
+				const detail = this.unusable ?? `${this.#name} ended ${ended}${this.#wasReady ? " in mid-turn" : " before it was ready"}${stderr}`;
+				this.#endTurn({ type: "turn_ended", stopReason: "failed", error: { code, detail } });
+			}
+		}
+		const why = note.why ?? `ended by itself${stderr}`;
+		this.#setProcess("dead", { exitCode: note.exitCode, signal: note.signal, why });
+	}
+
+	#say(input: Parameters<Dialogue["take"]>[0]): void {
+		const { events, writes } = this.#dialogue.take(input);
+		this.#output.writes.push(...writes);
+		for (const event of events) this.#translate(event);
+	}
+
+	#translate(event: DialogueEvent): void {
+		switch (event.type) {
+			case "ready":
+				this.#wasReady = true;
+				this.#setProcess("ready", event.version === undefined ? {} : { providerVersion: event.version });
+				return;
+			case "native_session":
+				if (event.nativeSessionId === this.nativeSessionId) return;
+				this.nativeSessionId = event.nativeSessionId;
+				this.#setProcess(this.process, { nativeSessionId: event.nativeSessionId });
+				return;
+			case "turn_started":
+				this.#beginTurn();
+				return;
+			case "turn_ended":
+				this.#endTurn(event);
+				return;
+			case "start_failed":
+				this.unusable = event.detail;
+				this.#endTurn({ type: "turn_ended", stopReason: "failed", error: { code: "start_failed", detail: event.detail } });
+				return;
+			case "approval_requested":
+			case "question_asked":
+				this.#ask(event);
+				return;
+			case "approval_withdrawn":
+				for (const [approvalId, requestId] of this.pending)
+					if (requestId === event.requestId) this.#withdraw(approvalId, event.why ?? "the CLI withdrew it");
+				return;
+			case "background_task":
+			case "raw":
+				this.#emit(event);
+				return;
+			case "tool_call":
+				this.#openTools.add(event.toolCallId);
+				this.#emit({ ...event, turnId: this.#beginTurn() });
+				return;
+			case "tool_result":
+				this.#openTools.delete(event.toolCallId);
+				this.#emit({ ...event, turnId: this.#beginTurn() });
+				return;
+			case "usage":
+				// Between turns there is nothing to count it for.
+				if (this.turn) this.#emit({ ...event, turnId: this.#beginTurn() });
+				return;
+			default:
+				this.#emit({ ...event, turnId: this.#beginTurn() });
+				return;
+		}
+	}
+
+	#ask(event: Extract<DialogueEvent, { type: "approval_requested" | "question_asked" }>): void {
+		const turnId = this.#beginTurn();
+		const { requestId, ...rest } = event;
+		// By order and not by the CLI's id: some CLIs count from 0 in every process.
+		const approvalId = this.#deriveId("apr", `${++this.#counter}`) as ApprovalId;
+		const asked = { ...rest, turnId, approvalId } as RunnerEvent;
+		if (byteLength(JSON.stringify(asked)) > MAX_EVENT_BYTES) {
+			// What cannot be shown whole cannot be allowed.
+			this.#emit({
+				type: "notice",
+				code: "approval_too_large",
+				detail: `a tool input of over ${MAX_EVENT_BYTES} bytes cannot be shown for approval and was denied`,
+			});
+			this.#say({
+				type: "decide",
+				requestId,
+				decision: { decision: "deny", message: "the input is too large to be shown to a person; use smaller steps" },
+			});
+			return;
+		}
+		this.pending.set(approvalId, requestId);
+		this.#emit(asked);
+	}
+
+	#withdraw(approvalId: ApprovalId, why: string): void {
+		this.pending.delete(approvalId);
+		this.#emit({ type: "approval_withdrawn", approvalId, why });
+	}
+
+	/** The id of the turn that what comes now belongs to; one that nobody asked for begins here. */
+	#beginTurn(): TurnId {
+		const turn = (this.turn ??= {
+			turnId: this.#deriveId("trn", `${++this.#counter}`) as TurnId,
+			origin: "cli",
+			started: false,
+			interrupted: false,
+		});
+		if (!turn.started) {
+			turn.started = true;
+			this.turns.add(turn.turnId);
+			this.#emit({ type: "turn_started", turnId: turn.turnId, origin: turn.origin });
+			this.#setProcess("busy", {});
+		}
+		return turn.turnId;
+	}
+
+	#endTurn(event: Extract<DialogueEvent, { type: "turn_ended" }>): void {
+		const { turn } = this;
+		if (turn === null) return;
+		for (const approvalId of [...this.pending.keys()]) this.#withdraw(approvalId, "its turn ended");
+		this.#openTools.clear();
+		this.turn = null;
+		// An interrupt is a cancel, whatever the CLI made of it.
+		const stopReason = turn.interrupted && event.stopReason === "failed" ? "cancelled" : event.stopReason;
+		this.#emit({
+			type: "turn_ended",
+			turnId: turn.turnId,
+			stopReason,
+			...(event.error && stopReason === "failed" ? { error: event.error } : {}),
+		});
+		if (this.process === "busy") this.#setProcess("ready", {});
+	}
+
+	#setProcess(state: ProcessState, more: Omit<Extract<RunnerEvent, { type: "process_state" }>, "type" | "state">): void {
+		this.process = state;
+		this.#emit({ type: "process_state", state, ...more });
+	}
+
+	#emit(event: RunnerEvent): void {
+		this.#output.events.push(...splitEvent(event, this.#deriveId("prt", `${++this.#counter}`), MAX_EVENT_BYTES));
+	}
+}

@@ -1,0 +1,26 @@
+#!/usr/bin/env node
+import { Command, CommanderError } from "commander";
+import { register as attach } from "./commands/attach.ts";
+import { register as chat } from "./commands/chat.ts";
+import { EXIT, report } from "./commands/connection.ts";
+import { register as keys } from "./commands/keys.ts";
+import { register as run } from "./commands/run.ts";
+import { register as runner } from "./commands/runner.ts";
+import { register as runners } from "./commands/runners.ts";
+import { register as sessions } from "./commands/sessions.ts";
+import { register as up } from "./commands/up.ts";
+import { VERSION } from "./daemon.ts";
+
+const program = new Command("hotplex")
+	.description("Any AI coding CLI, on any Linux machine of a team, behind one secure address.")
+	.version(VERSION)
+	.showHelpAfterError("(add --help for what it takes)")
+	.exitOverride();
+for (const register of [up, chat, attach, run, sessions, runner, runners, keys]) register(program);
+
+try {
+	await program.parseAsync();
+} catch (error) {
+	// Commander has told what is wrong; help and version are no errors.
+	process.exitCode = error instanceof CommanderError ? (error.exitCode === 0 ? EXIT.done : EXIT.usage) : report(error);
+}

@@ -1,0 +1,61 @@
+import { mkdirSync, realpathSync, statSync } from "node:fs";
+import { homedir } from "node:os";
+import { join, sep } from "node:path";
+import { type Problem, problem } from "../shared/errors.ts";
+import { err, ok, type Result } from "../shared/result.ts";
+
+/** Directories whose whole content is the machine's, not a project's. */
+const SYSTEM = [
+	"/bin",
+	"/boot",
+	"/dev",
+	"/etc",
+	"/lib",
+	"/lib32",
+	"/lib64",
+	"/proc",
+	"/run",
+	"/sbin",
+	"/sys",
+	"/usr",
+	"/var/lib",
+	"/var/run",
+];
+
+/**
+ * The real path of a session's work directory, or why it is refused. Symbolic links are resolved first, so that what is
+ * checked is what is used. This is where a session starts, not a jail around it.
+ */
+export function resolveWorkDir(asked: string | null, ownDir: string, roots: string[] | undefined): Result<string, Problem> {
+	if (asked === null) {
+		mkdirSync(ownDir, { recursive: true, mode: 0o700 });
+		return ok(realpathSync(ownDir));
+	}
+	let real: string;
+	try {
+		real = realpathSync(asked);
+		if (!statSync(real).isDirectory()) return err(problem("work_dir_not_found", `${asked} is not a directory on this runner`));
+	} catch {
+		return err(problem("work_dir_not_found", `${asked} does not exist on this runner, or it may not look there`));
+	}
+	const inside = (dir: string) => real === dir || real.startsWith(dir + sep);
+	if (roots !== undefined)
+		return roots.some((root) => inside(realOrSame(root)))
+			? ok(real)
+			: err(problem("work_dir_refused", `${asked} is not in one of this runner's roots`));
+	const homes = ["/", "/home", homedir()];
+	if (homes.includes(real) || SYSTEM.some(inside) || (real.startsWith("/home/") && real.split(sep).length === 3))
+		return err(problem("work_dir_refused", `${real} is a system or home directory; name a project's directory inside it`));
+	return ok(real);
+}
+
+function realOrSame(path: string): string {
+	try {
+		return realpathSync(path);
+	} catch {
+		return path;
+	}
+}
+
+/** Where a session without a work directory works. */
+export const ownWorkDir = (stateDir: string, sessionId: string): string => join(stateDir, "work", sessionId);

@@ -1,0 +1,170 @@
+import { z } from "zod";
+import { Problem } from "./errors.ts";
+import { Isolation, LoggedEvent, SessionStateName, StopReason, Usage } from "./events.ts";
+import { ClientId, Decision, InputText, Labels, OfferedProvider, PermissionMode } from "./frames.ts";
+import { Epoch, Generation, KeyId, Offset, RunnerId, SessionId, TeamId, TurnId } from "./ids.ts";
+
+/** The bodies of the REST interface. Requests are strict: an unknown field is an error that names it. */
+
+export const Scope = z.enum(["sessions:read", "sessions:write", "runners:read", "runners:write", "keys:write"]);
+export type Scope = z.infer<typeof Scope>;
+export const ALL_SCOPES: Scope[] = Scope.options;
+
+const page = <T extends z.ZodType>(item: T) => z.object({ data: z.array(item), nextCursor: z.string().nullable() });
+export const PageQuery = z.object({
+	limit: z.coerce.number().int().min(1).max(200).default(50),
+	cursor: z.string().max(256).optional(),
+});
+
+export const CreateSession = z.strictObject({
+	/** A name of the caller's own: the same key gives the same session for ever, per team. */
+	key: z.string().min(1).max(256).optional(),
+	/** Absent: what the team's runners offer first. */
+	provider: z
+		.string()
+		.min(1)
+		.max(64)
+		.regex(/^[a-z0-9][a-z0-9_-]*$/)
+		.optional(),
+	/** Absolute path on the runner. Absent: an empty directory of the session's own. */
+	workDir: z
+		.string()
+		.max(4096)
+		.regex(/^\/[^\0]*$/, "expected an absolute path")
+		.optional(),
+	model: z
+		.string()
+		.min(1)
+		.max(128)
+		.regex(/^[A-Za-z0-9][A-Za-z0-9._:/@[\]-]*$/, "expected a model's name")
+		.optional(),
+	permissionMode: PermissionMode.default("default"),
+});
+export type CreateSession = z.infer<typeof CreateSession>;
+
+export const Session = z.object({
+	sessionId: SessionId,
+	key: z.string().nullable(),
+	provider: z.string(),
+	workDir: z.string().nullable(),
+	model: z.string().nullable(),
+	permissionMode: PermissionMode,
+	state: SessionStateName,
+	why: z.string().nullable(),
+	runnerId: RunnerId.nullable(),
+	createdAt: z.int(),
+	updatedAt: z.int(),
+});
+export type Session = z.infer<typeof Session>;
+export const SessionPage = page(Session);
+
+export const CreateTurn = z.strictObject({ text: InputText, clientId: ClientId.optional() });
+export const Turn = z.object({
+	turnId: TurnId,
+	clientId: z.string().nullable(),
+	state: z.enum(["waiting", "running", "ended"]),
+	stopReason: StopReason.nullable(),
+	error: z.object({ code: z.string(), detail: z.string() }).nullable(),
+	acceptedAt: z.int(),
+	startedAt: z.int().nullable(),
+	endedAt: z.int().nullable(),
+	usage: Usage.nullable(),
+	/** The log's last offset before this turn's input: read events after it to follow the turn. */
+	afterOffset: Offset,
+});
+export type Turn = z.infer<typeof Turn>;
+export const TurnPage = page(Turn);
+export const AcceptedTurn = z.object({ ...Turn.shape, duplicate: z.boolean() });
+
+export const Decide = z.strictObject(Decision.omit({ approvalId: true }).shape);
+
+export const EventsQuery = z.object({
+	after: z.coerce.number().int().nonnegative().pipe(Offset).optional(),
+	epoch: Epoch.optional(),
+	limit: z.coerce.number().int().min(1).max(1000).default(1000),
+});
+export const EventPage = z.object({
+	data: z.array(LoggedEvent),
+	epoch: Epoch,
+	firstOffset: Offset,
+	lastOffset: Offset,
+	durableOffset: Offset,
+	/** False: events that were asked for are not there any more; `firstOffset` is the first that is left. */
+	recovered: z.boolean(),
+	rewindTo: Offset.optional(),
+});
+export type EventPage = z.infer<typeof EventPage>;
+
+export const Stats = z.object({
+	sessionId: SessionId,
+	turns: z.object({ accepted: z.int(), ended: z.int(), failed: z.int(), cancelled: z.int() }),
+	events: z.int(),
+	bytes: z.int(),
+	tokens: Usage.omit({ costUsd: true }),
+	/** Null until a turn reported a cost. */
+	costUsd: z.number().nullable(),
+	processStarts: z.int(),
+	createdAt: z.int(),
+	lastEventAt: z.int(),
+	/** Time spent inside turns, from start to end. */
+	turnMs: z.int(),
+});
+export type Stats = z.infer<typeof Stats>;
+
+export const Runner = z.object({
+	runnerId: RunnerId,
+	name: z.string(),
+	state: z.enum(["online", "offline", "draining", "revoked"]),
+	version: z.string().nullable(),
+	labels: Labels,
+	capacity: z.int(),
+	hosting: z.int(),
+	providers: z.array(OfferedProvider),
+	isolation: Isolation.nullable(),
+	enrolledAt: z.int(),
+	lastSeenAt: z.int().nullable(),
+});
+export type Runner = z.infer<typeof Runner>;
+export const RunnerList = z.object({ data: z.array(Runner) });
+
+export const CreateRunnerToken = z.strictObject({
+	labels: Labels.default({}),
+	expiresInMs: z
+		.int()
+		.min(1000)
+		.max(24 * 3600_000)
+		.default(3600_000),
+});
+export const RunnerToken = z.object({ token: z.string(), expiresAt: z.int() });
+
+export const EnrolRunner = z.strictObject({
+	/** Ed25519, raw, base64url. */
+	publicKey: z.string().regex(/^[A-Za-z0-9_-]{43}$/, "expected 32 bytes in base64url"),
+	name: z.string().min(1).max(128),
+});
+export const Enrolled = z.object({ runnerId: RunnerId, team: TeamId });
+
+export const CreateTicket = z.strictObject({ sessionId: SessionId });
+export const Ticket = z.object({ ticket: z.string(), expiresAt: z.int() });
+
+export const CreateKey = z.strictObject({
+	name: z.string().min(1).max(128),
+	scopes: z.array(Scope).min(1),
+	expiresInMs: z.int().min(1000).optional(),
+});
+export const Key = z.object({
+	keyId: KeyId,
+	name: z.string(),
+	scopes: z.array(Scope),
+	createdAt: z.int(),
+	createdBy: z.string(),
+	expiresAt: z.int().nullable(),
+	revokedAt: z.int().nullable(),
+});
+export type Key = z.infer<typeof Key>;
+/** The secret is shown here, once, and is nowhere kept. */
+export const CreatedKey = z.object({ ...Key.shape, apiKey: z.string() });
+export const KeyList = z.object({ data: z.array(Key) });
+
+export const Lease = z.object({ runnerId: RunnerId, generation: Generation });
+export { Problem };

@@ -1,0 +1,278 @@
+import { z } from "zod";
+import { ErrorCode } from "./errors.ts";
+import { ApprovalId, Generation, Offset, RunnerId, TurnId } from "./ids.ts";
+
+/** A process of a session, by the reference's four words. `ready` is the CLI's first protocol answer, never a timer. */
+export const ProcessState = z.enum(["starting", "ready", "busy", "dead"]);
+export type ProcessState = z.infer<typeof ProcessState>;
+
+/**
+ * What a person is told of a session: its process's state, or what stands above it. `idle`: no process, the next input
+ * starts one. `queued`: a turn waits for a runner. `offline`: its runner is away. `closed`: ended for good.
+ */
+export const SessionStateName = z.enum(["idle", "starting", "ready", "busy", "dead", "queued", "offline", "closed"]);
+export type SessionStateName = z.infer<typeof SessionStateName>;
+
+/**
+ * Why a turn ended: the Agent Client Protocol's words, and `failed` (the error says how). `cancelled` is an interrupt,
+ * whatever the CLI calls it.
+ */
+export const StopReason = z.enum(["end_turn", "max_tokens", "max_turn_requests", "refusal", "cancelled", "failed"]);
+export type StopReason = z.infer<typeof StopReason>;
+
+/** How far a session's processes are contained, from the strongest; reported as reached, never as hoped for. */
+export const Isolation = z.enum(["pid_namespace", "process_group"]);
+export type Isolation = z.infer<typeof Isolation>;
+
+/** Who did something, as the log names them: `key:key_...`, `access:ann@example.com`, `runner:run_...`, `gateway`. */
+export const Actor = z.string().max(256);
+
+export const Usage = z.object({
+	inputTokens: z.int().nonnegative(),
+	outputTokens: z.int().nonnegative(),
+	cacheReadTokens: z.int().nonnegative(),
+	cacheWriteTokens: z.int().nonnegative(),
+	/** US dollars for this turn alone, as the CLI counts them; null if it does not say. */
+	costUsd: z.number().nonnegative().nullable(),
+});
+export type Usage = z.infer<typeof Usage>;
+
+export const Question = z.object({
+	question: z.string(),
+	header: z.string().optional(),
+	multiSelect: z.boolean().optional(),
+	options: z.array(z.object({ label: z.string(), description: z.string().optional() })),
+});
+export type Question = z.infer<typeof Question>;
+
+const FailureDetail = z.object({ code: ErrorCode, detail: z.string() });
+/** Set on what a subagent does: the tool call that started it. */
+const parentToolCallId = z.string().optional();
+const turnId = TurnId;
+
+/** Events that only the gateway writes. */
+const gatewayEvents = [
+	z.object({
+		type: z.literal("session_created"),
+		provider: z.string(),
+		workDir: z.string().nullable(),
+		by: Actor,
+	}),
+	z.object({ type: z.literal("input"), turnId, clientId: z.string(), text: z.string(), by: Actor }),
+	z.object({ type: z.literal("interrupt_requested"), turnId, by: Actor }),
+	z.object({
+		type: z.literal("approval_decided"),
+		approvalId: ApprovalId,
+		decision: z.enum(["allow", "deny"]),
+		message: z.string().optional(),
+		by: Actor,
+	}),
+	z.object({
+		type: z.literal("session_state"),
+		state: SessionStateName,
+		/** Why it waits, in words for a person: "2 runners offer claude-code, both at capacity; position 3". */
+		why: z.string().optional(),
+	}),
+	z.object({ type: z.literal("lease_granted"), runnerId: RunnerId, generation: Generation }),
+	z.object({ type: z.literal("lease_ended"), runnerId: RunnerId, generation: Generation, why: z.string() }),
+] as const;
+
+/** Events that a runner reports. */
+const runnerEvents = [
+	z.object({
+		type: z.literal("process_state"),
+		state: ProcessState,
+		pid: z.int().optional(),
+		/** The CLI's own id of the conversation, by which a later process resumes it. Null: it knows it no more. */
+		nativeSessionId: z.string().nullable().optional(),
+		providerVersion: z.string().optional(),
+		exitCode: z.int().nullable().optional(),
+		signal: z.string().nullable().optional(),
+		why: z.string().optional(),
+	}),
+	z.object({ type: z.literal("isolation"), reached: Isolation, why: z.string().optional() }),
+	z.object({
+		type: z.literal("turn_started"),
+		turnId,
+		/** `cli`: nobody asked; a background task ended, say. */
+		origin: z.enum(["input", "cli"]),
+	}),
+	z.object({ type: z.literal("text_delta"), turnId, messageId: z.string(), text: z.string(), parentToolCallId }),
+	z.object({ type: z.literal("thought_delta"), turnId, messageId: z.string(), text: z.string(), parentToolCallId }),
+	/** The stream broke and is repeated: all text and thoughts of this message so far are void. */
+	z.object({ type: z.literal("text_retracted"), turnId, messageId: z.string() }),
+	z.object({
+		type: z.literal("tool_call"),
+		turnId,
+		toolCallId: z.string(),
+		tool: z.string(),
+		title: z.string().optional(),
+		input: z.unknown(),
+		parentToolCallId,
+	}),
+	/** Output of a tool that still runs, where a provider reports it. */
+	z.object({ type: z.literal("tool_output"), turnId, toolCallId: z.string(), text: z.string() }),
+	z.object({
+		type: z.literal("tool_result"),
+		turnId,
+		toolCallId: z.string(),
+		status: z.enum(["completed", "failed"]),
+		output: z.string(),
+		parentToolCallId,
+	}),
+	z.object({
+		type: z.literal("approval_requested"),
+		turnId,
+		approvalId: ApprovalId,
+		toolCallId: z.string().optional(),
+		tool: z.string(),
+		title: z.string().optional(),
+		input: z.unknown(),
+		reason: z.string().optional(),
+	}),
+	/** Answered like an approval: `allow` with `answers` by question, or `deny`. */
+	z.object({
+		type: z.literal("question_asked"),
+		turnId,
+		approvalId: ApprovalId,
+		toolCallId: z.string().optional(),
+		questions: z.array(Question),
+	}),
+	z.object({ type: z.literal("approval_withdrawn"), approvalId: ApprovalId, why: z.string().optional() }),
+	z.object({
+		type: z.literal("retry"),
+		turnId,
+		attempt: z.int(),
+		maxAttempts: z.int().optional(),
+		delayMs: z.number().optional(),
+		reason: z.string(),
+	}),
+	z.object({
+		type: z.literal("background_task"),
+		taskId: z.string(),
+		status: z.enum(["started", "running", "completed", "failed", "stopped"]),
+		description: z.string(),
+		toolCallId: z.string().optional(),
+	}),
+	z.object({ type: z.literal("usage"), turnId, ...Usage.shape }),
+	z.object({ type: z.literal("turn_ended"), turnId, stopReason: StopReason, error: FailureDetail.optional() }),
+	/** Something of the runner that a person should know; it changes nothing. */
+	z.object({ type: z.literal("notice"), code: z.enum(["silent", "line_too_long", "approval_too_large"]), detail: z.string() }),
+	/** What the CLI wrote and its provider does not know, as it was. */
+	z.object({ type: z.literal("raw"), source: z.enum(["stdout", "stderr"]), text: z.string() }),
+	/** A slice of an event over `MAX_EVENT_BYTES`: its JSON is `text` of 0 .. count-1 joined. See `joinParts`. */
+	z.object({
+		type: z.literal("part"),
+		partId: z.string(),
+		index: z.int().nonnegative(),
+		count: z.int().positive(),
+		text: z.string(),
+	}),
+] as const;
+
+/** What a log holds and clients see. */
+export const SessionEvent = z.discriminatedUnion("type", [...gatewayEvents, ...runnerEvents]);
+export type SessionEvent = z.infer<typeof SessionEvent>;
+
+/** What a runner may report: it cannot speak as the gateway or as a person. */
+export const RunnerEvent = z.discriminatedUnion("type", [...runnerEvents]);
+export type RunnerEvent = z.infer<typeof RunnerEvent>;
+
+export const LoggedEvent = z.object({
+	offset: Offset,
+	/** When the gateway appended it, ms since the epoch. */
+	at: z.int(),
+	event: SessionEvent,
+});
+export type LoggedEvent = z.infer<typeof LoggedEvent>;
+
+/**
+ * Whether an event must be in the log before anyone is told. Streamed text is shown at once and stored packed
+ * (PROTOCOL.md LOG-4); the `true` rows here force that text in with them, so that the order is one.
+ */
+export const DURABLE: Record<SessionEvent["type"], boolean> = {
+	session_created: true,
+	input: true,
+	interrupt_requested: true,
+	approval_decided: true,
+	session_state: true,
+	lease_granted: true,
+	lease_ended: true,
+	process_state: true,
+	isolation: true,
+	turn_started: true,
+	text_delta: false,
+	thought_delta: false,
+	text_retracted: true,
+	tool_call: true,
+	tool_output: false,
+	tool_result: true,
+	approval_requested: true,
+	question_asked: true,
+	approval_withdrawn: true,
+	retry: false,
+	background_task: false,
+	usage: false,
+	turn_ended: true,
+	notice: false,
+	raw: false,
+	part: false,
+};
+
+/** UTF-8 bytes of a string. */
+export function byteLength(text: string): number {
+	let bytes = 0;
+	for (let i = 0; i < text.length; i++) {
+		const unit = text.charCodeAt(i);
+		if (unit < 0x80) bytes += 1;
+		else if (unit < 0x800) bytes += 2;
+		else if (unit >= 0xd800 && unit < 0xdc00 && (text.charCodeAt(i + 1) & 0xfc00) === 0xdc00) {
+			bytes += 4;
+			i++;
+		} else bytes += 3;
+	}
+	return bytes;
+}
+
+/**
+ * The event itself if its JSON fits `maxBytes`, else `part` events that carry it. Nothing is cut off: a 5 MiB tool
+ * result is some forty parts.
+ */
+export function splitEvent(event: RunnerEvent, partId: string, maxBytes: number): RunnerEvent[] {
+	const json = JSON.stringify(event);
+	if (json.length * 3 <= maxBytes || byteLength(json) <= maxBytes) return [event];
+	// The slice is JSON inside JSON: quoting at most doubles what is ASCII, and a code unit is at most 3 bytes plain.
+	const sliceUnits = Math.floor((maxBytes - 512) / 6);
+	const slices: string[] = [];
+	for (let at = 0; at < json.length; ) {
+		let end = Math.min(json.length, at + sliceUnits);
+		const last = json.charCodeAt(end - 1);
+		if (last >= 0xd800 && last < 0xdc00 && end < json.length) end--;
+		slices.push(json.slice(at, end));
+		at = end;
+	}
+	return slices.map((text, index) => ({ type: "part", partId, index, count: slices.length, text }));
+}
+
+/** Puts split events together again; feed it every event in order. Parts that never complete yield nothing. */
+export class PartJoiner {
+	#open: { partId: string; texts: string[] } | null = null;
+
+	/** The event to show, or null while a split one is not complete. */
+	push(event: SessionEvent): SessionEvent | null {
+		if (event.type !== "part") return event;
+		if (event.index === 0) this.#open = { partId: event.partId, texts: [] };
+		const open = this.#open;
+		if (open === null || open.partId !== event.partId || open.texts.length !== event.index) return null;
+		open.texts.push(event.text);
+		if (event.index + 1 < event.count) return null;
+		this.#open = null;
+		try {
+			// Only runners split, so parts cannot carry what only the gateway may say.
+			const joined = RunnerEvent.safeParse(JSON.parse(open.texts.join("")));
+			return joined.success ? joined.data : null;
+		} catch {
+			return null;
+		}
+	}
+}

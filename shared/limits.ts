@@ -1,0 +1,46 @@
+/** Every size limit of the wire, with its reason. workerd enforces none of them, so our own code does. */
+
+/** Frames from a client: room for a large pasted file. Cloudflare takes 32 MiB, but an object has 128 MB for all. */
+export const MAX_CLIENT_FRAME_BYTES = 1024 * 1024;
+/** Frames before the sender is authenticated: a hello and a signature, nothing else. */
+export const MAX_HELLO_BYTES = 10 * 1024;
+/** Frames of a runner: a batch of `MAX_BATCH_BYTES` with its envelope. */
+export const MAX_RUNNER_FRAME_BYTES = 1024 * 1024;
+/** Events in one batch: below a frame, so that one event of the largest size still fits beside others. */
+export const MAX_BATCH_BYTES = 640 * 1024;
+/** One event as JSON. Larger ones travel as `part` events. A row of the log holds one at least, and rows end at 2 MB. */
+export const MAX_EVENT_BYTES = 256 * 1024;
+/** A packed row of the log: flushed when it would grow past this. */
+export const MAX_ROW_BYTES = 256 * 1024;
+/** Prompt text of one turn. */
+export const MAX_INPUT_BYTES = 768 * 1024;
+/** A REST body; the same as a client's frame, since both carry prompts. */
+export const MAX_BODY_BYTES = MAX_CLIENT_FRAME_BYTES;
+/** Nesting of any JSON of the wire. A parser's recursion and every walker's is bounded by it. */
+export const MAX_DEPTH = 64;
+/** A line of a CLI. Claude Code writes a tool's whole output in one; 32 MiB is over any it was seen to write. */
+export const MAX_LINE_BYTES = 32 * 1024 * 1024;
+/** What a watcher may have been sent and not acknowledged, before it is paused and fed from the log. */
+export const WATCHER_WINDOW_BYTES = 1024 * 1024;
+/** One frame of events to a watcher, and one page of `GET /events`. */
+export const MAX_PAGE_BYTES = 512 * 1024;
+export const MAX_PAGE_EVENTS = 1000;
+/** Inputs that wait behind the running turn of a session. */
+export const MAX_WAITING_INPUTS = 16;
+/** Sockets that watch one session. */
+export const MAX_WATCHERS = 256;
+
+/** A socket must say its first frame within this time. */
+export const HELLO_TIMEOUT_MS = 10_000;
+/** Each side sends a ping this often; two missed answers mean that the link is dead. Proxies cut idle sockets at 60 s and more. */
+export const HEARTBEAT_MS = 20_000;
+/** Streamed text waits at most this long in memory before it is stored. Objects hibernate after 10 s of silence, so it must be less. */
+export const FLUSH_AFTER_MS = 5_000;
+/** How long a lease outlives its runner's control link. */
+export const RECONNECT_WINDOW_MS = 10 * 60_000;
+/** How long an approval waits for a person. Then it is denied. */
+export const APPROVAL_TIMEOUT_MS = 15 * 60_000;
+/** How long a turn waits for a runner. */
+export const QUEUE_TIMEOUT_MS = 30 * 60_000;
+/** A waiting session asks for a runner again this often, in case a grant was lost on the way. */
+export const ASK_AGAIN_MS = 15_000;

@@ -1,0 +1,35 @@
+import { cloudflareTest } from "@cloudflare/vitest-plugin";
+import { defineConfig } from "vitest/config";
+
+// workerd's start would otherwise fetch an example of request.cf from the internet, and wrangler would report usage.
+process.env.CLOUDFLARE_CF_FETCH_ENABLED ??= "false";
+process.env.WRANGLER_SEND_METRICS ??= "false";
+process.env.WRANGLER_SEND_ERROR_REPORTS ??= "false";
+// Trace capture costs WebSockets most of their throughput (wrangler 4.118 and later).
+process.env.X_LOCAL_OBSERVABILITY ??= "false";
+
+export default defineConfig({
+	test: {
+		projects: [
+			// Orders start at 1: vitest puts order 0 last where it has one worker, which is what two cores get.
+			{ test: { name: "unit", include: ["test/unit/**/*.test.ts"], sequence: { groupOrder: 1 } } },
+			{
+				plugins: [cloudflareTest({ wrangler: { configPath: "./wrangler.toml" } })],
+				test: { name: "workerd", include: ["test/workerd/**/*.test.ts"], maxWorkers: 1, sequence: { groupOrder: 2 } },
+			},
+			{
+				test: {
+					name: "e2e",
+					include: ["test/e2e/**/*.test.ts"],
+					// Each file runs a gateway, a runner and CLIs of its own; with more of them at once two cores are too few
+					// for anything that a test times. They run last: when a unit test is red, read that first.
+					maxWorkers: 2,
+					sequence: { groupOrder: 3 },
+					testTimeout: 60_000,
+					// The first file may have to install the real CLIs.
+					hookTimeout: 300_000,
+				},
+			},
+		],
+	},
+});

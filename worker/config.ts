@@ -1,0 +1,83 @@
+import { z } from "zod";
+import { describe } from "../shared/codec.ts";
+import { TeamId } from "../shared/ids.ts";
+import { err, ok, type Result } from "../shared/result.ts";
+import type { SessionObject } from "./session-object.ts";
+import type { TeamObject } from "./team-object.ts";
+
+/** What the platform binds; wrangler.toml and the self-hosting launcher name the same. */
+export interface Env {
+	SESSION: DurableObjectNamespace<SessionObject>;
+	TEAM: DurableObjectNamespace<TeamObject>;
+	/** Keys that exist by configuration: `hpk_TEAM_ID:SHA-256 of the whole key in hex`, comma-separated. They have all scopes. */
+	HOTPLEX_KEYS?: string;
+	/** `NAME.cloudflareaccess.com`; only on loopback a whole `http://` address. */
+	CF_ACCESS_TEAM_DOMAIN?: string;
+	/** The Access application's audience tag. */
+	CF_ACCESS_AUD?: string;
+	/** The team that people of that Access application belong to; `default` if absent. */
+	ACCESS_TEAM?: string;
+	/** E-mail addresses and service token names, comma-separated, that have all scopes. Others may use sessions and see runners. */
+	ACCESS_ADMINS?: string;
+	/** Exact origins of browsers, comma-separated, besides the gateway's own. */
+	ALLOWED_ORIGINS?: string;
+	/** The gateway's address as callers see it, if a proxy changes the host. */
+	PUBLIC_URL?: string;
+}
+
+export interface Config {
+	/** SHA-256 of each configured key, by the key's clear part. */
+	keys: Map<string, string>;
+	access: { issuer: string; audience: string; team: TeamId; admins: Set<string> } | null;
+	allowedOrigins: Set<string>;
+	publicUrl: URL | null;
+}
+
+const list = z
+	.string()
+	.default("")
+	.transform((s) =>
+		s
+			.split(",")
+			.map((x) => x.trim())
+			.filter((x) => x !== ""),
+	);
+const LOOPBACK = /^http:\/\/(127\.0\.0\.1|localhost|\[::1\])(:\d+)?$/;
+
+const Settings = z.object({
+	HOTPLEX_KEYS: list.pipe(z.array(z.string().regex(/^hpk_[a-z0-9-]+_[0-9a-z]{26}:[0-9a-f]{64}$/, "expected hpk_TEAM_ID:HEX"))),
+	CF_ACCESS_TEAM_DOMAIN: z
+		.string()
+		.regex(/^[a-z0-9-]+\.cloudflareaccess\.com$/)
+		.or(z.string().regex(LOOPBACK))
+		.optional(),
+	CF_ACCESS_AUD: z.string().min(8).optional(),
+	ACCESS_TEAM: TeamId.default(TeamId.parse("default")),
+	ACCESS_ADMINS: list,
+	ALLOWED_ORIGINS: list.pipe(z.array(z.string().regex(/^https?:\/\/[^/]+$/, "expected scheme://host, without a path"))),
+	PUBLIC_URL: z.url().optional(),
+});
+
+/** The settings, or why the gateway serves nothing: with no way to authenticate anybody it stays shut (P15). */
+export function readConfig(env: Env): Result<Config, string> {
+	const present = Object.fromEntries(Object.entries(env).filter(([, v]) => typeof v === "string" && v !== ""));
+	const parsed = Settings.safeParse(present);
+	if (!parsed.success) return err(`the configuration is not valid: ${describe(parsed.error)}`);
+	const s = parsed.data;
+	if ((s.CF_ACCESS_TEAM_DOMAIN === undefined) !== (s.CF_ACCESS_AUD === undefined))
+		return err("CF_ACCESS_TEAM_DOMAIN and CF_ACCESS_AUD must be set together");
+	const domain = s.CF_ACCESS_TEAM_DOMAIN;
+	const access =
+		domain !== undefined && s.CF_ACCESS_AUD !== undefined
+			? {
+					issuer: domain.startsWith("http") ? domain : `https://${domain}`,
+					audience: s.CF_ACCESS_AUD,
+					team: s.ACCESS_TEAM,
+					admins: new Set(s.ACCESS_ADMINS),
+				}
+			: null;
+	if (s.HOTPLEX_KEYS.length === 0 && access === null)
+		return err("no way to authenticate is configured: set HOTPLEX_KEYS, or CF_ACCESS_TEAM_DOMAIN and CF_ACCESS_AUD");
+	const keys = new Map(s.HOTPLEX_KEYS.map((k) => [k.slice(0, k.indexOf(":")), k.slice(k.indexOf(":") + 1)] as const));
+	return ok({ keys, access, allowedOrigins: new Set(s.ALLOWED_ORIGINS), publicUrl: s.PUBLIC_URL ? new URL(s.PUBLIC_URL) : null });
+}

@@ -1,0 +1,683 @@
+import { DurableObject } from "cloudflare:workers";
+import type { z } from "zod";
+import type { AcceptedTurn, EventPage, Stats, Turn } from "../shared/api.ts";
+import { decode, encode } from "../shared/codec.ts";
+import { closeCode, closeReason, type ErrorCode, type Problem, problem } from "../shared/errors.ts";
+import { byteLength, DURABLE, type LoggedEvent } from "../shared/events.ts";
+import {
+	ClientFrame,
+	type Decision,
+	type Desired,
+	PING,
+	PONG,
+	PROTOCOL_VERSION,
+	RunnerFrame,
+	type SessionSpec,
+	SUBPROTOCOL,
+	signedText,
+	type ToClientFrame,
+	type ToRunnerFrame,
+} from "../shared/frames.ts";
+import { Epoch, type Generation, type Offset, offset, type RunnerId, type SessionId, seq, type TeamId, TurnId } from "../shared/ids.ts";
+import {
+	HEARTBEAT_MS,
+	HELLO_TIMEOUT_MS,
+	MAX_CLIENT_FRAME_BYTES,
+	MAX_HELLO_BYTES,
+	MAX_INPUT_BYTES,
+	MAX_PAGE_EVENTS,
+	MAX_RUNNER_FRAME_BYTES,
+	MAX_WATCHERS,
+	WATCHER_WINDOW_BYTES,
+} from "../shared/limits.ts";
+import { err, ok, type Result } from "../shared/result.ts";
+import type { Principal } from "./auth.ts";
+import type { Env } from "./config.ts";
+import { EventLog } from "./event-log.ts";
+import { newId, newSecret, verifyEd25519 } from "./secrets.ts";
+import { describe, type Effect, initial, nextAlarm, type SessionInput, type SessionState, step, touchesState } from "./session.ts";
+
+/** What a session is from its first to its last day. */
+export interface SessionMeta {
+	sessionId: SessionId;
+	team: TeamId;
+	epoch: Epoch;
+	createdAt: number;
+}
+
+/** What the Worker says of an upgrade that it hands over; it strips these headers from what callers send. */
+export const PRINCIPAL_HEADER = "hotplex-principal";
+export const RUNNER_HEADER = "hotplex-runner";
+
+/** What survives hibernation with a client's socket. */
+interface Watcher {
+	kind: "client";
+	principal: Principal;
+	/** Null until its hello. Events up to here were sent. */
+	sent: number | null;
+	acked: number;
+	openedAt: number;
+}
+
+/** What survives with a runner's link. */
+interface RunnerLink {
+	kind: "runner";
+	runnerId: RunnerId;
+	/** Gone once it was used, whatever came of it. */
+	nonce: string | null;
+	/** Null until it attached. */
+	generation: Generation | null;
+	openedAt: number;
+}
+
+/** Where the log stands in what the current generation sent. */
+interface Cursor {
+	generation: number;
+	seq: number;
+}
+
+/** One session: its log, its watchers, its runner's link, its one alarm. Nothing else orders its events. */
+export class SessionObject extends DurableObject<Env> {
+	readonly #log: EventLog;
+	#meta: SessionMeta | null;
+	#state: SessionState;
+	/** What is stored; `#taken` is what came in, ahead of it by the tail. */
+	#cursor: Cursor;
+	#taken: number;
+	/** Names this memory of the log: if it is lost, what was shown and not stored may come again otherwise. */
+	readonly #life = newSecret().slice(0, 16);
+	/** When the alarm is set to, as far as this life knows; undefined: ask. */
+	#alarmAt: number | null | undefined;
+	/** Frames sent and not acknowledged, by socket; lost with the memory, and then counted from the attachment. */
+	readonly #outstanding = new WeakMap<WebSocket, { offset: number; bytes: number }[]>();
+
+	constructor(ctx: DurableObjectState, env: Env) {
+		super(ctx, env);
+		ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING, PONG));
+		this.#log = new EventLog(ctx.storage.sql);
+		this.#meta = this.#log.get<SessionMeta>("meta");
+		this.#state = this.#log.get<SessionState>("state") ?? initial({ provider: "", workDir: null, model: null, permissionMode: "default" });
+		this.#cursor = this.#log.get<Cursor>("cursor") ?? { generation: 0, seq: 0 };
+		this.#taken = this.#cursor.seq;
+		// Watchers that were shown more than was stored before this memory began: the runner sends it again.
+		for (const ws of ctx.getWebSockets("client")) {
+			const watcher = attachment(ws);
+			if (watcher?.kind === "client" && watcher.sent !== null && watcher.sent > this.#log.lastOffset) {
+				ws.serializeAttachment({ ...watcher, sent: this.#log.lastOffset } satisfies Watcher);
+				sendTo(ws, { type: "rewind", rewindTo: this.#log.lastOffset });
+			}
+		}
+		// A runner's link that stayed open knows what it sent; what was not stored must come again.
+		if (ctx.getWebSockets("runner").length > 0) this.#tellRunner({ type: "resend", fromSeq: seq(this.#taken + 1) });
+	}
+
+	// ------------------------------------------------------------ called by the Worker and the team
+
+	/** Makes the session, once; later calls change nothing. */
+	create(meta: Omit<SessionMeta, "epoch" | "createdAt">, spec: SessionSpec, by: string): void {
+		if (this.#meta !== null) return;
+		const now = Date.now();
+		const made: SessionMeta = { ...meta, epoch: newId(Epoch, "epo"), createdAt: now };
+		this.ctx.storage.transactionSync(() => {
+			this.#state = initial(spec);
+			this.#log.put("meta", made);
+			this.#log.put("state", this.#state);
+			this.#log.append({ type: "session_created", provider: spec.provider, workDir: spec.workDir, by }, now);
+			this.#log.flush();
+		});
+		this.#meta = made;
+	}
+
+	/** Takes a prompt, once per client id. */
+	input(text: string, clientId: string | null, by: string): Result<AcceptedTurnDto, Problem> {
+		if (byteLength(text) > MAX_INPUT_BYTES)
+			return err(problem("too_large", `a prompt may have ${MAX_INPUT_BYTES} bytes; put larger ones into a file`));
+		const name = clientId ?? `gateway:${newSecret()}`;
+		const known = this.#log.turnOfClient(name);
+		if (known !== null)
+			return known.text === text
+				? ok({ ...known.turn, duplicate: true })
+				: err(problem("conflict", `the client id ${name} was used for another text; use a new one for a new input`));
+		const turnId = newId(TurnId, "trn");
+		const refused = this.#take({ type: "input", turnId, clientId: name, text, by });
+		if (refused) return err(refused);
+		const taken = this.#log.turn(turnId);
+		return taken ? ok({ ...taken.turn, duplicate: false }) : err(problem("internal", "the input was taken and is not there"));
+	}
+
+	/** Ends the running turn; answers its id, or null if none runs. */
+	interrupt(by: string): TurnId | null {
+		const turnId = this.#state.turn?.turnId ?? null;
+		this.#take({ type: "interrupt", by });
+		return turnId;
+	}
+
+	decide(decision: Decision, by: string): Problem | null {
+		return this.#take({ type: "decide", decision, by });
+	}
+
+	terminate(by: string): void {
+		this.#take({ type: "terminate", by });
+	}
+
+	/** The team gives it a runner. False: it needs none any more, and the lease is over. */
+	granted(lease: { runnerId: RunnerId; generation: Generation; publicKey: string }): boolean {
+		this.#take({ type: "granted", ...lease });
+		return this.#state.lease.phase === "held" && this.#state.lease.generation === lease.generation;
+	}
+
+	queued(why: string): void {
+		this.#take({ type: "queued", why });
+	}
+
+	leaseEnded(ended: { generation: Generation; code: ErrorCode; detail: string; again: boolean }): void {
+		this.#take({ type: "lease_ended", ...ended });
+		for (const ws of this.ctx.getWebSockets("runner")) {
+			const link = attachment(ws);
+			if (link?.kind === "runner" && link.generation !== null && link.generation <= ended.generation)
+				close(ws, ended.code === "unauthorized" ? "unauthorized" : "lease_lost", ended.detail);
+		}
+	}
+
+	/** A page of the log as JSON (`EventPage`): what is stored, so that it never changes again. */
+	events(after: number | null, epoch: string | null, limit: number): string {
+		const from = this.#from(after, epoch, null, null);
+		const page: z.input<typeof EventPage> = {
+			data: this.#log.read(from.after, Math.min(limit, MAX_PAGE_EVENTS), true),
+			epoch: this.#mustMeta().epoch,
+			firstOffset: this.#log.firstOffset,
+			lastOffset: this.#log.lastOffset,
+			durableOffset: this.#log.durableOffset,
+			recovered: from.recovered,
+			...(from.rewindTo === undefined ? {} : { rewindTo: from.rewindTo }),
+		};
+		return JSON.stringify(page);
+	}
+
+	turn(turnId: string): TurnDto | null {
+		return this.#log.turn(turnId)?.turn ?? null;
+	}
+
+	turns(limit: number, cursor: number | null): TurnDto[] {
+		return this.#log.turns(limit, cursor);
+	}
+
+	stats(): StatsDto {
+		const meta = this.#mustMeta();
+		return { sessionId: meta.sessionId, createdAt: meta.createdAt, ...this.#log.stats() };
+	}
+
+	/** Closes what this key had opened. */
+	revokeKey(keyId: string): void {
+		for (const ws of this.ctx.getWebSockets("client")) {
+			const watcher = attachment(ws);
+			if (watcher?.kind === "client" && watcher.principal.keyId === keyId) close(ws, "unauthorized", "the API key was revoked");
+		}
+	}
+
+	// ------------------------------------------------------------ sockets
+
+	/** Upgrades only. The Worker has authenticated the client, or checked that the runner holds a lease. */
+	override async fetch(request: Request): Promise<Response> {
+		const [client, server] = Object.values(new WebSocketPair()) as [WebSocket, WebSocket];
+		const now = Date.now();
+		const runnerId = request.headers.get(RUNNER_HEADER) as RunnerId | null;
+		if (runnerId !== null) {
+			const nonce = newSecret();
+			this.ctx.acceptWebSocket(server, ["runner"]);
+			server.serializeAttachment({ kind: "runner", runnerId, nonce, generation: null, openedAt: now } satisfies RunnerLink);
+			sendTo(server, { type: "challenge", nonce, protocol: PROTOCOL_VERSION });
+		} else {
+			const principal = JSON.parse(request.headers.get(PRINCIPAL_HEADER) ?? "null") as Principal | null;
+			if (principal === null || this.#meta === null) return new Response("not for this address", { status: 404 });
+			if (this.ctx.getWebSockets("client").length >= MAX_WATCHERS) return new Response("too many watchers", { status: 429 });
+			this.ctx.acceptWebSocket(server, ["client"]);
+			server.serializeAttachment({ kind: "client", principal, sent: null, acked: 0, openedAt: now } satisfies Watcher);
+		}
+		await this.#schedule(now + HELLO_TIMEOUT_MS);
+		const protocolHeader: Record<string, string> =
+			request.headers.get("sec-websocket-protocol")?.includes(SUBPROTOCOL) === true ? { "sec-websocket-protocol": SUBPROTOCOL } : {};
+		return new Response(null, { status: 101, webSocket: client, headers: protocolHeader });
+	}
+
+	override async webSocketMessage(ws: WebSocket, message: string | ArrayBuffer): Promise<void> {
+		const peer = attachment(ws);
+		try {
+			if (peer?.kind === "client") this.#fromClient(ws, peer, message);
+			else if (peer?.kind === "runner") await this.#fromRunner(ws, peer, message);
+		} catch (cause) {
+			// Without this the platform would leave the socket open and tell nobody.
+			console.error(`session ${this.ctx.id.name}: a frame failed`, cause);
+			close(ws, "internal", "the gateway failed on this frame; come back");
+		}
+		await this.#schedule(null);
+	}
+
+	override async webSocketClose(ws: WebSocket, code: number): Promise<void> {
+		// The runtime does not answer the close of a hibernatable socket; without this the peer waits 10 s and sees 1006.
+		ws.close(code === 1005 || code === 1006 || code === 1015 ? 1000 : code);
+		this.#gone(ws);
+		await this.#schedule(null);
+	}
+
+	override async webSocketError(ws: WebSocket): Promise<void> {
+		// An oversize frame comes here only; the peer is gone all the same.
+		ws.close(1011);
+		this.#gone(ws);
+		await this.#schedule(null);
+	}
+
+	override async alarm(): Promise<void> {
+		this.#alarmAt = null;
+		const now = Date.now();
+		if (this.#log.isFlushDue(now)) this.#store();
+		this.#take({ type: "clock" });
+		for (const ws of this.ctx.getWebSockets()) {
+			const peer = attachment(ws);
+			if (peer === null) continue;
+			const silent = peer.kind === "client" ? peer.sent === null : peer.generation === null;
+			if (silent && now - peer.openedAt >= HELLO_TIMEOUT_MS) close(ws, "hello_timeout", "the first frame did not come within 10 s");
+			else if (peer.kind === "client" && isExpired(peer.principal, now)) close(ws, "unauthorized", "the credential has expired");
+		}
+		await this.#schedule(null);
+	}
+
+	// ------------------------------------------------------------ clients
+
+	#fromClient(ws: WebSocket, watcher: Watcher, message: string | ArrayBuffer): void {
+		if (isExpired(watcher.principal, Date.now())) return close(ws, "unauthorized", "the credential has expired");
+		const frame = decode(ClientFrame, message, MAX_CLIENT_FRAME_BYTES);
+		if (!frame.ok) return sendTo(ws, { type: "error", problem: frame.error });
+		const f = frame.value;
+		if (f.type === "ping") return sendTo(ws, { type: "pong" });
+		if (f.type === "hello") return this.#hello(ws, watcher, f);
+		if (watcher.sent === null) return sendTo(ws, { type: "error", re: f.type, problem: problem("bad_request", "say hello first") });
+		if (f.type === "ack") return this.#ack(ws, watcher, f.offset);
+		if (!watcher.principal.scopes.includes("sessions:write"))
+			return sendTo(ws, {
+				type: "error",
+				re: f.type,
+				problem: problem("forbidden", "this credential may watch only: it lacks the scope sessions:write"),
+			});
+		const by = watcher.principal.actor;
+		switch (f.type) {
+			case "input": {
+				const taken = this.input(f.text, f.clientId, by);
+				if (taken.ok) sendTo(ws, { type: "accepted", clientId: f.clientId, turnId: taken.value.turnId, duplicate: taken.value.duplicate });
+				else sendTo(ws, { type: "error", re: f.clientId, problem: taken.error });
+				return;
+			}
+			case "interrupt":
+				this.interrupt(by);
+				return;
+			case "decide": {
+				const { type: _, ...decision } = f;
+				const refused = this.decide(decision, by);
+				if (refused) sendTo(ws, { type: "error", re: f.approvalId, problem: refused });
+				return;
+			}
+		}
+	}
+
+	#hello(ws: WebSocket, watcher: Watcher, hello: Extract<ClientFrame, { type: "hello" }>): void {
+		if (hello.protocol !== PROTOCOL_VERSION)
+			return close(ws, "unsupported_version", `this gateway speaks protocol ${PROTOCOL_VERSION}, the hello says ${hello.protocol}`);
+		if (watcher.sent !== null) return sendTo(ws, { type: "error", re: "hello", problem: problem("bad_request", "hello was said already") });
+		const from = this.#from(hello.after ?? null, hello.epoch ?? null, hello.life ?? null, hello.durable ?? null);
+		const { name, why } = describe(this.#state);
+		const meta = this.#mustMeta();
+		sendTo(ws, {
+			type: "welcome",
+			protocol: PROTOCOL_VERSION,
+			sessionId: meta.sessionId,
+			epoch: meta.epoch,
+			life: this.#life,
+			recovered: from.recovered,
+			...(from.rewindTo === undefined ? {} : { rewindTo: from.rewindTo }),
+			firstOffset: this.#log.firstOffset,
+			lastOffset: this.#log.lastOffset,
+			durableOffset: this.#log.durableOffset,
+			state: name,
+			...(why === null ? {} : { why }),
+			limits: {
+				maxFrameBytes: MAX_CLIENT_FRAME_BYTES,
+				maxInputBytes: MAX_INPUT_BYTES,
+				windowBytes: WATCHER_WINDOW_BYTES,
+				heartbeatMs: HEARTBEAT_MS,
+			},
+		});
+		this.#pump(ws, { ...watcher, sent: from.after, acked: from.after });
+	}
+
+	/** Where a reader goes on, and what it is told about that (LOG-6). */
+	#from(
+		after: number | null,
+		epoch: string | null,
+		life: string | null,
+		durable: number | null,
+	): { after: number; recovered: boolean; rewindTo?: Offset } {
+		const beforeFirst = this.#log.firstOffset - 1;
+		if (after === null) return { after: beforeFirst, recovered: true };
+		if ((epoch !== null && epoch !== this.#mustMeta().epoch) || after < beforeFirst) return { after: beforeFirst, recovered: false };
+		// What it saw after `known` may have been lost with the memory it was shown from.
+		const known = life === null || life === this.#life || durable === null ? after : Math.min(after, durable);
+		const rewindTo = Math.min(known, this.#log.lastOffset);
+		return rewindTo < after ? { after: rewindTo, recovered: true, rewindTo: offset(rewindTo) } : { after, recovered: true };
+	}
+
+	#ack(ws: WebSocket, watcher: Watcher, acked: number): void {
+		const frames = this.#outstandingOf(ws, watcher);
+		while (frames[0] !== undefined && frames[0].offset <= acked) frames.shift();
+		this.#pump(ws, { ...watcher, acked: Math.max(watcher.acked, Math.min(acked, watcher.sent ?? 0)) });
+	}
+
+	#outstandingOf(ws: WebSocket, watcher: Watcher): { offset: number; bytes: number }[] {
+		let frames = this.#outstanding.get(ws);
+		if (frames === undefined) {
+			// After hibernation the sizes are forgotten; half a window is a guess that neither stalls nor overruns.
+			frames = watcher.sent !== null && watcher.sent > watcher.acked ? [{ offset: watcher.sent, bytes: WATCHER_WINDOW_BYTES / 2 }] : [];
+			this.#outstanding.set(ws, frames);
+		}
+		return frames;
+	}
+
+	/** Sends what this watcher lacks, as far as its window allows. The only way that events reach a socket. */
+	#pump(ws: WebSocket, watcher: Watcher, fresh?: { after: number; json: string; last: number }): void {
+		const frames = this.#outstandingOf(ws, watcher);
+		let sent = watcher.sent ?? 0;
+		let open = frames.reduce((sum, f) => sum + f.bytes, 0);
+		while (sent < this.#log.lastOffset && open < WATCHER_WINDOW_BYTES) {
+			let json: string;
+			let last: number;
+			if (fresh !== undefined && fresh.after === sent) ({ json, last } = fresh);
+			else {
+				const events = this.#log.read(sent, MAX_PAGE_EVENTS, false);
+				const end = events.at(-1);
+				if (end === undefined) break;
+				json = this.#eventsFrame(events);
+				last = end.offset;
+			}
+			send(ws, json);
+			frames.push({ offset: last, bytes: json.length });
+			open += json.length;
+			sent = last;
+		}
+		ws.serializeAttachment({ ...watcher, sent } satisfies Watcher);
+	}
+
+	#eventsFrame(events: LoggedEvent[]): string {
+		return encode({ type: "events", events, durableOffset: this.#log.durableOffset } satisfies ToClientFrame);
+	}
+
+	/** Shows what was appended after `after` to all who are up to date; the others come to it from the log. */
+	#broadcast(after: number): void {
+		const sockets = this.ctx.getWebSockets("client");
+		if (sockets.length === 0 || after >= this.#log.lastOffset) return;
+		const events = this.#log.read(after, MAX_PAGE_EVENTS, false);
+		const last = events.at(-1)?.offset ?? after;
+		const fresh = { after, json: this.#eventsFrame(events), last };
+		for (const ws of sockets) {
+			const watcher = attachment(ws);
+			if (watcher?.kind === "client" && watcher.sent !== null) this.#pump(ws, watcher, fresh);
+		}
+	}
+
+	// ------------------------------------------------------------ the runner
+
+	async #fromRunner(ws: WebSocket, link: RunnerLink, message: string | ArrayBuffer): Promise<void> {
+		const frame = decode(RunnerFrame, message, link.generation === null ? MAX_HELLO_BYTES : MAX_RUNNER_FRAME_BYTES);
+		if (!frame.ok) return close(ws, frame.error.code, frame.error.detail);
+		const f = frame.value;
+		if (f.type === "ping") return sendTo(ws, { type: "pong" });
+		if (f.type === "attach") return this.#attach(ws, link, f);
+		if (link.generation === null) return close(ws, "unauthorized", "attach first");
+		if (f.generation !== link.generation || !this.#isCurrent(link)) return close(ws, "lease_lost", "another lease has replaced this one");
+		if (f.type === "batch") return this.#batch(ws, f);
+		this.#take({ type: "released", generation: f.generation, why: f.why });
+		ws.close(1000, "released");
+	}
+
+	async #attach(ws: WebSocket, link: RunnerLink, f: Extract<RunnerFrame, { type: "attach" }>): Promise<void> {
+		if (f.protocol !== PROTOCOL_VERSION)
+			return close(ws, "unsupported_version", `this gateway speaks protocol ${PROTOCOL_VERSION}; update the runner`);
+		const { lease } = this.#state;
+		const { nonce } = link;
+		ws.serializeAttachment({ ...link, nonce: null } satisfies RunnerLink);
+		const meta = this.#meta;
+		if (meta === null || nonce === null || f.runnerId !== link.runnerId)
+			return close(ws, "unauthorized", "this runner's key was not proven");
+		if (lease.phase !== "held" || lease.runnerId !== link.runnerId || lease.generation !== f.generation)
+			return close(ws, "lease_lost", "this runner does not hold the session's lease");
+		const signed = signedText({ host: f.host, runnerId: f.runnerId, nonce, link: meta.sessionId });
+		if (!(await verifyEd25519(lease.publicKey, f.signature, signed))) return close(ws, "unauthorized", "this runner's key was not proven");
+		const attached: RunnerLink = { ...link, nonce: null, generation: f.generation };
+		// Meanwhile the lease may have gone to another.
+		if (!this.#isCurrent(attached)) return close(ws, "lease_lost", "another lease has replaced this one");
+		for (const older of this.ctx.getWebSockets("runner"))
+			if (older !== ws) close(older, "superseded", "a newer connection of this runner took over");
+		ws.serializeAttachment(attached);
+		this.#take({ type: "attached", generation: f.generation }, () => {
+			// What came over an older connection and is not stored comes again over this one.
+			sendTo(ws, {
+				type: "attached",
+				protocol: PROTOCOL_VERSION,
+				ackedSeq: seq(this.#cursor.seq),
+				spec: this.#state.spec,
+				nativeSessionId: this.#state.nativeSessionId,
+				desired: this.#desired(),
+			});
+		});
+	}
+
+	#isCurrent(link: RunnerLink): boolean {
+		const { lease } = this.#state;
+		return lease.phase === "held" && lease.generation === link.generation && lease.runnerId === link.runnerId;
+	}
+
+	#batch(ws: WebSocket, f: Extract<RunnerFrame, { type: "batch" }>): void {
+		if (f.firstSeq > this.#taken + 1) return sendTo(ws, { type: "resend", fromSeq: seq(this.#taken + 1) });
+		const events = f.events.slice(this.#taken + 1 - f.firstSeq);
+		if (events.length === 0) return this.#ackRunner();
+		const now = Date.now();
+		const after = this.#log.lastOffset;
+		this.#taken += events.length;
+		if (events.some((e) => DURABLE[e.type]))
+			this.#commit((perform) => {
+				for (const event of events) {
+					if (touchesState(event)) perform(step(this.#state, { type: "runner_event", event }, now));
+					else this.#log.append(event, now);
+				}
+			});
+		else {
+			for (const event of events) this.#log.append(event, now);
+			if (this.#log.isFlushDue(now)) this.#store();
+			this.#broadcast(after);
+		}
+	}
+
+	#ackRunner(): void {
+		this.#tellRunner({ type: "ack", seq: seq(this.#cursor.seq) });
+	}
+
+	#tellRunner(frame: ToRunnerFrame): void {
+		for (const ws of this.ctx.getWebSockets("runner")) {
+			const link = attachment(ws);
+			if (link?.kind === "runner" && this.#isCurrent(link)) sendTo(ws, frame);
+		}
+	}
+
+	#desired(): Desired {
+		const { turn, approvals, closed } = this.#state;
+		return {
+			turn: turn === null ? null : { turnId: turn.turnId, text: this.#log.turn(turn.turnId)?.text ?? "", interrupt: turn.interrupt },
+			decisions: approvals.map((a) => a.decision).filter((d) => d !== null),
+			stop: closed,
+		};
+	}
+
+	#gone(ws: WebSocket): void {
+		const link = attachment(ws);
+		if (link?.kind !== "runner" || link.generation === null) return;
+		const others = this.ctx.getWebSockets("runner").some((other) => {
+			const peer = attachment(other);
+			return other !== ws && other.readyState === WebSocket.OPEN && peer?.kind === "runner" && peer.generation === link.generation;
+		});
+		if (!others) this.#take({ type: "detached", generation: link.generation });
+	}
+
+	// ------------------------------------------------------------ decide, commit, perform
+
+	/** One input through the state machine. `first` runs after the commit and before the effects. */
+	#take(input: SessionInput, first?: () => void): Problem | null {
+		const next = step(this.#state, input, Date.now());
+		if (next.refused) return next.refused;
+		if (next.effects.length > 0 || next.state !== this.#state) this.#commit((perform) => perform(next), first);
+		else first?.();
+		return null;
+	}
+
+	/** Runs steps in one transaction with their events and all that waits to be stored, then performs their effects. */
+	#commit(work: (perform: (next: { state: SessionState; effects: Effect[] }) => void) => void, first?: () => void): void {
+		const before = { state: this.#state, cursor: this.#cursor, after: this.#log.lastOffset };
+		const effects: Effect[] = [];
+		try {
+			this.ctx.storage.transactionSync(() => {
+				work((next) => {
+					this.#state = next.state;
+					for (const effect of next.effects) {
+						if (effect.do === "append") this.#log.append(effect.event, Date.now());
+						else effects.push(effect);
+					}
+				});
+				const { lease } = this.#state;
+				if (lease.phase === "held" && lease.generation !== this.#cursor.generation) {
+					// A new generation numbers from 1.
+					this.#cursor = { generation: lease.generation, seq: 0 };
+					this.#taken = 0;
+				}
+				this.#cursor = { ...this.#cursor, seq: this.#taken };
+				this.#log.flush();
+				this.#log.put("state", this.#state);
+				this.#log.put("cursor", this.#cursor);
+			});
+		} catch (cause) {
+			this.#state = before.state;
+			this.#cursor = before.cursor;
+			this.#taken = before.cursor.seq;
+			this.#log.forgetTail();
+			throw cause;
+		}
+		this.#broadcast(before.after);
+		if (this.#cursor.seq !== before.cursor.seq) this.#ackRunner();
+		first?.();
+		for (const effect of effects) this.#perform(effect);
+		this.#note(before.state);
+		this.ctx.waitUntil(this.#schedule(null));
+	}
+
+	/** Stores the tail alone. */
+	#store(): void {
+		const before = this.#cursor;
+		try {
+			this.ctx.storage.transactionSync(() => {
+				this.#cursor = { ...before, seq: this.#taken };
+				this.#log.flush();
+				this.#log.put("cursor", this.#cursor);
+			});
+		} catch (cause) {
+			this.#cursor = before;
+			this.#taken = before.seq;
+			this.#log.forgetTail();
+			throw cause;
+		}
+		this.#ackRunner();
+	}
+
+	#perform(effect: Effect): void {
+		if (effect.do === "append") return;
+		if (effect.do === "tell_runner") return this.#tellRunner({ type: "desired", desired: this.#desired() });
+		const { team, sessionId } = this.#mustMeta();
+		const stub = this.env.TEAM.getByName(team);
+		// If one of these is lost, the alarm asks again, and asking ends whatever lease the team still has on its books.
+		const call =
+			effect.do === "ask_for_runner"
+				? stub.acquire(sessionId)
+				: effect.do === "stop_asking"
+					? stub.stopAsking(sessionId)
+					: stub.release(sessionId, effect.generation);
+		this.ctx.waitUntil(call.catch((cause: unknown) => console.warn(`session ${sessionId}: ${effect.do} did not reach the team`, cause)));
+	}
+
+	/** Keeps the team's index of sessions up to date. */
+	#note(before: SessionState): void {
+		const was = describe(before);
+		const is = describe(this.#state);
+		if (was.name === is.name && was.why === is.why && before.lease === this.#state.lease) return;
+		const meta = this.#meta;
+		if (meta === null) return;
+		const runnerId = this.#state.lease.phase === "held" ? this.#state.lease.runnerId : null;
+		this.ctx.waitUntil(
+			this.env.TEAM.getByName(meta.team)
+				.noteSession(meta.sessionId, is.name, is.why, runnerId)
+				.catch((cause: unknown) => console.warn(`session ${meta.sessionId}: its state did not reach the index`, cause)),
+		);
+	}
+
+	/** Sets the one alarm to the earliest need, if it is not early enough already. Each setting is a row written. */
+	async #schedule(atLatest: number | null): Promise<void> {
+		const needs = [nextAlarm(this.#state), this.#log.flushDueAt, atLatest, this.#firstExpiry()].filter((n) => n !== null);
+		if (needs.length === 0) return;
+		const due = Math.min(...needs);
+		if (this.#alarmAt === undefined) this.#alarmAt = await this.ctx.storage.getAlarm();
+		if (this.#alarmAt !== null && this.#alarmAt <= due) return;
+		this.#alarmAt = due;
+		await this.ctx.storage.setAlarm(due);
+	}
+
+	#firstExpiry(): number | null {
+		let first: number | null = null;
+		for (const ws of this.ctx.getWebSockets("client")) {
+			const peer = attachment(ws);
+			if (peer?.kind === "client" && peer.principal.expiresAt !== null)
+				first = Math.min(first ?? Number.POSITIVE_INFINITY, peer.principal.expiresAt);
+		}
+		return first;
+	}
+
+	#mustMeta(): SessionMeta {
+		if (this.#meta === null) throw new Error(`session ${this.ctx.id.name} was never created`);
+		return this.#meta;
+	}
+}
+
+// RPC types are computed by the compiler; named ones keep that from going deep.
+export type TurnDto = z.output<typeof Turn>;
+export type AcceptedTurnDto = z.output<typeof AcceptedTurn>;
+export type StatsDto = z.output<typeof Stats>;
+
+function attachment(ws: WebSocket): Watcher | RunnerLink | null {
+	// Only this object writes attachments, so they are read back as written.
+	return ws.deserializeAttachment() as Watcher | RunnerLink | null;
+}
+
+const isExpired = (principal: Principal, now: number): boolean => principal.expiresAt !== null && principal.expiresAt <= now;
+
+function send(ws: WebSocket, json: string): void {
+	try {
+		ws.send(json);
+	} catch {
+		// It is closing; its close event does the rest.
+	}
+}
+
+const sendTo = (ws: WebSocket, frame: ToClientFrame | ToRunnerFrame): void => send(ws, encode(frame));
+
+/** Says why in a frame, which has room, and closes with the code. */
+function close(ws: WebSocket, code: ErrorCode, detail: string): void {
+	sendTo(ws, { type: "error", problem: problem(code, detail) });
+	try {
+		ws.close(closeCode(code), closeReason(detail));
+	} catch {
+		// It is closed already.
+	}
+}

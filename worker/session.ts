@@ -1,0 +1,333 @@
+import { type ErrorCode, type Problem, problem } from "../shared/errors.ts";
+import type { ProcessState, RunnerEvent, SessionEvent, SessionStateName, StopReason } from "../shared/events.ts";
+import type { Decision, SessionSpec } from "../shared/frames.ts";
+import type { ApprovalId, Generation, RunnerId, TurnId } from "../shared/ids.ts";
+import { APPROVAL_TIMEOUT_MS, ASK_AGAIN_MS, MAX_WAITING_INPUTS, QUEUE_TIMEOUT_MS } from "../shared/limits.ts";
+import { unreachable } from "../shared/result.ts";
+
+/**
+ * The session's state machine, pure: `step` decides, the object commits and then performs. What must not be lost is
+ * in the state: a lease that is asked for is asked for again by the alarm, and the runner is told `desired(state)`
+ * whole, at every attach and after every change.
+ */
+export interface SessionState {
+	spec: SessionSpec;
+	/** The CLI's own id of the conversation. */
+	nativeSessionId: string | null;
+	lease: LeaseState;
+	process: ProcessState | null;
+	/** The current turn; its prompt is in the turns table. */
+	turn: Turn | null;
+	/** Accepted inputs behind it, in order. */
+	waiting: TurnId[];
+	/** Of the current turn. */
+	approvals: Approval[];
+	closed: boolean;
+}
+
+export type LeaseState =
+	| { phase: "none" }
+	/** The team was asked for a runner; `why` is its answer if none is free. */
+	| { phase: "asking"; why: string | null; askAgainAt: number }
+	| { phase: "held"; runnerId: RunnerId; generation: Generation; publicKey: string; link: "never" | "up" | "down" };
+
+export interface Turn {
+	turnId: TurnId;
+	/** The CLI said that it works on it. */
+	started: boolean;
+	interrupt: boolean;
+	/** When a turn without a runner ends as `no_runner`. */
+	giveUpAt: number;
+}
+
+export interface Approval {
+	approvalId: ApprovalId;
+	expiresAt: number;
+	/** Null while it waits. Kept until the turn ends: a runner that comes back hears it again. */
+	decision: Decision | null;
+}
+
+export type SessionInput =
+	| { type: "input"; turnId: TurnId; clientId: string; text: string; by: string }
+	| { type: "interrupt"; by: string }
+	| { type: "decide"; decision: Decision; by: string }
+	| { type: "terminate"; by: string }
+	| { type: "granted"; runnerId: RunnerId; generation: Generation; publicKey: string }
+	| { type: "queued"; why: string }
+	/** The team took the lease back. `again`: the turn never reached the runner, so another may have it. */
+	| { type: "lease_ended"; generation: Generation; code: ErrorCode; detail: string; again: boolean }
+	| { type: "attached"; generation: Generation }
+	| { type: "detached"; generation: Generation }
+	| { type: "released"; generation: Generation; why: string }
+	| { type: "runner_event"; event: RunnerEvent }
+	| { type: "clock" };
+
+export type Effect =
+	| { do: "append"; event: SessionEvent }
+	/** Ask the team for a runner; it answers `granted` or `queued`. */
+	| { do: "ask_for_runner" }
+	| { do: "stop_asking" }
+	| { do: "release_lease"; generation: Generation }
+	/** Send `desired(state)` on the runner's link. */
+	| { do: "tell_runner" };
+
+export interface Step {
+	state: SessionState;
+	effects: Effect[];
+	/** Set if the input was refused; the state is then unchanged. */
+	refused?: Problem;
+}
+
+export function initial(spec: SessionSpec): SessionState {
+	return { spec, nativeSessionId: null, lease: { phase: "none" }, process: null, turn: null, waiting: [], approvals: [], closed: false };
+}
+
+/** Decides what one input does to a session. Does nothing itself. */
+export function step(before: SessionState, input: SessionInput, now: number): Step {
+	const m = new Move(before, now);
+	const refused = m.take(input);
+	if (refused) return { state: before, effects: [], refused };
+	m.settle(before, input);
+	return { state: m.state, effects: m.effects };
+}
+
+/** When `step` must be called with `clock`, or null if it need not. */
+export function nextAlarm(state: SessionState): number | null {
+	const due: number[] = [];
+	if (state.lease.phase === "asking") due.push(state.lease.askAgainAt);
+	if (state.turn && state.lease.phase !== "held") due.push(state.turn.giveUpAt);
+	for (const a of state.approvals) if (a.decision === null) due.push(a.expiresAt);
+	return due.length > 0 ? Math.min(...due) : null;
+}
+
+/** What a person is told of the session. */
+export function describe(state: SessionState): { name: SessionStateName; why: string | null } {
+	if (state.closed) return { name: "closed", why: null };
+	if (state.lease.phase === "asking" && state.lease.why !== null) return { name: "queued", why: state.lease.why };
+	if (state.lease.phase === "held" && state.lease.link === "down")
+		return { name: "offline", why: "its runner is away; the session goes on when it is back" };
+	if (state.process !== null) return { name: state.process, why: null };
+	return { name: state.lease.phase === "held" ? "starting" : "idle", why: null };
+}
+
+/** The state under way: `take` changes a copy and lists effects. */
+class Move {
+	readonly effects: Effect[] = [];
+	state: SessionState;
+	readonly #now: number;
+
+	constructor(before: SessionState, now: number) {
+		this.state = { ...before };
+		this.#now = now;
+	}
+
+	take(input: SessionInput): Problem | null {
+		const s = this.state;
+		switch (input.type) {
+			case "input":
+				if (s.closed) return problem("session_closed", "this session has ended; open another one, under a new key if it had one");
+				if (s.waiting.length >= MAX_WAITING_INPUTS)
+					return problem(
+						"too_many_inputs",
+						`${s.waiting.length} inputs already wait in this session; send this one when some have run`,
+						5000,
+					);
+				this.append({ type: "input", turnId: input.turnId, clientId: input.clientId, text: input.text, by: input.by });
+				s.waiting = [...s.waiting, input.turnId];
+				this.#next();
+				return null;
+			case "interrupt":
+				if (s.turn === null || s.turn.interrupt) return null;
+				this.append({ type: "interrupt_requested", turnId: s.turn.turnId, by: input.by });
+				s.turn = { ...s.turn, interrupt: true };
+				if (s.lease.phase === "held" && s.lease.link !== "never") this.effects.push({ do: "tell_runner" });
+				else this.#endTurn("cancelled");
+				return null;
+			case "decide":
+				return this.#decide(input.decision, input.by);
+			case "terminate":
+				if (s.closed) return null;
+				s.closed = true;
+				for (const turnId of s.waiting) this.append({ type: "turn_ended", turnId, stopReason: "cancelled" });
+				s.waiting = [];
+				if (s.turn) this.#endTurn("cancelled");
+				if (s.lease.phase === "held") this.effects.push({ do: "tell_runner" });
+				return null;
+			case "granted":
+				// Between the question and its answer the need may have gone.
+				if (s.closed || s.turn === null) this.effects.push({ do: "release_lease", generation: input.generation });
+				else {
+					s.lease = { phase: "held", runnerId: input.runnerId, generation: input.generation, publicKey: input.publicKey, link: "never" };
+					this.append({ type: "lease_granted", runnerId: input.runnerId, generation: input.generation });
+				}
+				return null;
+			case "queued":
+				if (s.lease.phase === "asking") s.lease = { phase: "asking", why: input.why, askAgainAt: this.#now + ASK_AGAIN_MS };
+				return null;
+			case "lease_ended": {
+				if (s.lease.phase !== "held" || s.lease.generation !== input.generation) return null;
+				const { link } = s.lease;
+				this.#dropLease(input.detail);
+				// What reached the runner may have been begun; only what certainly was not may go to another.
+				if (s.turn && !(input.again && link === "never")) this.#endTurn("failed", { code: input.code, detail: input.detail });
+				else this.#next();
+				return null;
+			}
+			case "attached":
+				if (s.lease.phase === "held" && s.lease.generation === input.generation) s.lease = { ...s.lease, link: "up" };
+				return null;
+			case "detached":
+				if (s.lease.phase === "held" && s.lease.generation === input.generation && s.lease.link === "up")
+					s.lease = { ...s.lease, link: "down" };
+				return null;
+			case "released":
+				if (s.lease.phase !== "held" || s.lease.generation !== input.generation) return null;
+				this.effects.push({ do: "release_lease", generation: input.generation });
+				this.#dropLease(input.why);
+				// A turn that crossed the release on its way was never begun: another lease takes it.
+				if (s.turn?.started) this.#endTurn("failed", { code: "runner_lost", detail: input.why });
+				else this.#next();
+				return null;
+			case "runner_event":
+				this.#report(input.event);
+				return null;
+			case "clock":
+				this.#clock();
+				return null;
+			default:
+				return unreachable(input);
+		}
+	}
+
+	/** After every input: tell what changed for people, unless the log says it already. */
+	settle(before: SessionState, input: SessionInput): void {
+		const was = describe(before);
+		const is = describe(this.state);
+		const told = input.type === "runner_event" && is.name === this.state.process;
+		if (!told && (was.name !== is.name || was.why !== is.why))
+			this.append(is.why === null ? { type: "session_state", state: is.name } : { type: "session_state", state: is.name, why: is.why });
+	}
+
+	append(event: SessionEvent): void {
+		this.effects.push({ do: "append", event });
+	}
+
+	/** The next waiting input becomes the current turn; whatever it needs is asked for. */
+	#next(): void {
+		const s = this.state;
+		if (s.turn === null) {
+			const [turnId, ...rest] = s.waiting;
+			if (turnId === undefined) return;
+			s.waiting = rest;
+			s.turn = { turnId, started: false, interrupt: false, giveUpAt: this.#now + QUEUE_TIMEOUT_MS };
+			if (s.lease.phase === "held") this.effects.push({ do: "tell_runner" });
+		}
+		if (s.lease.phase === "none") {
+			s.lease = { phase: "asking", why: null, askAgainAt: this.#now + ASK_AGAIN_MS };
+			this.effects.push({ do: "ask_for_runner" });
+		}
+	}
+
+	#endTurn(stopReason: StopReason, error?: { code: ErrorCode; detail: string }): void {
+		const s = this.state;
+		if (s.turn === null) return;
+		const { turnId } = s.turn;
+		for (const a of s.approvals)
+			if (a.decision === null) this.append({ type: "approval_withdrawn", approvalId: a.approvalId, why: "its turn ended" });
+		this.append(error ? { type: "turn_ended", turnId, stopReason, error } : { type: "turn_ended", turnId, stopReason });
+		this.#turnIsOver();
+	}
+
+	#turnIsOver(): void {
+		const s = this.state;
+		s.turn = null;
+		s.approvals = [];
+		if (s.lease.phase === "asking" && s.waiting.length === 0) {
+			s.lease = { phase: "none" };
+			this.effects.push({ do: "stop_asking" });
+		}
+		this.#next();
+	}
+
+	#dropLease(why: string): void {
+		const s = this.state;
+		if (s.lease.phase !== "held") return;
+		this.append({ type: "lease_ended", runnerId: s.lease.runnerId, generation: s.lease.generation, why });
+		s.lease = { phase: "none" };
+		s.process = null;
+	}
+
+	#decide(decision: Decision, by: string): Problem | null {
+		const s = this.state;
+		const approval = s.approvals.find((a) => a.approvalId === decision.approvalId);
+		if (approval === undefined) return problem("not_found", "no such approval waits in this session; its turn may have ended");
+		if (approval.decision !== null) return problem("conflict", `this approval was already decided: ${approval.decision.decision}`);
+		s.approvals = s.approvals.map((a) => (a === approval ? { ...a, decision } : a));
+		const { approvalId, message } = decision;
+		this.append({ type: "approval_decided", approvalId, decision: decision.decision, ...(message === undefined ? {} : { message }), by });
+		this.effects.push({ do: "tell_runner" });
+		return null;
+	}
+
+	/** What the current lease's runner reports; older generations never come here. */
+	#report(event: RunnerEvent): void {
+		const s = this.state;
+		switch (event.type) {
+			case "process_state":
+				s.process = event.state;
+				if (event.nativeSessionId !== undefined) s.nativeSessionId = event.nativeSessionId;
+				break;
+			case "turn_started":
+				if (s.turn?.turnId === event.turnId) s.turn = { ...s.turn, started: true };
+				else if (event.origin === "cli") {
+					// It began before the runner heard of the current input, which goes back to the head of the queue.
+					if (s.turn) s.waiting = [s.turn.turnId, ...s.waiting];
+					s.turn = { turnId: event.turnId, started: true, interrupt: false, giveUpAt: this.#now + QUEUE_TIMEOUT_MS };
+				}
+				break;
+			case "turn_ended":
+				// Ended already, by an interrupt or a terminate that overtook it: it ends once.
+				if (s.turn?.turnId !== event.turnId) return;
+				this.append(event);
+				this.#turnIsOver();
+				return;
+			case "approval_requested":
+			case "question_asked":
+				if (s.turn?.turnId === event.turnId)
+					s.approvals = [...s.approvals, { approvalId: event.approvalId, expiresAt: this.#now + APPROVAL_TIMEOUT_MS, decision: null }];
+				break;
+			case "approval_withdrawn":
+				if (!s.approvals.some((a) => a.approvalId === event.approvalId)) return;
+				s.approvals = s.approvals.filter((a) => a.approvalId !== event.approvalId);
+				break;
+			default:
+				break;
+		}
+		this.append(event);
+	}
+
+	#clock(): void {
+		const s = this.state;
+		const now = this.#now;
+		for (const a of s.approvals)
+			if (a.decision === null && a.expiresAt <= now)
+				this.#decide({ approvalId: a.approvalId, decision: "deny", message: "nobody answered in time" }, "gateway");
+		if (s.turn && s.lease.phase !== "held" && s.turn.giveUpAt <= now) {
+			const why = s.lease.phase === "asking" ? s.lease.why : null;
+			this.#endTurn("failed", { code: "no_runner", detail: why ?? "no runner took the session in time" });
+		}
+		if (s.lease.phase === "asking" && s.lease.askAgainAt <= now) {
+			s.lease = { ...s.lease, askAgainAt: now + ASK_AGAIN_MS };
+			this.effects.push({ do: "ask_for_runner" });
+		}
+	}
+}
+
+/** Whether a runner's event can change the state; all others go straight to the log. */
+export const touchesState = (event: RunnerEvent): boolean =>
+	event.type === "process_state" ||
+	event.type === "turn_started" ||
+	event.type === "turn_ended" ||
+	event.type === "approval_requested" ||
+	event.type === "question_asked" ||
+	event.type === "approval_withdrawn";

@@ -1,0 +1,784 @@
+import { DurableObject } from "cloudflare:workers";
+import type { z } from "zod";
+import type { CreateSession, Key, Runner, Scope, Session } from "../shared/api.ts";
+import { decode, encode } from "../shared/codec.ts";
+import { closeCode, closeReason, type ErrorCode, type Problem, problem } from "../shared/errors.ts";
+import type { SessionStateName } from "../shared/events.ts";
+import {
+	ControlFrame,
+	type OfferedProvider,
+	PING,
+	PONG,
+	PROTOCOL_VERSION,
+	type SessionSpec,
+	signedText,
+	type ToControlFrame,
+} from "../shared/frames.ts";
+import { type Generation, generation, KeyId, RunnerId, SessionId, type TeamId } from "../shared/ids.ts";
+import { HEARTBEAT_MS, HELLO_TIMEOUT_MS, MAX_HELLO_BYTES, MAX_RUNNER_FRAME_BYTES, RECONNECT_WINDOW_MS } from "../shared/limits.ts";
+import { err, ok, type Result } from "../shared/result.ts";
+import type { Principal } from "./auth.ts";
+import type { Env } from "./config.ts";
+import { type Candidate, place } from "./placement.ts";
+import { digest, newId, newSecret, sameDigest, verifyEd25519 } from "./secrets.ts";
+import { RUNNER_HEADER } from "./session-object.ts";
+
+const SCHEMA = `
+CREATE TABLE IF NOT EXISTS keys (
+	key_id TEXT PRIMARY KEY, hash TEXT NOT NULL, name TEXT NOT NULL, scopes TEXT NOT NULL,  -- JSON list
+	created_at INTEGER NOT NULL, created_by TEXT NOT NULL, expires_at INTEGER, revoked_at INTEGER
+);
+-- Which sessions a key opened sockets to: those are closed when it is revoked.
+CREATE TABLE IF NOT EXISTS key_sockets (key_id TEXT NOT NULL, session_id TEXT NOT NULL, PRIMARY KEY (key_id, session_id));
+CREATE TABLE IF NOT EXISTS runner_tokens (hash TEXT PRIMARY KEY, labels TEXT NOT NULL, expires_at INTEGER NOT NULL);  -- deleted by use
+CREATE TABLE IF NOT EXISTS tickets (
+	hash TEXT PRIMARY KEY, session_id TEXT NOT NULL, principal TEXT NOT NULL, origin TEXT, expires_at INTEGER NOT NULL       -- deleted by use
+);
+CREATE TABLE IF NOT EXISTS runners (
+	runner_id TEXT PRIMARY KEY, name TEXT NOT NULL, public_key TEXT NOT NULL, labels TEXT NOT NULL, enrolled_at INTEGER NOT NULL,
+	revoked_at INTEGER, last_seen_at INTEGER,
+	offline_since INTEGER,             -- null while its control link is up
+	draining INTEGER NOT NULL DEFAULT 0,
+	version TEXT, capacity INTEGER NOT NULL DEFAULT 0, providers TEXT NOT NULL DEFAULT '[]', isolation TEXT  -- as it registered last
+);
+CREATE TABLE IF NOT EXISTS sessions (
+	session_id TEXT PRIMARY KEY, key TEXT UNIQUE, spec TEXT NOT NULL,
+	state TEXT NOT NULL,               -- as the session said last; 'new' until its object was made
+	why TEXT, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL,
+	home TEXT,                         -- the runner that hosted it last: its files and the CLI's history are there
+	generation INTEGER NOT NULL DEFAULT 0  -- of its latest lease
+);
+CREATE INDEX IF NOT EXISTS sessions_by_age ON sessions (created_at DESC, session_id DESC);
+CREATE TABLE IF NOT EXISTS leases (
+	session_id TEXT PRIMARY KEY, runner_id TEXT NOT NULL, generation INTEGER NOT NULL,
+	accepted INTEGER NOT NULL DEFAULT 0,
+	offered_at INTEGER NOT NULL
+);
+-- Sessions that wait for a runner, first come first served.
+CREATE TABLE IF NOT EXISTS waiting (session_id TEXT PRIMARY KEY, since INTEGER NOT NULL, why TEXT);
+`;
+
+/** How long a runner may take to answer an offer before the lease is taken back. */
+const OFFER_TIMEOUT_MS = 15_000;
+const TICKET_MS = 30_000;
+
+/** What survives hibernation with a control link. */
+interface ControlLink {
+	runnerId: RunnerId;
+	/** Gone once it was used. */
+	nonce: string | null;
+	authenticated: boolean;
+	/** It said what it can host; before that it gets no offers. */
+	registered: boolean;
+	openedAt: number;
+}
+
+type LeaseRow = { session_id: SessionId; runner_id: RunnerId; generation: Generation; accepted: number; offered_at: number };
+type RunnerRow = {
+	runner_id: RunnerId;
+	name: string;
+	public_key: string;
+	labels: string;
+	enrolled_at: number;
+	revoked_at: number | null;
+	last_seen_at: number | null;
+	offline_since: number | null;
+	draining: number;
+	version: string | null;
+	capacity: number;
+	providers: string;
+	isolation: string | null;
+};
+type SessionRow = {
+	session_id: SessionId;
+	key: string | null;
+	spec: string;
+	state: string;
+	why: string | null;
+	created_at: number;
+	updated_at: number;
+	home: RunnerId | null;
+	generation: number;
+};
+type KeyRow = {
+	key_id: KeyId;
+	hash: string;
+	name: string;
+	scopes: string;
+	created_at: number;
+	created_by: string;
+	expires_at: number | null;
+	revoked_at: number | null;
+};
+
+// RPC types are computed by the compiler; named ones keep that from going deep.
+export type SessionDto = z.output<typeof Session>;
+export type RunnerDto = z.output<typeof Runner>;
+export type KeyDto = z.output<typeof Key>;
+
+/** One team: its keys, runners, leases, queue and index of sessions. No event passes here. */
+export class TeamObject extends DurableObject<Env> {
+	readonly #sql: SqlStorage;
+
+	constructor(ctx: DurableObjectState, env: Env) {
+		super(ctx, env);
+		ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING, PONG));
+		this.#sql = ctx.storage.sql;
+		this.#sql.exec(SCHEMA);
+	}
+
+	// ------------------------------------------------------------ keys and tickets
+
+	authenticateKey(keyId: KeyId, hash: string): Result<Principal, Problem> | null {
+		const row = this.#sql.exec<KeyRow>("SELECT * FROM keys WHERE key_id = ?", keyId).toArray()[0];
+		if (row === undefined || !sameDigest(row.hash, hash)) return null;
+		if (row.revoked_at !== null || (row.expires_at !== null && row.expires_at <= Date.now())) return null;
+		return ok({ team: this.#team, actor: `key:${keyId}`, scopes: JSON.parse(row.scopes) as Scope[], keyId, expiresAt: row.expires_at });
+	}
+
+	async createKey(
+		request: { name: string; scopes: Scope[]; expiresInMs?: number | undefined },
+		by: Principal,
+	): Promise<Result<KeyDto & { apiKey: string }, Problem>> {
+		const more = request.scopes.filter((s) => !by.scopes.includes(s));
+		if (more.length > 0) return err(problem("forbidden", `a key cannot have more than its maker: you lack ${more.join(", ")}`));
+		const keyId = newId(KeyId, "key");
+		const apiKey = `hpk_${this.#team}_${keyId.slice(4)}_${newSecret()}`;
+		const now = Date.now();
+		const row: KeyRow = {
+			key_id: keyId,
+			hash: await digest(apiKey),
+			name: request.name,
+			scopes: JSON.stringify([...new Set(request.scopes)]),
+			created_at: now,
+			created_by: by.actor,
+			expires_at: request.expiresInMs === undefined ? null : now + request.expiresInMs,
+			revoked_at: null,
+		};
+		this.#sql.exec(
+			"INSERT INTO keys (key_id, hash, name, scopes, created_at, created_by, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+			row.key_id,
+			row.hash,
+			row.name,
+			row.scopes,
+			row.created_at,
+			row.created_by,
+			row.expires_at,
+		);
+		return ok({ ...toKey(row), apiKey });
+	}
+
+	listKeys(): KeyDto[] {
+		return this.#sql.exec<KeyRow>("SELECT * FROM keys ORDER BY created_at").toArray().map(toKey);
+	}
+
+	/** Ends the key and closes every socket that was opened with it. */
+	async revokeKey(keyId: KeyId): Promise<boolean> {
+		const known =
+			this.#sql.exec("UPDATE keys SET revoked_at = coalesce(revoked_at, ?) WHERE key_id = ?", Date.now(), keyId).rowsWritten > 0;
+		this.#sql.exec("DELETE FROM tickets WHERE principal ->> 'keyId' = ?", keyId);
+		const sessions = this.#sql.exec<{ session_id: string }>("SELECT session_id FROM key_sockets WHERE key_id = ?", keyId).toArray();
+		await Promise.allSettled(sessions.map((s) => this.#session(s.session_id).revokeKey(keyId)));
+		this.#sql.exec("DELETE FROM key_sockets WHERE key_id = ?", keyId);
+		return known;
+	}
+
+	async createTicket(
+		sessionId: SessionId,
+		by: Principal,
+		origin: string | null,
+	): Promise<Result<{ ticket: string; expiresAt: number }, Problem>> {
+		if (this.#row(sessionId) === null) return err(noSuchSession());
+		const now = Date.now();
+		const ticket = `tkt_${this.#team}_${newSecret()}`;
+		const hash = await digest(ticket);
+		this.#sql.exec("DELETE FROM tickets WHERE expires_at <= ?", now);
+		this.#sql.exec(
+			"INSERT INTO tickets (hash, session_id, principal, origin, expires_at) VALUES (?, ?, ?, ?, ?)",
+			hash,
+			sessionId,
+			JSON.stringify(by),
+			origin,
+			now + TICKET_MS,
+		);
+		return ok({ ticket, expiresAt: now + TICKET_MS });
+	}
+
+	/** The principal a ticket was made for. It is gone with the first try, right or wrong. */
+	redeemTicket(hash: string, sessionId: SessionId, origin: string | null): Result<Principal, Problem> | null {
+		const row = this.#sql
+			.exec<{ session_id: string; principal: string; origin: string | null; expires_at: number }>(
+				"DELETE FROM tickets WHERE hash = ? RETURNING session_id, principal, origin, expires_at",
+				hash,
+			)
+			.toArray()[0];
+		if (row === undefined || row.expires_at <= Date.now() || row.session_id !== sessionId || row.origin !== origin) return null;
+		return ok(JSON.parse(row.principal) as Principal);
+	}
+
+	/** Whether a socket to this session may be opened; remembers it for the key's revocation. */
+	admitSocket(sessionId: SessionId, keyId: KeyId | null): boolean {
+		if (this.#row(sessionId) === null) return false;
+		if (keyId !== null) this.#sql.exec("INSERT OR IGNORE INTO key_sockets (key_id, session_id) VALUES (?, ?)", keyId, sessionId);
+		return true;
+	}
+
+	// ------------------------------------------------------------ sessions
+
+	/** The session of this key, or a new one. The same key gives the same session for ever. */
+	async openSession(request: CreateSession, by: Principal): Promise<Result<{ session: SessionDto; created: boolean }, Problem>> {
+		const known = request.key === undefined ? null : this.#rowOfKey(request.key);
+		if (known !== null && known.state !== "new") return ok({ session: this.#toSession(known), created: false });
+		let row = known;
+		if (row === null) {
+			const provider = this.#provider(request.provider ?? null);
+			if (!provider.ok) return provider;
+			const spec: SessionSpec = {
+				provider: provider.value,
+				workDir: request.workDir ?? null,
+				model: request.model ?? null,
+				permissionMode: request.permissionMode,
+			};
+			const sessionId = newId(SessionId, "ses");
+			const now = Date.now();
+			this.#sql.exec(
+				"INSERT INTO sessions (session_id, key, spec, state, created_at, updated_at) VALUES (?, ?, ?, 'new', ?, ?)",
+				sessionId,
+				request.key ?? null,
+				JSON.stringify(spec),
+				now,
+				now,
+			);
+			row = this.#row(sessionId);
+			if (row === null) return err(problem("internal", "the session was written and is not there"));
+		}
+		// If this fails, the row stays 'new' and the next call with the key does it again.
+		await this.#session(row.session_id).create(
+			{ sessionId: row.session_id, team: this.#team },
+			JSON.parse(row.spec) as SessionSpec,
+			by.actor,
+		);
+		this.#sql.exec("UPDATE sessions SET state = 'idle' WHERE session_id = ? AND state = 'new'", row.session_id);
+		return ok({ session: this.#toSession(this.#row(row.session_id) ?? row), created: true });
+	}
+
+	/** The provider of a new session: the one that was asked for, or the first that an online runner offers. */
+	#provider(asked: string | null): Result<string, Problem> {
+		const candidates = this.#candidates();
+		if (candidates.length === 0)
+			return err(
+				problem(
+					"provider_not_available",
+					"the team has no runner yet: make a token with `hotplex runners token` and run `hotplex runner enrol` on a machine",
+				),
+			);
+		const offered = [...new Set(candidates.sort((a, b) => Number(b.online) - Number(a.online)).flatMap((c) => c.providers))];
+		const name = asked ?? offered[0];
+		if (name !== undefined && offered.includes(name)) return ok(name);
+		return err(
+			problem(
+				"provider_not_available",
+				`no runner of the team offers ${asked ?? "any provider"}; offered: ${offered.join(", ") || "nothing"}`,
+			),
+		);
+	}
+
+	getSession(sessionId: SessionId): SessionDto | null {
+		const row = this.#row(sessionId);
+		return row === null ? null : this.#toSession(row);
+	}
+
+	hasSession(sessionId: SessionId): boolean {
+		return this.#row(sessionId) !== null;
+	}
+
+	/** Newest first. The cursor is a place in that order, which new sessions do not move. */
+	listSessions(limit: number, cursor: string | null): { data: SessionDto[]; nextCursor: string | null } {
+		const [at, id] = /^(\d{1,15})\.(ses_[0-9a-z]{26})$/.exec(cursor ?? "")?.slice(1) ?? [];
+		const rows = this.#sql
+			.exec<SessionRow>(
+				"SELECT * FROM sessions WHERE state != 'new' AND (created_at, session_id) < (?, ?) ORDER BY created_at DESC, session_id DESC LIMIT ?",
+				Number(at ?? Number.MAX_SAFE_INTEGER),
+				id ?? "~",
+				limit + 1,
+			)
+			.toArray();
+		const last = rows.length > limit ? rows[limit - 1] : undefined;
+		return { data: rows.slice(0, limit).map((r) => this.#toSession(r)), nextCursor: last ? `${last.created_at}.${last.session_id}` : null };
+	}
+
+	/** A session says how it is, for the index. */
+	noteSession(sessionId: SessionId, state: SessionStateName, why: string | null, runnerId: RunnerId | null): void {
+		this.#sql.exec(
+			"UPDATE sessions SET state = ?, why = ?, updated_at = ?, home = coalesce(?, home) WHERE session_id = ?",
+			state,
+			why,
+			Date.now(),
+			runnerId,
+			sessionId,
+		);
+	}
+
+	// ------------------------------------------------------------ leases
+
+	/** The session wants a runner. It is told `granted` or `queued`, now or later. */
+	async acquire(sessionId: SessionId): Promise<void> {
+		if (this.#row(sessionId) === null) return;
+		// It asks, so it has none: a lease still on the books is left over from a message that was lost.
+		const stale = this.#lease(sessionId);
+		if (stale !== null && stale.accepted === 0 && Date.now() - stale.offered_at < OFFER_TIMEOUT_MS) return;
+		if (stale !== null) this.#endLease(stale, "the session asked anew");
+		this.#sql.exec("INSERT OR IGNORE INTO waiting (session_id, since) VALUES (?, ?)", sessionId, Date.now());
+		// Said again each time it asks, in case the last answer was lost.
+		this.#sql.exec("UPDATE waiting SET why = NULL WHERE session_id = ?", sessionId);
+		await this.#placeWaiting();
+	}
+
+	stopAsking(sessionId: SessionId): void {
+		this.#sql.exec("DELETE FROM waiting WHERE session_id = ?", sessionId);
+	}
+
+	async release(sessionId: SessionId, of: Generation): Promise<void> {
+		const lease = this.#lease(sessionId);
+		if (lease === null || lease.generation !== of) return;
+		this.#sql.exec("DELETE FROM leases WHERE session_id = ?", sessionId);
+		await this.#placeWaiting();
+	}
+
+	/** Whether this runner may open a link to this session. The session itself checks generation and key. */
+	mayLink(runnerId: RunnerId, sessionId: SessionId): boolean {
+		return this.#lease(sessionId)?.runner_id === runnerId;
+	}
+
+	/** Gives runners to sessions that wait, in order; tells the others why they wait. */
+	async #placeWaiting(): Promise<void> {
+		const rows = this.#sql
+			.exec<{ session_id: SessionId; why: string | null; spec: string; home: RunnerId | null }>(
+				"SELECT w.session_id, w.why, s.spec, s.home FROM waiting w JOIN sessions s USING (session_id) ORDER BY w.since, w.session_id",
+			)
+			.toArray();
+		const calls: Promise<void>[] = [];
+		let position = 0;
+		for (const row of rows) {
+			const spec = JSON.parse(row.spec) as SessionSpec;
+			const placement = place({ provider: spec.provider, home: row.home }, this.#candidates());
+			if ("runnerId" in placement) calls.push(this.#grant(row.session_id, placement.runnerId, spec));
+			else {
+				position++;
+				const why = `${placement.why}; position ${position}`;
+				if (why === row.why) continue;
+				this.#sql.exec("UPDATE waiting SET why = ? WHERE session_id = ?", why, row.session_id);
+				calls.push(this.#session(row.session_id).queued(why));
+			}
+		}
+		for (const call of await Promise.allSettled(calls))
+			if (call.status === "rejected") console.warn(`team ${this.#team}: a session was not reached`, call.reason);
+		await this.#schedule();
+	}
+
+	async #grant(sessionId: SessionId, runnerId: RunnerId, spec: SessionSpec): Promise<void> {
+		const runner = this.#runner(runnerId);
+		if (runner === null) return;
+		const lease = this.ctx.storage.transactionSync(() => {
+			this.#sql.exec("DELETE FROM waiting WHERE session_id = ?", sessionId);
+			const { generation: next } = this.#sql
+				.exec<{ generation: number }>(
+					"UPDATE sessions SET generation = generation + 1, home = ? WHERE session_id = ? RETURNING generation",
+					runnerId,
+					sessionId,
+				)
+				.one();
+			this.#sql.exec(
+				"INSERT INTO leases (session_id, runner_id, generation, offered_at) VALUES (?, ?, ?, ?)",
+				sessionId,
+				runnerId,
+				next,
+				Date.now(),
+			);
+			return { runnerId, generation: generation(next), publicKey: runner.public_key };
+		});
+		// The session must know its lease before the runner can come with it.
+		const taken = await this.#session(sessionId)
+			.granted(lease)
+			.catch(() => false);
+		if (taken) this.#toRunner(runnerId, { type: "offer", sessionId, generation: lease.generation, spec });
+		else this.#sql.exec("DELETE FROM leases WHERE session_id = ? AND generation = ?", sessionId, lease.generation);
+	}
+
+	/** Takes the lease off the books and tells the runner to forget it. */
+	#endLease(lease: LeaseRow, why: string): void {
+		this.#sql.exec("DELETE FROM leases WHERE session_id = ? AND generation = ?", lease.session_id, lease.generation);
+		this.#toRunner(lease.runner_id, { type: "drop", sessionId: lease.session_id, generation: lease.generation, why });
+	}
+
+	/** Ends a lease that the session still counts on, and tells the session. */
+	async #takeBack(lease: LeaseRow, code: ErrorCode, detail: string, again: boolean): Promise<void> {
+		this.#endLease(lease, detail);
+		await this.#session(lease.session_id).leaseEnded({ generation: lease.generation, code, detail, again });
+	}
+
+	// ------------------------------------------------------------ runners
+
+	async createRunnerToken(labels: Record<string, string>, expiresInMs: number): Promise<{ token: string; expiresAt: number }> {
+		const token = `hpt_${this.#team}_${newSecret()}`;
+		const expiresAt = Date.now() + expiresInMs;
+		const hash = await digest(token);
+		this.#sql.exec("DELETE FROM runner_tokens WHERE expires_at <= ?", Date.now());
+		this.#sql.exec("INSERT INTO runner_tokens (hash, labels, expires_at) VALUES (?, ?, ?)", hash, JSON.stringify(labels), expiresAt);
+		return { token, expiresAt };
+	}
+
+	/** Registers a runner's public key; the token is burnt in the same transaction. */
+	enrol(tokenHash: string, publicKey: string, name: string): Result<{ runnerId: RunnerId; team: TeamId }, Problem> {
+		return this.ctx.storage.transactionSync(() => {
+			const token = this.#sql
+				.exec<{ labels: string; expires_at: number }>("DELETE FROM runner_tokens WHERE hash = ? RETURNING labels, expires_at", tokenHash)
+				.toArray()[0];
+			if (token === undefined || token.expires_at <= Date.now())
+				return err(problem("unauthorized", "this runner token is not valid: it was used, has expired, or never was one; make a new one"));
+			const runnerId = newId(RunnerId, "run");
+			const now = Date.now();
+			this.#sql.exec(
+				"INSERT INTO runners (runner_id, name, public_key, labels, enrolled_at, offline_since) VALUES (?, ?, ?, ?, ?, ?)",
+				runnerId,
+				name,
+				publicKey,
+				token.labels,
+				now,
+				now,
+			);
+			return ok({ runnerId, team: this.#team });
+		});
+	}
+
+	listRunners(): RunnerDto[] {
+		return this.#sql
+			.exec<RunnerRow>("SELECT * FROM runners ORDER BY enrolled_at")
+			.toArray()
+			.map((r) => ({
+				runnerId: r.runner_id,
+				name: r.name,
+				state: r.revoked_at !== null ? "revoked" : r.offline_since !== null ? "offline" : r.draining !== 0 ? "draining" : "online",
+				version: r.version,
+				labels: JSON.parse(r.labels) as Record<string, string>,
+				capacity: r.capacity,
+				hosting: this.#hosting(r.runner_id),
+				providers: JSON.parse(r.providers) as OfferedProvider[],
+				isolation: r.isolation as RunnerDto["isolation"],
+				enrolledAt: r.enrolled_at,
+				lastSeenAt: r.last_seen_at,
+			}));
+	}
+
+	/** Tells a runner to take no new sessions and to hand back what it hosts when turns have ended. */
+	drainRunner(runnerId: RunnerId): boolean {
+		if (this.#runner(runnerId) === null) return false;
+		this.#sql.exec("UPDATE runners SET draining = 1 WHERE runner_id = ?", runnerId);
+		this.#toRunner(runnerId, { type: "drain" });
+		return true;
+	}
+
+	/** Ends a runner's key: its links are closed, its leases end, and it never comes in again. */
+	async revokeRunner(runnerId: RunnerId): Promise<boolean> {
+		const runner = this.#runner(runnerId);
+		if (runner === null) return false;
+		this.#sql.exec(
+			"UPDATE runners SET revoked_at = ?, offline_since = coalesce(offline_since, ?) WHERE runner_id = ?",
+			Date.now(),
+			Date.now(),
+			runnerId,
+		);
+		const leases = this.#leasesOf(runnerId);
+		await Promise.allSettled(leases.map((l) => this.#takeBack(l, "runner_lost", `the runner ${runner.name} was revoked`, true)));
+		for (const ws of this.ctx.getWebSockets(runnerId)) close(ws, "unauthorized", "this runner was revoked");
+		this.#sql.exec("UPDATE sessions SET home = NULL WHERE home = ?", runnerId);
+		await this.#placeWaiting();
+		return true;
+	}
+
+	// ------------------------------------------------------------ control links
+
+	/** Upgrades of control links; the runner proves its key in its first frame. */
+	override async fetch(request: Request): Promise<Response> {
+		const runnerId = RunnerId.safeParse(request.headers.get(RUNNER_HEADER));
+		// Unknown and revoked runners get a socket that closes at the proof: a prober learns no ids from the answer.
+		if (!runnerId.success) return new Response("not for this address", { status: 404 });
+		const [client, server] = Object.values(new WebSocketPair()) as [WebSocket, WebSocket];
+		const nonce = newSecret();
+		const now = Date.now();
+		this.ctx.acceptWebSocket(server, [runnerId.data]);
+		server.serializeAttachment({
+			runnerId: runnerId.data,
+			nonce,
+			authenticated: false,
+			registered: false,
+			openedAt: now,
+		} satisfies ControlLink);
+		sendTo(server, { type: "challenge", nonce, protocol: PROTOCOL_VERSION });
+		await this.#schedule(now + HELLO_TIMEOUT_MS);
+		return new Response(null, { status: 101, webSocket: client });
+	}
+
+	override async webSocketMessage(ws: WebSocket, message: string | ArrayBuffer): Promise<void> {
+		const link = attachment(ws);
+		if (link === null) return;
+		try {
+			await this.#fromRunner(ws, link, message);
+		} catch (cause) {
+			console.error(`team ${this.#team}: a frame of ${link.runnerId} failed`, cause);
+			close(ws, "internal", "the gateway failed on this frame; come back");
+		}
+	}
+
+	async #fromRunner(ws: WebSocket, link: ControlLink, message: string | ArrayBuffer): Promise<void> {
+		const frame = decode(ControlFrame, message, link.authenticated ? MAX_RUNNER_FRAME_BYTES : MAX_HELLO_BYTES);
+		if (!frame.ok) return close(ws, frame.error.code, frame.error.detail);
+		const f = frame.value;
+		if (f.type === "ping") return sendTo(ws, { type: "pong" });
+		if (f.type === "authenticate") return this.#authenticate(ws, link, f);
+		if (!link.authenticated) return close(ws, "unauthorized", "authenticate first");
+		switch (f.type) {
+			case "register":
+				return this.#register(ws, link, f);
+			case "accept":
+				this.#sql.exec(
+					"UPDATE leases SET accepted = 1 WHERE session_id = ? AND generation = ? AND runner_id = ?",
+					f.sessionId,
+					f.generation,
+					link.runnerId,
+				);
+				return;
+			case "refuse": {
+				const lease = this.#lease(f.sessionId);
+				if (lease === null || lease.generation !== f.generation || lease.runner_id !== link.runnerId) return;
+				const again = f.problem.code === "at_capacity" || f.problem.code === "draining";
+				this.#sql.exec("DELETE FROM leases WHERE session_id = ? AND generation = ?", f.sessionId, f.generation);
+				await this.#session(f.sessionId).leaseEnded({ generation: f.generation, code: f.problem.code, detail: f.problem.detail, again });
+				return;
+			}
+			case "draining":
+				this.#sql.exec("UPDATE runners SET draining = 1 WHERE runner_id = ?", link.runnerId);
+				return;
+		}
+	}
+
+	async #authenticate(ws: WebSocket, link: ControlLink, f: Extract<ControlFrame, { type: "authenticate" }>): Promise<void> {
+		if (f.protocol !== PROTOCOL_VERSION)
+			return close(ws, "unsupported_version", `this gateway speaks protocol ${PROTOCOL_VERSION}; update the runner`);
+		const { nonce, runnerId } = link;
+		ws.serializeAttachment({ ...link, nonce: null } satisfies ControlLink);
+		const runner = this.#runner(runnerId);
+		const signed = nonce === null ? null : signedText({ host: f.host, runnerId, nonce, link: "control" });
+		const proven =
+			runner !== null && signed !== null && f.runnerId === runnerId && (await verifyEd25519(runner.public_key, f.signature, signed));
+		// Asked again after the await: it may have been revoked meanwhile.
+		if (!proven || this.#runner(runnerId) === null)
+			return close(ws, "unauthorized", "this runner's key was not proven: it is unknown, revoked, or signed for another host");
+		for (const older of this.ctx.getWebSockets(runnerId))
+			if (older !== ws) close(older, "superseded", "a newer connection of this runner took over");
+		ws.serializeAttachment({ ...link, nonce: null, authenticated: true } satisfies ControlLink);
+		this.#sql.exec("UPDATE runners SET offline_since = NULL, last_seen_at = ? WHERE runner_id = ?", Date.now(), runnerId);
+		sendTo(ws, { type: "authenticated", protocol: PROTOCOL_VERSION, heartbeatMs: HEARTBEAT_MS });
+	}
+
+	async #register(ws: WebSocket, link: ControlLink, f: Extract<ControlFrame, { type: "register" }>): Promise<void> {
+		ws.serializeAttachment({ ...link, registered: true } satisfies ControlLink);
+		const labels = { ...f.labels, ...(JSON.parse(this.#runner(link.runnerId)?.labels ?? "{}") as Record<string, string>) };
+		this.#sql.exec(
+			"UPDATE runners SET version = ?, capacity = ?, providers = ?, isolation = ?, draining = ?, labels = ? WHERE runner_id = ?",
+			f.version,
+			f.capacity,
+			JSON.stringify(f.providers),
+			f.isolation,
+			f.draining ? 1 : 0,
+			JSON.stringify(labels),
+			link.runnerId,
+		);
+		const hosted = new Map(f.hosted.map((h) => [h.sessionId, h.generation] as const));
+		const calls: Promise<void>[] = [];
+		for (const lease of this.#leasesOf(link.runnerId)) {
+			if (hosted.get(lease.session_id) === lease.generation)
+				this.#sql.exec("UPDATE leases SET accepted = 1 WHERE session_id = ?", lease.session_id);
+			else if (lease.accepted === 0) {
+				const spec = JSON.parse(this.#row(lease.session_id)?.spec ?? "null") as SessionSpec | null;
+				if (spec !== null) sendTo(ws, { type: "offer", sessionId: lease.session_id, generation: lease.generation, spec });
+			} else calls.push(this.#takeBack(lease, "runner_lost", "the runner came back without this session's process", false));
+		}
+		for (const { sessionId, generation: of } of f.hosted)
+			if (this.#lease(sessionId)?.generation !== of) sendTo(ws, { type: "drop", sessionId, generation: of, why: "its lease has ended" });
+		await Promise.allSettled(calls);
+		await this.#placeWaiting();
+	}
+
+	override async webSocketClose(ws: WebSocket, code: number): Promise<void> {
+		// See SessionObject: without an answer the peer waits 10 s and sees 1006.
+		ws.close(code === 1005 || code === 1006 || code === 1015 ? 1000 : code);
+		await this.#gone(ws);
+	}
+
+	override async webSocketError(ws: WebSocket): Promise<void> {
+		ws.close(1011);
+		await this.#gone(ws);
+	}
+
+	async #gone(ws: WebSocket): Promise<void> {
+		const link = attachment(ws);
+		if (link === null || !link.authenticated || this.#controlLink(link.runnerId, ws) !== null) return;
+		this.#sql.exec("UPDATE runners SET offline_since = ?, last_seen_at = ? WHERE runner_id = ?", Date.now(), Date.now(), link.runnerId);
+		await this.#schedule();
+	}
+
+	override async alarm(): Promise<void> {
+		const now = Date.now();
+		for (const ws of this.ctx.getWebSockets()) {
+			const link = attachment(ws);
+			if (link !== null && !link.authenticated && now - link.openedAt >= HELLO_TIMEOUT_MS)
+				close(ws, "hello_timeout", "the first frame did not come within 10 s");
+		}
+		// A socket that died with the last life of this object never told that it closed.
+		for (const r of this.#sql.exec<RunnerRow>("SELECT * FROM runners WHERE offline_since IS NULL AND revoked_at IS NULL").toArray())
+			if (this.#controlLink(r.runner_id, null) === null)
+				this.#sql.exec("UPDATE runners SET offline_since = ? WHERE runner_id = ?", now, r.runner_id);
+		const calls: Promise<void>[] = [];
+		for (const lease of this.#sql.exec<LeaseRow>("SELECT * FROM leases").toArray()) {
+			const runner = this.#runner(lease.runner_id);
+			if (runner === null) this.#endLease(lease, "its runner is gone");
+			else if (runner.offline_since !== null && now - runner.offline_since >= RECONNECT_WINDOW_MS)
+				calls.push(
+					this.#takeBack(lease, "runner_lost", `the runner ${runner.name} was away for over ${RECONNECT_WINDOW_MS / 60_000} minutes`, true),
+				);
+			else if (lease.accepted === 0 && runner.offline_since === null && now - lease.offered_at >= OFFER_TIMEOUT_MS)
+				calls.push(this.#takeBack(lease, "no_runner", `the runner ${runner.name} did not answer the offer`, true));
+		}
+		await Promise.allSettled(calls);
+		await this.#placeWaiting();
+	}
+
+	/** The one alarm: the earliest of open hellos, unanswered offers and runners that are away too long. */
+	async #schedule(atLatest?: number): Promise<void> {
+		const due = this.#sql
+			.exec<{ due: number | null }>(
+				`SELECT min(CASE WHEN r.offline_since IS NOT NULL THEN r.offline_since + ? WHEN l.accepted = 0 THEN l.offered_at + ? END) AS due
+					FROM leases l JOIN runners r USING (runner_id)`,
+				RECONNECT_WINDOW_MS,
+				OFFER_TIMEOUT_MS,
+			)
+			.one().due;
+		const at = Math.min(due ?? Number.POSITIVE_INFINITY, atLatest ?? Number.POSITIVE_INFINITY);
+		if (at === Number.POSITIVE_INFINITY) return;
+		const set = await this.ctx.storage.getAlarm();
+		if (set === null || set > at) await this.ctx.storage.setAlarm(at);
+	}
+
+	// ------------------------------------------------------------ small things
+
+	get #team(): TeamId {
+		const name = this.ctx.id.name;
+		if (name === undefined) throw new Error("a team's object is always reached by its name");
+		return name as TeamId;
+	}
+
+	#session(sessionId: string) {
+		return this.env.SESSION.getByName(`${this.#team}/${sessionId}`);
+	}
+
+	#row(sessionId: string): SessionRow | null {
+		return this.#sql.exec<SessionRow>("SELECT * FROM sessions WHERE session_id = ?", sessionId).toArray()[0] ?? null;
+	}
+
+	#rowOfKey(key: string): SessionRow | null {
+		return this.#sql.exec<SessionRow>("SELECT * FROM sessions WHERE key = ?", key).toArray()[0] ?? null;
+	}
+
+	#lease(sessionId: string): LeaseRow | null {
+		return this.#sql.exec<LeaseRow>("SELECT * FROM leases WHERE session_id = ?", sessionId).toArray()[0] ?? null;
+	}
+
+	#leasesOf(runnerId: RunnerId): LeaseRow[] {
+		return this.#sql.exec<LeaseRow>("SELECT * FROM leases WHERE runner_id = ?", runnerId).toArray();
+	}
+
+	#hosting(runnerId: RunnerId): number {
+		return this.#sql.exec<{ n: number }>("SELECT count(*) AS n FROM leases WHERE runner_id = ?", runnerId).one().n;
+	}
+
+	/** Null for unknown and revoked ones alike. */
+	#runner(runnerId: RunnerId): RunnerRow | null {
+		return this.#sql.exec<RunnerRow>("SELECT * FROM runners WHERE runner_id = ? AND revoked_at IS NULL", runnerId).toArray()[0] ?? null;
+	}
+
+	#candidates(): Candidate[] {
+		return this.#sql
+			.exec<RunnerRow>("SELECT * FROM runners WHERE revoked_at IS NULL ORDER BY enrolled_at")
+			.toArray()
+			.map((r) => ({
+				runnerId: r.runner_id,
+				name: r.name,
+				online: this.#controlLink(r.runner_id, null) !== null,
+				draining: r.draining !== 0,
+				capacity: r.capacity,
+				hosting: this.#hosting(r.runner_id),
+				providers: (JSON.parse(r.providers) as OfferedProvider[]).map((p) => p.name),
+			}));
+	}
+
+	/** The runner's live, registered control link, leaving out one that is closing. */
+	#controlLink(runnerId: RunnerId, except: WebSocket | null): WebSocket | null {
+		for (const ws of this.ctx.getWebSockets(runnerId))
+			if (ws !== except && ws.readyState === WebSocket.OPEN && attachment(ws)?.registered === true) return ws;
+		return null;
+	}
+
+	#toRunner(runnerId: RunnerId, frame: ToControlFrame): void {
+		const ws = this.#controlLink(runnerId, null);
+		if (ws !== null) sendTo(ws, frame);
+	}
+
+	#toSession(row: SessionRow): SessionDto {
+		const spec = JSON.parse(row.spec) as SessionSpec;
+		return {
+			sessionId: row.session_id,
+			key: row.key,
+			...spec,
+			state: (row.state === "new" ? "idle" : row.state) as SessionStateName,
+			why: row.why,
+			runnerId: this.#lease(row.session_id)?.runner_id ?? null,
+			createdAt: row.created_at,
+			updatedAt: row.updated_at,
+		};
+	}
+}
+
+export const noSuchSession = (): Problem => problem("not_found", "no such session in this team");
+
+function toKey(row: KeyRow): KeyDto {
+	return {
+		keyId: row.key_id,
+		name: row.name,
+		scopes: JSON.parse(row.scopes) as Scope[],
+		createdAt: row.created_at,
+		createdBy: row.created_by,
+		expiresAt: row.expires_at,
+		revokedAt: row.revoked_at,
+	};
+}
+
+// Only this object writes attachments, so they are read back as written.
+const attachment = (ws: WebSocket): ControlLink | null => ws.deserializeAttachment() as ControlLink | null;
+
+function sendTo(ws: WebSocket, frame: ToControlFrame): void {
+	try {
+		ws.send(encode(frame));
+	} catch {
+		// It is closing; its close event does the rest.
+	}
+}
+
+function close(ws: WebSocket, code: ErrorCode, detail: string): void {
+	sendTo(ws, { type: "error", problem: problem(code, detail) });
+	try {
+		ws.close(closeCode(code), closeReason(detail));
+	} catch {
+		// It is closed already.
+	}
+}
