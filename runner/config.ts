@@ -89,9 +89,10 @@ export function readRunnerConfig(flags: Flags, env: NodeJS.ProcessEnv, stateDir:
 }
 
 /** Where everything of this machine lives: flag over environment over `.hotplex` here, if it exists, over the user's state directory. */
-export function findStateDir(flag: string | undefined, env: NodeJS.ProcessEnv): string {
-	const named = flag ?? env.HOTPLEX_STATE_DIR;
-	if (named !== undefined) return resolve(named);
-	if (existsSync(".hotplex")) return resolve(".hotplex");
-	return join(env.XDG_STATE_HOME ?? join(homedir(), ".local", "state"), "hotplex");
+export function findStateDir(flag: string | undefined, env: NodeJS.ProcessEnv, cwd: string = process.cwd()): string {
+	const named = flag ?? (env.HOTPLEX_STATE_DIR || undefined);
+	if (named !== undefined) return resolve(cwd, named);
+	const here = join(cwd, ".hotplex");
+	if (existsSync(here)) return here;
+	return join(env.XDG_STATE_HOME || join(homedir(), ".local", "state"), "hotplex");
 }

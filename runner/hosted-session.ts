@@ -373,7 +373,7 @@ export class HostedSession {
 
 	/** One at a time; asked for again while it runs, it runs again. */
 	#reconcile(): Promise<void> {
-		if (this.#reconciling) {
+		if (this.#reconciling !== null) {
 			this.#again = true;
 			return this.#reconciling;
 		}

@@ -11,6 +11,12 @@ import { register as sessions } from "./commands/sessions.ts";
 import { register as up } from "./commands/up.ts";
 import { VERSION } from "./daemon.ts";
 
+// `hotplex run … | head` closes the pipe early; that is the reader's right and no error.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+	if (error.code === "EPIPE") process.exit(EXIT.done);
+	throw error;
+});
+
 const program = new Command("hotplex")
 	.description("Any AI coding CLI, on any Linux machine of a team, behind one secure address.")
 	.version(VERSION)

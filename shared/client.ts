@@ -20,11 +20,12 @@ import {
 	TurnPage,
 } from "./api.ts";
 import { closed, FRESH } from "./backoff.ts";
-import { check } from "./codec.ts";
+import { check, parse } from "./codec.ts";
 import { ERRORS, type ErrorCode, Problem, problem } from "./errors.ts";
 import { type LoggedEvent, PartJoiner, type SessionEvent, type StopReason, type Usage } from "./events.ts";
 import { SUBPROTOCOL } from "./frames.ts";
 import { Epoch, idBody, type Offset, SessionId, type TurnId } from "./ids.ts";
+import { MAX_DEPTH_FROM_GATEWAY } from "./limits.ts";
 import { ProblemError, type SetTimer, type Socket, Unreachable, type WatchItem, watch } from "./watch.ts";
 
 export { ProblemError, Unreachable, type WatchItem } from "./watch.ts";
@@ -465,11 +466,8 @@ function query(fields: Record<string, string | number | undefined>): string {
 
 /** A body that is no JSON (a proxy's page, nothing at all) is null; the schema then says what is missing. */
 function parsed(text: string): unknown {
-	try {
-		return JSON.parse(text);
-	} catch {
-		return null;
-	}
+	const json = parse(text, Number.MAX_SAFE_INTEGER, MAX_DEPTH_FROM_GATEWAY);
+	return json.ok ? json.value : null;
 }
 
 /** For an answer that explains nothing: a proxy's, most likely. */

@@ -5,18 +5,23 @@ import { MAX_DEPTH } from "./limits.ts";
 import { err, ok, type Result } from "./result.ts";
 
 /** Text of the wire to a frame. The only `JSON.parse` of frames and bodies: past it there is no `unknown`. */
-export function decode<S extends z.ZodType>(schema: S, text: string | ArrayBuffer, maxBytes: number): Result<z.output<S>, Problem> {
+export function decode<S extends z.ZodType>(
+	schema: S,
+	text: string | ArrayBuffer,
+	maxBytes: number,
+	maxDepth = MAX_DEPTH,
+): Result<z.output<S>, Problem> {
 	if (typeof text !== "string") return err(problem("bad_request", "frames are JSON text; this one is binary"));
-	const json = parse(text, maxBytes);
+	const json = parse(text, maxBytes, maxDepth);
 	return json.ok ? check(schema, json.value) : json;
 }
 
 /** Text to JSON of bounded size and depth. */
-export function parse(text: string, maxBytes: number): Result<unknown, Problem> {
+export function parse(text: string, maxBytes: number, maxDepth = MAX_DEPTH): Result<unknown, Problem> {
 	// A string of n units is between n and 3n bytes long; only in between must they be counted.
 	if (text.length > maxBytes || (text.length * 3 > maxBytes && byteLength(text) > maxBytes))
 		return err(problem("too_large", `at most ${maxBytes} bytes are taken here; this is larger`));
-	if (!depthWithin(text, MAX_DEPTH)) return err(problem("bad_request", `JSON may nest ${MAX_DEPTH} levels deep here; this goes deeper`));
+	if (!depthWithin(text, maxDepth)) return err(problem("bad_request", `JSON may nest ${maxDepth} levels deep here; this goes deeper`));
 	try {
 		return ok(JSON.parse(text));
 	} catch (cause) {

@@ -86,7 +86,7 @@ export const ToClientFrame = z.discriminatedUnion("type", [
 	}),
 	z.object({ type: z.literal("events"), events: z.array(LoggedEvent), durableOffset: Offset }),
 	/** As `rewindTo`, on a socket that stayed open while the object lost its memory. */
-	z.object({ type: z.literal("rewind"), rewindTo: Offset }),
+	z.object({ type: z.literal("rewind"), rewindTo: Offset, life: z.string() }),
 	z.object({ type: z.literal("accepted"), clientId: ClientId, turnId: TurnId, duplicate: z.boolean() }),
 	/** The answer to a frame that was refused. `re` repeats what it answers: a clientId, an approvalId or a frame's type. */
 	z.object({ type: z.literal("error"), re: z.string().optional(), problem: Problem }),

@@ -18,6 +18,8 @@ export const MAX_INPUT_BYTES = 768 * 1024;
 export const MAX_BODY_BYTES = MAX_CLIENT_FRAME_BYTES;
 /** Nesting of any JSON of the wire. A parser's recursion and every walker's is bounded by it. */
 export const MAX_DEPTH = 64;
+/** What the gateway sends on: what it took, inside its own frames and pages. */
+export const MAX_DEPTH_FROM_GATEWAY = MAX_DEPTH + 8;
 /** A line of a CLI. Claude Code writes a tool's whole output in one; 32 MiB is over any it was seen to write. */
 export const MAX_LINE_BYTES = 32 * 1024 * 1024;
 /** What a watcher may have been sent and not acknowledged, before it is paused and fed from the log. */

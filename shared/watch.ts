@@ -1,10 +1,10 @@
 import { type Backoff, closed, FRESH, opened } from "./backoff.ts";
-import { check, encode } from "./codec.ts";
+import { decode, encode } from "./codec.ts";
 import { ERRORS, type ErrorCode, mayComeBack, type Problem, problem } from "./errors.ts";
 import type { LoggedEvent, SessionStateName } from "./events.ts";
 import { type ClientFrame, PING, PROTOCOL_VERSION, ToClientFrame } from "./frames.ts";
 import { type Epoch, type Offset, offset } from "./ids.ts";
-import { HEARTBEAT_MS, HELLO_TIMEOUT_MS, WATCHER_WINDOW_BYTES } from "./limits.ts";
+import { HEARTBEAT_MS, HELLO_TIMEOUT_MS, MAX_DEPTH_FROM_GATEWAY, WATCHER_WINDOW_BYTES } from "./limits.ts";
 import { unreachable } from "./result.ts";
 
 /** The gateway said no, in its own words. */
@@ -267,6 +267,7 @@ class Watch implements AsyncIterableIterator<WatchItem> {
 				return;
 			}
 			case "rewind":
+				this.#life = frame.life;
 				return this.#rewind(frame.rewindTo);
 			case "accepted":
 			case "error":
@@ -451,18 +452,11 @@ class Connection {
 	}
 }
 
-/**
- * Not `decode`: its limits are for what strangers send. A tool input nested as deep as a runner may send it lies one
- * level deeper in a client's frame, and must not end the watching of its session.
- */
+/** The gateway's frames are as large as it makes them; only their depth is checked, for the parsers' sake. */
 function understood(text: unknown): ToClientFrame | null {
 	if (typeof text !== "string") return null;
-	try {
-		const frame = check(ToClientFrame, JSON.parse(text));
-		return frame.ok ? frame.value : null;
-	} catch {
-		return null;
-	}
+	const frame = decode(ToClientFrame, text, Number.MAX_SAFE_INTEGER, MAX_DEPTH_FROM_GATEWAY);
+	return frame.ok ? frame.value : null;
 }
 
 function closedBy(code: number, reason: string): Problem {

@@ -104,7 +104,7 @@ export class SessionObject extends DurableObject<Env> {
 			const watcher = attachment(ws);
 			if (watcher?.kind === "client" && watcher.sent !== null && watcher.sent > this.#log.lastOffset) {
 				ws.serializeAttachment({ ...watcher, sent: this.#log.lastOffset } satisfies Watcher);
-				sendTo(ws, { type: "rewind", rewindTo: this.#log.lastOffset });
+				sendTo(ws, { type: "rewind", rewindTo: this.#log.lastOffset, life: this.#life });
 			}
 		}
 		// A runner's link that stayed open knows what it sent; what was not stored must come again.

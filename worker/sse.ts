@@ -2,6 +2,7 @@ import { decode, encode } from "../shared/codec.ts";
 import type { Problem } from "../shared/errors.ts";
 import { problem } from "../shared/errors.ts";
 import { PROTOCOL_VERSION, ToClientFrame } from "../shared/frames.ts";
+import { MAX_DEPTH_FROM_GATEWAY } from "../shared/limits.ts";
 import { err, ok, type Result } from "../shared/result.ts";
 
 /** A named event this often, so that proxies and readers see life; comments are invisible to some parsers. */
@@ -36,7 +37,7 @@ export function serverSentEvents(socket: WebSocket, hello: { after?: number; epo
 	const heartbeat = setInterval(() => write("event: heartbeat\ndata: {}\n\n"), HEARTBEAT_MS);
 
 	socket.addEventListener("message", (message) => {
-		const frame = decode(ToClientFrame, message.data, Number.MAX_SAFE_INTEGER);
+		const frame = decode(ToClientFrame, message.data, Number.MAX_SAFE_INTEGER, MAX_DEPTH_FROM_GATEWAY);
 		if (!frame.ok) return end();
 		const f = frame.value;
 		if (f.type === "events") {

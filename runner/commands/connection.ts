@@ -1,10 +1,10 @@
-import { existsSync, readFileSync } from "node:fs";
-import { homedir } from "node:os";
+import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { Command } from "commander";
 import { z } from "zod";
 import { Client, LogLost, ProblemError, Unreachable } from "../../shared/client.ts";
 import { check } from "../../shared/codec.ts";
+import { findStateDir } from "../config.ts";
 import { neutralise } from "./screen.ts";
 
 /** Exit codes of all commands; `run` adds those of a turn's end. Stated in the README. */
@@ -35,15 +35,6 @@ export const withConnection = (command: Command): Command =>
 		.option("--api-key-file <path>", "a file that holds the API key (or HOTPLEX_API_KEY)")
 		.option("--state-dir <path>", "where `hotplex up` keeps its state (or HOTPLEX_STATE_DIR)");
 
-/** Where this machine's state is: as said, else `.hotplex` here if it exists, else the person's own place for state. */
-export function stateDir(flag: string | undefined, env: NodeJS.ProcessEnv = process.env, cwd: string = process.cwd()): string {
-	const said = flag ?? nonEmpty(env.HOTPLEX_STATE_DIR);
-	if (said !== undefined) return resolve(cwd, said);
-	const here = join(cwd, ".hotplex");
-	if (existsSync(here)) return here;
-	return join(nonEmpty(env.XDG_STATE_HOME) ?? join(homedir(), ".local", "state"), "hotplex");
-}
-
 /**
  * The gateway and the key: flag over environment over what `hotplex up` wrote. The key of that file is for the address in it
  * and goes to no other.
@@ -58,7 +49,7 @@ export function resolveConnection(
 	if (saidUrl !== undefined && !/^https?:\/\/./.test(saidUrl))
 		throw new UsageError(`--url ${saidUrl}: expected an address like https://hotplex.example.com`);
 	if (saidUrl !== undefined && saidKey !== undefined) return { url: saidUrl, apiKey: saidKey };
-	const path = join(stateDir(options.stateDir, env, cwd), "client.json");
+	const path = join(findStateDir(options.stateDir, env, cwd), "client.json");
 	const file = clientFile(path);
 	const url = saidUrl ?? file?.url;
 	if (url === undefined)

@@ -53,7 +53,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
 			const end = out.indexOf("\n");
 			if (end >= 0) resolve(out.slice(0, end));
 		});
-		void ended.then((code) => reject(new Error(`hotplex up ended with ${code}: ${stderr}`)));
+		ended.then((code) => reject(new Error(`hotplex up ended with ${code}: ${stderr}`)), reject);
 	});
 	const { url, apiKey } = JSON.parse(line) as { url: string; apiKey: string };
 	const stop = async () => {

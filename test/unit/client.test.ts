@@ -137,7 +137,7 @@ test("[LOG-5] a rewind makes the client forget and take the same events again", 
 		hello: (peer) => {
 			peer.send(welcome(4));
 			peer.send(events(ANSWER.slice(0, 4)));
-			peer.send({ type: "rewind", rewindTo: offset(2) });
+			peer.send({ type: "rewind", rewindTo: offset(2), life: "l2" });
 			peer.send(events(ANSWER.slice(2)));
 		},
 	});
@@ -404,7 +404,7 @@ test("a turn's result is its own text, without what was retracted, rewound or sa
 	const gateway = await gatewayThat({
 		hello: (peer, hello) => {
 			replay(log.slice(0, 10))(peer, hello);
-			peer.send({ type: "rewind", rewindTo: offset(5) });
+			peer.send({ type: "rewind", rewindTo: offset(5), life: "l2" });
 			replay(log)({ ...peer, send: (frame) => frame.type !== "welcome" && peer.send(frame) }, { ...hello, after: offset(5) });
 		},
 		call: (call) => (call.path.endsWith("/turns") ? { status: 202, body: ACCEPTED } : null),

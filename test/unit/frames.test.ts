@@ -62,7 +62,7 @@ const TO_CLIENT: Samples<ToClientFrame> = {
 		limits: { maxFrameBytes: 1, maxInputBytes: 2, windowBytes: 3, heartbeatMs: 4 },
 	},
 	events: { type: "events", events: ALL_EVENTS.map((event, i) => ({ offset: offset(i + 1), at: i, event })), durableOffset: offset(2) },
-	rewind: { type: "rewind", rewindTo: offset(3) },
+	rewind: { type: "rewind", rewindTo: offset(3), life: "l2" },
 	accepted: { type: "accepted", clientId: "c-1", turnId, duplicate: true },
 	error: { type: "error", re: "c-1", problem: refused },
 	pong: { type: "pong" },
