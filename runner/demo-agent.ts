@@ -175,6 +175,8 @@ const stdin = new ReadableStream<Uint8Array>({
 		process.stdin.once("end", () => controller.close());
 	},
 });
+// It is the first process of its pid namespace, where the kernel drops signals that have no handler.
+process.once("SIGTERM", () => process.exit(143));
 const connection = demo.connect(ndJsonStream(Writable.toWeb(process.stdout), stdin));
 await connection.closed;
 process.exit(0);

@@ -247,7 +247,8 @@ export class EventLog {
 				);
 				break;
 			case "process_state":
-				if (event.state === "starting") this.#totals.processStarts += 1;
+				// A process is told of once with its pid; later events of the same state add to what is known of it.
+				if (event.state === "starting" && event.pid !== undefined) this.#totals.processStarts += 1;
 				break;
 			default:
 				break;
