@@ -38,7 +38,7 @@ export class Daemon {
 	readonly #natives = new Map<string, SessionId>();
 	#draining = false;
 	#connected = false;
-	/** Settles at the first registration. */
+	/** Settles when the gateway has taken the first registration: from then on sessions can come. */
 	readonly ready: Promise<void>;
 	#isReady: () => void = () => {};
 
@@ -116,6 +116,9 @@ export class Daemon {
 			case "authenticated":
 				this.#register();
 				return;
+			case "registered":
+				this.#isReady();
+				return;
 			case "offer":
 				return this.#offer(frame.sessionId, frame.generation, frame.spec);
 			case "drop": {
@@ -127,6 +130,11 @@ export class Daemon {
 				this.#options.log("the gateway asks this runner to drain");
 				void this.drain().then(() => this.#options.onEnded(1000, "drained"));
 				return;
+			case "make_room": {
+				const idle = [...this.#hosted.values()].filter((s) => s.idleSince !== null).sort((a, b) => (a.idleSince ?? 0) - (b.idleSince ?? 0));
+				void idle[0]?.handBack("idle", 0);
+				return;
+			}
 			case "error":
 				this.#options.log(`the gateway says: ${frame.problem.detail} (${frame.problem.code})`);
 				return;
@@ -148,7 +156,6 @@ export class Daemon {
 			draining: this.#draining,
 			hosted: [...this.#hosted.values()].map((s) => ({ sessionId: s.sessionId, generation: s.generation })),
 		});
-		this.#isReady();
 		this.#writeStatus();
 	}
 
@@ -159,8 +166,9 @@ export class Daemon {
 		const refuse = (code: ErrorCode, detail: string) =>
 			this.#send({ type: "refuse", sessionId, generation, problem: problem(code, detail) });
 		if (this.#draining) return refuse("draining", "this runner is draining");
-		if (this.#hosted.size - (known ? 1 : 0) >= this.#options.config.capacity)
-			return refuse("at_capacity", `this runner hosts ${this.#hosted.size} sessions already`);
+		// One that gave its lease back may still be here: this offer came by another link than the answer to that.
+		const hosting = [...this.#hosted.values()].filter((s) => s !== known && !s.isReleased).length;
+		if (hosting >= this.#options.config.capacity) return refuse("at_capacity", `this runner hosts ${hosting} sessions already`);
 		if (this.#host.provider(spec.provider) === null) return refuse("provider_not_installed", `this runner does not offer ${spec.provider}`);
 		const workDir = resolveWorkDir(spec.workDir, ownWorkDir(this.#options.stateDir, sessionId), this.#options.config.roots);
 		if (!workDir.ok) return refuse(workDir.error.code, workDir.error.detail);

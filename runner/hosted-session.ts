@@ -21,7 +21,8 @@ const COALESCE_MS = 15;
 const MAX_OUTBOX_BYTES = 8 * 1024 * 1024;
 /** An interrupted turn that goes on for this long has its process ended. */
 const INTERRUPT_GRACE_MS = 10_000;
-const SILENCE_CHECK_MS = 5_000;
+/** How often silence and idleness are looked for, at least. */
+const WATCH_MS = 5_000;
 const STDERR_TAIL_BYTES = 2_000;
 
 export interface Host {
@@ -66,6 +67,7 @@ export class HostedSession {
 	#outboxBytes = 0;
 	#sentSeq = 0;
 	#sendTimer: NodeJS.Timeout | null = null;
+	#sendNow: NodeJS.Immediate | null = null;
 	#lastSentAt = 0;
 	#runs: Run[] = [];
 	/** Journals of an earlier daemon that are not opened yet, in order. */
@@ -79,10 +81,11 @@ export class HostedSession {
 	#handingBack: StopWhy | null = null;
 	#stopWhy: StopWhy | null = null;
 	#interruptTimer: NodeJS.Timeout | null = null;
-	readonly #silenceTimer: NodeJS.Timeout;
+	readonly #watchTimer: NodeJS.Timeout;
 	#lastOutputAt = Date.now();
 	#lastTurnAt = Date.now();
 	#toldSilent = false;
+	#released = false;
 	#over = false;
 
 	constructor(host: Host, sessionId: SessionId, generation: Generation, spec: SessionSpec) {
@@ -103,13 +106,19 @@ export class HostedSession {
 			},
 			onEnded: () => void this.drop("lease_lost"),
 		});
-		this.#silenceTimer = setInterval(() => this.#watch(), SILENCE_CHECK_MS);
+		const { silenceTimeout, idleTimeout } = host.config;
+		this.#watchTimer = setInterval(() => this.#watch(), Math.min(WATCH_MS, silenceTimeout / 2, idleTimeout / 2));
 	}
 
 	/** What its process is doing, for people. */
 	get status(): { state: string; pid: number | null; turn: TurnId | null } {
 		const run = this.#run;
 		return { state: run?.hosting.process ?? "idle", pid: run?.process?.pid ?? null, turn: run?.hosting.turn?.turnId ?? null };
+	}
+
+	/** It has said that no process of it is left; it holds no place here, though the gateway's answer is not here yet. */
+	get isReleased(): boolean {
+		return this.#released;
 	}
 
 	/** Ends the process when its turn has ended, at the latest after the grace, and gives the lease back. */
@@ -209,8 +218,7 @@ export class HostedSession {
 
 	/** Sends what was not sent on this connection, in batches under the limit. */
 	#flush(): void {
-		if (this.#sendTimer) clearTimeout(this.#sendTimer);
-		this.#sendTimer = null;
+		this.#cancelFlush();
 		if (!this.#attached) return;
 		let at = this.#outbox.findIndex((o) => o.seq > this.#sentSeq);
 		while (at >= 0 && at < this.#outbox.length) {
@@ -228,6 +236,12 @@ export class HostedSession {
 		}
 	}
 
+	#cancelFlush(): void {
+		if (this.#sendTimer) clearTimeout(this.#sendTimer);
+		if (this.#sendNow) clearImmediate(this.#sendNow);
+		this.#sendTimer = this.#sendNow = null;
+	}
+
 	#push(event: RunnerEvent): void {
 		const place = ++this.#seq;
 		// In the log already: this journal was read before, by an earlier daemon.
@@ -235,7 +249,8 @@ export class HostedSession {
 		const bytes = byteLength(JSON.stringify(event)) + 1;
 		this.#outbox.push({ seq: place, event, bytes });
 		this.#outboxBytes += bytes;
-		if (DURABLE[event.type] || Date.now() - this.#lastSentAt >= COALESCE_MS) this.#sendTimer ??= setTimeout(() => this.#flush(), 0);
+		// With all that was read together; a timer of 0 would be one of 1 ms.
+		if (DURABLE[event.type] || Date.now() - this.#lastSentAt >= COALESCE_MS) this.#sendNow ??= setImmediate(() => this.#flush());
 		else this.#sendTimer ??= setTimeout(() => this.#flush(), COALESCE_MS);
 	}
 
@@ -415,6 +430,8 @@ export class HostedSession {
 		if (this.#run?.process?.isGone === true) return;
 		const run = this.#openOrNewRun();
 		this.#turns.add(turnId);
+		// Not idle while its process starts.
+		this.#lastTurnAt = Date.now();
 		if (run.process === null) {
 			const started = await this.#startProcess(run);
 			if (this.#over) return;
@@ -491,7 +508,18 @@ export class HostedSession {
 				this.#note(run, { type: "silent", silentMs });
 			}
 			if (silentMs >= 2 * silenceTimeout && !run.hosting.isWaiting) void this.#stopProcess("stalled");
-		} else if (this.#attached && this.#desired?.turn === null && now - this.#lastTurnAt >= idleTimeout) void this.handBack("idle", 0);
+		} else if (this.idleSince !== null && now - this.idleSince >= idleTimeout) void this.handBack("idle", 0);
+	}
+
+	/** Since when it has nothing to do, ms since the epoch; null while it has. */
+	get idleSince(): number | null {
+		return this.#attached && this.#handingBack === null && this.#hasNothingToDo && !this.#run?.hosting.turn ? this.#lastTurnAt : null;
+	}
+
+	/** The gateway does not say again what it desires when a turn ends: a turn that is known here is done or being done. */
+	get #hasNothingToDo(): boolean {
+		const { turn } = this.#desired ?? {};
+		return turn === null || (turn !== undefined && this.#turns.has(turn.turnId));
 	}
 
 	/** Gives the lease back once no process is left and all that was said is in the log. */
@@ -500,13 +528,13 @@ export class HostedSession {
 		if (this.#handingBack === null || !this.#attached || this.#outbox.length > 0 || this.#over) return;
 		if (run !== null && !run.ended && run.process !== null) return;
 		// The gateway answers by closing; until then the lease is held, and a link that breaks says it again.
-		this.#send({ type: "release", generation: this.generation, why: this.#handingBack });
+		this.#released = this.#send({ type: "release", generation: this.generation, why: this.#handingBack }) || this.#released;
 	}
 
 	#close(): void {
 		this.#over = true;
-		clearInterval(this.#silenceTimer);
-		if (this.#sendTimer) clearTimeout(this.#sendTimer);
+		clearInterval(this.#watchTimer);
+		this.#cancelFlush();
 		if (this.#interruptTimer) clearTimeout(this.#interruptTimer);
 		for (const run of this.#runs) run.journal.close();
 		this.#link.close();

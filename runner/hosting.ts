@@ -35,6 +35,10 @@ export interface Output {
 	writes: string[];
 }
 
+/** Words of a CLI within an event that the session must read itself: longer, it would travel in parts, which nobody reads there. */
+const MAX_DETAIL_UNITS = 4_000;
+const brief = (words: string): string => (words.length > MAX_DETAIL_UNITS ? `${words.slice(0, MAX_DETAIL_UNITS)}...` : words);
+
 type IdMaker = <P extends "trn" | "apr" | "prt">(prefix: P, ordinal: string) => string;
 
 export class Hosting {
@@ -121,8 +125,10 @@ export class Hosting {
 	}
 
 	#exited(note: Extract<Note, { type: "exited" }>): void {
-		const ended = note.signal !== null ? `by ${note.signal}` : note.exitCode !== null ? `with exit code ${note.exitCode}` : "";
+		const ended = note.signal !== null ? ` by ${note.signal}` : note.exitCode !== null ? ` with exit code ${note.exitCode}` : "";
 		const stderr = note.stderr.trim() === "" ? "" : `; it said: ${note.stderr.trim()}`;
+		// Not told yet, but the turn's end must not call it ready.
+		this.process = "dead";
 		if (this.turn) {
 			if (note.why === "stalled")
 				this.#endTurn({
@@ -134,7 +140,7 @@ export class Hosting {
 				this.#endTurn({ type: "turn_ended", stopReason: "cancelled" });
 			else {
 				const code = this.#wasReady ? "process_died" : "start_failed";
-				const detail = this.unusable ?? `${this.#name} ended ${ended}${this.#wasReady ? " in mid-turn" : " before it was ready"}${stderr}`;
+				const detail = this.unusable ?? `${this.#name} ended${ended}${this.#wasReady ? " in mid-turn" : " before it was ready"}${stderr}`;
 				this.#endTurn({ type: "turn_ended", stopReason: "failed", error: { code, detail } });
 			}
 		}
@@ -152,7 +158,7 @@ export class Hosting {
 		switch (event.type) {
 			case "ready":
 				this.#wasReady = true;
-				this.#setProcess("ready", event.version === undefined ? {} : { providerVersion: event.version });
+				this.#setProcess("ready", event.version === undefined ? {} : { providerVersion: brief(event.version) });
 				return;
 			case "native_session":
 				if (event.nativeSessionId === this.nativeSessionId) return;
@@ -225,17 +231,18 @@ export class Hosting {
 
 	#withdraw(approvalId: ApprovalId, why: string): void {
 		this.pending.delete(approvalId);
-		this.#emit({ type: "approval_withdrawn", approvalId, why });
+		this.#emit({ type: "approval_withdrawn", approvalId, why: brief(why) });
 	}
 
 	/** The id of the turn that what comes now belongs to; one that nobody asked for begins here. */
 	#beginTurn(): TurnId {
-		const turn = (this.turn ??= {
+		const turn = this.turn ?? {
 			turnId: this.#deriveId("trn", `${++this.#counter}`) as TurnId,
 			origin: "cli",
 			started: false,
 			interrupted: false,
-		});
+		};
+		this.turn = turn;
 		if (!turn.started) {
 			turn.started = true;
 			this.turns.add(turn.turnId);
@@ -257,14 +264,14 @@ export class Hosting {
 			type: "turn_ended",
 			turnId: turn.turnId,
 			stopReason,
-			...(event.error && stopReason === "failed" ? { error: event.error } : {}),
+			...(event.error && stopReason === "failed" ? { error: { ...event.error, detail: brief(event.error.detail) } } : {}),
 		});
 		if (this.process === "busy") this.#setProcess("ready", {});
 	}
 
 	#setProcess(state: ProcessState, more: Omit<Extract<RunnerEvent, { type: "process_state" }>, "type" | "state">): void {
 		this.process = state;
-		this.#emit({ type: "process_state", state, ...more });
+		this.#emit({ type: "process_state", state, ...more, ...(more.why === undefined ? {} : { why: brief(more.why) }) });
 	}
 
 	#emit(event: RunnerEvent): void {

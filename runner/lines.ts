@@ -6,7 +6,7 @@ export interface Line {
 }
 
 /**
- * Bytes to lines. Any cut of the same bytes into chunks gives the same lines: nothing is decoded before its line is
+ * Bytes to lines, which end at newlines alone: a carriage return before one stays in its line, where JSON takes it for white space. Any cut of the same bytes into chunks gives the same lines: nothing is decoded before its line is
  * whole, so a character that lies across two chunks stays whole too.
  */
 export class LineSplitter {

@@ -1,6 +1,6 @@
 import { mkdirSync, realpathSync, statSync } from "node:fs";
 import { homedir } from "node:os";
-import { join, sep } from "node:path";
+import { dirname, join, sep } from "node:path";
 import { type Problem, problem } from "../shared/errors.ts";
 import { err, ok, type Result } from "../shared/result.ts";
 
@@ -38,13 +38,14 @@ export function resolveWorkDir(asked: string | null, ownDir: string, roots: stri
 	} catch {
 		return err(problem("work_dir_not_found", `${asked} does not exist on this runner, or it may not look there`));
 	}
-	const inside = (dir: string) => real === dir || real.startsWith(dir + sep);
+	const inside = (dir: string) => dir === sep || real === dir || real.startsWith(dir + sep);
 	if (roots !== undefined)
 		return roots.some((root) => inside(realOrSame(root)))
 			? ok(real)
 			: err(problem("work_dir_refused", `${asked} is not in one of this runner's roots`));
-	const homes = ["/", "/home", homedir()];
-	if (homes.includes(real) || SYSTEM.some(inside) || (real.startsWith("/home/") && real.split(sep).length === 3))
+	const home = realOrSame("/home");
+	const homes = ["/", home, realOrSame(homedir())];
+	if (homes.includes(real) || dirname(real) === home || SYSTEM.some(inside))
 		return err(problem("work_dir_refused", `${real} is a system or home directory; name a project's directory inside it`));
 	return ok(real);
 }

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { Problem } from "./errors.ts";
 import { Isolation, LoggedEvent, SessionStateName, StopReason, Usage } from "./events.ts";
 import { ClientId, Decision, InputText, Labels, OfferedProvider, PermissionMode } from "./frames.ts";
-import { Epoch, Generation, KeyId, Offset, RunnerId, SessionId, TeamId, TurnId } from "./ids.ts";
+import { Epoch, KeyId, Offset, RunnerId, SessionId, TeamId, TurnId } from "./ids.ts";
 
 /** The bodies of the REST interface. Requests are strict: an unknown field is an error that names it. */
 
@@ -166,5 +166,4 @@ export type Key = z.infer<typeof Key>;
 export const CreatedKey = z.object({ ...Key.shape, apiKey: z.string() });
 export const KeyList = z.object({ data: z.array(Key) });
 
-export const Lease = z.object({ runnerId: RunnerId, generation: Generation });
 export { Problem };

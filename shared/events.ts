@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { ErrorCode } from "./errors.ts";
 import { ApprovalId, Generation, Offset, RunnerId, TurnId } from "./ids.ts";
+import { MAX_EVENT_BYTES, MAX_LINE_BYTES } from "./limits.ts";
 
 /** A process of a session, by the reference's four words. `ready` is the CLI's first protocol answer, never a timer. */
 export const ProcessState = z.enum(["starting", "ready", "busy", "dead"]);
@@ -160,7 +161,7 @@ const runnerEvents = [
 	z.object({ type: z.literal("notice"), code: z.enum(["silent", "line_too_long", "approval_too_large"]), detail: z.string() }),
 	/** What the CLI wrote and its provider does not know, as it was. */
 	z.object({ type: z.literal("raw"), source: z.enum(["stdout", "stderr"]), text: z.string() }),
-	/** A slice of an event over `MAX_EVENT_BYTES`: its JSON is `text` of 0 .. count-1 joined. See `joinParts`. */
+	/** A slice of an event over `MAX_EVENT_BYTES`: its JSON is `text` of 0 .. count-1 joined. See `PartJoiner`. */
 	z.object({
 		type: z.literal("part"),
 		partId: z.string(),
@@ -236,13 +237,18 @@ export function byteLength(text: string): number {
 
 /**
  * The event itself if its JSON fits `maxBytes`, else `part` events that carry it. Nothing is cut off: a 5 MiB tool
- * result is some forty parts.
+ * result is some sixty parts.
  */
 export function splitEvent(event: RunnerEvent, partId: string, maxBytes: number): RunnerEvent[] {
 	const json = JSON.stringify(event);
 	if (json.length * 3 <= maxBytes || byteLength(json) <= maxBytes) return [event];
-	// The slice is JSON inside JSON: quoting at most doubles what is ASCII, and a code unit is at most 3 bytes plain.
-	const sliceUnits = Math.floor((maxBytes - 512) / 6);
+	// The slice is JSON inside JSON. The inner one has no control characters and no half surrogates left (they are \u001f
+	// there, plain ASCII), so quoting only puts a backslash before quotes and backslashes: 2 bytes a code unit. All else
+	// stays as it is, at most 3 bytes a unit.
+	const longest = { type: "part", partId, index: json.length, count: json.length, text: "" } satisfies RunnerEvent;
+	const sliceUnits = Math.floor((maxBytes - byteLength(JSON.stringify(longest))) / 3);
+	// A pair of surrogates is never cut, so it must fit.
+	if (sliceUnits < 2) throw new Error(`cannot split an event into parts of ${maxBytes} bytes: a part's own fields need almost all of it`);
 	const slices: string[] = [];
 	for (let at = 0; at < json.length; ) {
 		let end = Math.min(json.length, at + sliceUnits);
@@ -254,23 +260,26 @@ export function splitEvent(event: RunnerEvent, partId: string, maxBytes: number)
 	return slices.map((text, index) => ({ type: "part", partId, index, count: slices.length, text }));
 }
 
+/** What an event of the longest line needs, if all of it is control characters, six units each in JSON. */
+const MAX_PARTS = Math.ceil((6 * MAX_LINE_BYTES) / ((MAX_EVENT_BYTES - 512) / 3));
+
 /** Puts split events together again; feed it every event in order. Parts that never complete yield nothing. */
 export class PartJoiner {
-	#open: { partId: string; texts: string[] } | null = null;
+	#open: { partId: string; count: number; texts: string[] } | null = null;
 
 	/** The event to show, or null while a split one is not complete. */
 	push(event: SessionEvent): SessionEvent | null {
 		if (event.type !== "part") return event;
-		if (event.index === 0) this.#open = { partId: event.partId, texts: [] };
+		if (event.index === 0) this.#open = event.count <= MAX_PARTS ? { partId: event.partId, count: event.count, texts: [] } : null;
 		const open = this.#open;
-		if (open === null || open.partId !== event.partId || open.texts.length !== event.index) return null;
+		if (open === null || open.partId !== event.partId || open.count !== event.count || open.texts.length !== event.index) return null;
 		open.texts.push(event.text);
 		if (event.index + 1 < event.count) return null;
 		this.#open = null;
 		try {
 			// Only runners split, so parts cannot carry what only the gateway may say.
 			const joined = RunnerEvent.safeParse(JSON.parse(open.texts.join("")));
-			return joined.success ? joined.data : null;
+			return joined.success && joined.data.type !== "part" ? joined.data : null;
 		} catch {
 			return null;
 		}

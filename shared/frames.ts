@@ -202,10 +202,14 @@ export type ControlFrame = z.infer<typeof ControlFrame>;
 export const ToControlFrame = z.discriminatedUnion("type", [
 	Challenge,
 	z.object({ type: z.literal("authenticated"), protocol, heartbeatMs: z.int() }),
+	/** The registration counts: offers may come. */
+	z.object({ type: z.literal("registered") }),
 	z.object({ type: z.literal("offer"), sessionId: SessionId, generation: Generation, spec: SessionSpec }),
 	/** The lease is gone: end the session's processes at once and forget it. */
 	z.object({ type: z.literal("drop"), sessionId: SessionId, generation: Generation, why: z.string() }),
 	z.object({ type: z.literal("drain") }),
+	/** Sessions wait for this runner's capacity: hand back the one that was idle for the longest time, if one is. */
+	z.object({ type: z.literal("make_room") }),
 	z.object({ type: z.literal("error"), re: z.string().optional(), problem: Problem }),
 	z.object({ type: z.literal("pong") }),
 ]);

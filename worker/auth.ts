@@ -27,6 +27,17 @@ const IN_ADDRESS = /^(api[-_]?key|key|token|access[-_]?token|ticket|auth|authori
 
 const unauthorized = (detail: string) => err(problem("unauthorized", detail));
 
+/** Refuses an address that carries a credential, whatever else the call is. */
+export function checkAddress(request: Request): Problem | null {
+	for (const name of new URL(request.url).searchParams.keys())
+		if (IN_ADDRESS.test(name))
+			return problem(
+				"credentials_in_url",
+				"credentials in addresses end up in logs: send `Authorization: Bearer`, and replace the one you sent",
+			);
+	return null;
+}
+
 /** The principal of a REST call or an upgrade; `session` narrows a ticket to the session it was made for. */
 export async function authenticate(
 	request: Request,
@@ -34,14 +45,6 @@ export async function authenticate(
 	config: Config,
 	session: SessionId | null,
 ): Promise<Result<Principal, Problem>> {
-	for (const name of new URL(request.url).searchParams.keys())
-		if (IN_ADDRESS.test(name))
-			return err(
-				problem(
-					"credentials_in_url",
-					"credentials in addresses end up in logs: send `Authorization: Bearer`, and replace the one you sent",
-				),
-			);
 	const bearer = /^Bearer (.+)$/i.exec(request.headers.get("authorization") ?? "")?.[1];
 	if (bearer !== undefined) return authenticateKey(bearer, env, config);
 	const assertion = request.headers.get("cf-access-jwt-assertion");
@@ -131,8 +134,20 @@ export function checkOrigin(request: Request, config: Config): Problem | null {
 		: problem("forbidden", `the origin ${origin.slice(0, 100)} is not allowed here; list it in ALLOWED_ORIGINS`);
 }
 
+/**
+ * The hosts that a runner's proof may name. The Host of the request alone is not enough where a proxy changes it or whoever
+ * relays chooses it; a name of this machine itself is always good, since nobody can relay from there.
+ */
+export function ownHosts(request: Request, config: Config): string[] {
+	const dialled = new URL(request.url);
+	if (config.publicUrl === null) return [dialled.host];
+	return isLoopback(dialled) ? [config.publicUrl.host, dialled.host] : [config.publicUrl.host];
+}
+
+const isLoopback = (url: URL): boolean => /^(127\.0\.0\.1|localhost|\[::1\])$/.test(url.hostname);
+
 /** The subprotocols of an upgrade; more than a handful is somebody's test of us. */
-export function subprotocols(request: Request): string[] {
+function subprotocols(request: Request): string[] {
 	return (request.headers.get("sec-websocket-protocol") ?? "")
 		.slice(0, 2048)
 		.split(",")

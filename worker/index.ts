@@ -1,5 +1,6 @@
 import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
+import { cors } from "hono/cors";
 import { HTTPException } from "hono/http-exception";
 import {
 	AcceptedTurn,
@@ -33,16 +34,16 @@ import { ClientId, Decision } from "../shared/frames.ts";
 import { KeyId, RunnerId, SessionId, TeamId, TurnId } from "../shared/ids.ts";
 import { MAX_BODY_BYTES } from "../shared/limits.ts";
 import type { Result } from "../shared/result.ts";
-import { authenticate, checkOrigin, enrolmentToken, type Principal, subprotocols } from "./auth.ts";
+import { authenticate, checkAddress, checkOrigin, chosenSubprotocol, enrolmentToken, ownHosts, type Principal } from "./auth.ts";
 import { type Config, type Env, readConfig } from "./config.ts";
-import { PRINCIPAL_HEADER, RUNNER_HEADER } from "./session-object.ts";
+import { HOSTS_HEADER, PRINCIPAL_HEADER, RUNNER_HEADER } from "./session-object.ts";
 import { placeOf, serverSentEvents } from "./sse.ts";
 import { noSuchSession } from "./team-object.ts";
 
 export { SessionObject } from "./session-object.ts";
 export { TeamObject } from "./team-object.ts";
 
-type App = { Bindings: Env; Variables: { config: Config } };
+type App = { Bindings: Env; Variables: { config: Config; principal: Principal; token: { team: TeamId; hash: string } } };
 type Ctx = Context<App>;
 
 /** Carries an expected error from where it is found to `onError`, the one place that answers it. */
@@ -84,8 +85,32 @@ app.use("*", async (c, next) => {
 	const config = readConfig(c.env);
 	if (!config.ok) return answer(problem("not_configured", config.error));
 	c.set("config", config.value);
-	const origin = checkOrigin(c.req.raw, config.value);
-	if (origin) return answer(origin);
+	const refused = checkAddress(c.req.raw) ?? checkOrigin(c.req.raw, config.value);
+	if (refused) return answer(refused);
+	await next();
+	return;
+});
+
+// Pages of listed origins may call; `checkOrigin` has refused all others. Preflights come without credentials, so this stands before
+// the authentication. No cookies: a page sends its credential itself.
+app.use(
+	"*",
+	cors({
+		origin: (origin, c: Ctx) => (c.var.config.allowedOrigins.has(origin) ? origin : null),
+		allowHeaders: ["authorization", "content-type", "idempotency-key", "last-event-id"],
+		exposeHeaders: ["retry-after"],
+		maxAge: 600,
+	}),
+);
+
+// Before a body is read or a field checked: a stranger learns nothing but that he is one.
+app.use("/v1/*", async (c, next) => {
+	const enrols = c.req.method === "POST" && c.req.path === "/v1/runners";
+	// A runner proves itself on its link.
+	const links = c.req.path.startsWith("/v1/link/");
+	const socketOf = SessionId.safeParse(/^\/v1\/sessions\/([^/]+)\/socket$/.exec(c.req.path)?.[1]);
+	if (enrols) c.set("token", unwrap(await enrolmentToken(c.req.raw)));
+	else if (!links) c.set("principal", unwrap(await authenticate(c.req.raw, c.env, c.var.config, socketOf.success ? socketOf.data : null)));
 	// Frames have their own limits; a body is read once here, and later from what was read.
 	if (c.req.header("content-length") !== undefined || c.req.header("transfer-encoding") !== undefined) {
 		if (Number(c.req.header("content-length") ?? 0) > MAX_BODY_BYTES)
@@ -101,8 +126,8 @@ app.use("*", async (c, next) => {
 });
 
 /** The caller, if it may do this. */
-async function allow(c: Ctx, scope: Scope, session: SessionId | null = null): Promise<Principal> {
-	const who = unwrap(await authenticate(c.req.raw, c.env, c.var.config, session));
+function allow(c: Ctx, scope: Scope): Principal {
+	const who = c.var.principal;
 	return who.scopes.includes(scope) ? who : refuse("forbidden", `this credential lacks the scope ${scope}`);
 }
 
@@ -139,7 +164,7 @@ app.openapi(
 		responses: { 200: json(Session, "The key's session, as it was"), 201: json(Session, "A new session"), ...errors },
 	}),
 	async (c) => {
-		const who = await allow(c, "sessions:write");
+		const who = allow(c, "sessions:write");
 		const opened = unwrap(await team(c, who).openSession(c.req.valid("json"), who));
 		return c.json(opened.session, opened.created ? 201 : 200);
 	},
@@ -155,9 +180,10 @@ app.openapi(
 		responses: { 200: json(SessionPage, "A page"), ...errors },
 	}),
 	async (c) => {
-		const who = await allow(c, "sessions:read");
+		const who = allow(c, "sessions:read");
 		const { limit, cursor } = c.req.valid("query");
-		return c.json(await team(c, who).listSessions(limit, cursor ?? null), 200);
+		const page = await team(c, who).listSessions(limit, cursor ?? null);
+		return page === null ? refuse("bad_request", "cursor: not one of ours") : c.json(page, 200);
 	},
 );
 
@@ -171,7 +197,7 @@ app.openapi(
 		responses: { 200: json(Session, "The session"), ...errors },
 	}),
 	async (c) => {
-		const who = await allow(c, "sessions:read");
+		const who = allow(c, "sessions:read");
 		const found = await team(c, who).getSession(sessionIdOf(c.req.valid("param").sessionId));
 		return found === null ? refuse("not_found", noSuchSession().detail) : c.json(found, 200);
 	},
@@ -187,7 +213,7 @@ app.openapi(
 		responses: { 204: { description: "It has ended" }, ...errors },
 	}),
 	async (c) => {
-		const who = await allow(c, "sessions:write");
+		const who = allow(c, "sessions:write");
 		await (await session(c, who, c.req.valid("param").sessionId)).terminate(who.actor);
 		return c.body(null, 204);
 	},
@@ -203,7 +229,7 @@ app.openapi(
 		responses: { 202: json(AcceptedTurn, "Accepted, or accepted before (`duplicate`)"), ...errors },
 	}),
 	async (c) => {
-		const who = await allow(c, "sessions:write");
+		const who = allow(c, "sessions:write");
 		const { text, clientId } = c.req.valid("json");
 		const header = c.req.valid("header")["idempotency-key"];
 		if (header !== undefined && clientId !== undefined && header !== clientId)
@@ -223,7 +249,7 @@ app.openapi(
 		responses: { 200: json(TurnPage, "A page"), ...errors },
 	}),
 	async (c) => {
-		const who = await allow(c, "sessions:read");
+		const who = allow(c, "sessions:read");
 		const { limit, cursor } = c.req.valid("query");
 		const before =
 			cursor === undefined ? null : /^\d{1,15}$/.test(cursor) ? Number(cursor) : refuse("bad_request", "cursor: not one of ours");
@@ -243,7 +269,7 @@ app.openapi(
 		responses: { 200: json(Turn, "The turn"), ...errors },
 	}),
 	async (c) => {
-		const who = await allow(c, "sessions:read");
+		const who = allow(c, "sessions:read");
 		const { sessionId, turnId } = c.req.valid("param");
 		const object = await session(c, who, sessionId);
 		const found = TurnId.safeParse(turnId).success ? await object.turn(turnId) : null;
@@ -261,7 +287,7 @@ app.openapi(
 		responses: { 202: json(z.object({ turnId: TurnId.nullable() }), "The turn that is being ended; null if none runs"), ...errors },
 	}),
 	async (c) => {
-		const who = await allow(c, "sessions:write");
+		const who = allow(c, "sessions:write");
 		return c.json({ turnId: await (await session(c, who, c.req.valid("param").sessionId)).interrupt(who.actor) }, 202);
 	},
 );
@@ -276,7 +302,7 @@ app.openapi(
 		responses: { 200: json(Decision, "Decided so"), ...errors },
 	}),
 	async (c) => {
-		const who = await allow(c, "sessions:write");
+		const who = allow(c, "sessions:write");
 		const { sessionId, approvalId } = c.req.valid("param");
 		const object = await session(c, who, sessionId);
 		const decision = check(Decision, { ...c.req.valid("json"), approvalId });
@@ -301,7 +327,7 @@ app.openapi(
 		},
 	}),
 	async (c) => {
-		const who = await allow(c, "sessions:read");
+		const who = allow(c, "sessions:read");
 		const { after, epoch, limit } = c.req.valid("query");
 		const object = await session(c, who, c.req.valid("param").sessionId);
 		const from = unwrap(placeOf(c.req.raw, after));
@@ -326,7 +352,7 @@ app.openapi(
 		responses: { 200: json(Stats, "The figures"), ...errors },
 	}),
 	async (c) => {
-		const who = await allow(c, "sessions:read");
+		const who = allow(c, "sessions:read");
 		return c.json(await (await session(c, who, c.req.valid("param").sessionId)).stats(), 200);
 	},
 );
@@ -340,7 +366,7 @@ app.openapi(
 		responses: { 200: json(RunnerList, "All of them"), ...errors },
 	}),
 	async (c) => {
-		const who = await allow(c, "runners:read");
+		const who = allow(c, "runners:read");
 		return c.json({ data: await team(c, who).listRunners() }, 200);
 	},
 );
@@ -355,7 +381,7 @@ app.openapi(
 		responses: { 201: json(Enrolled, "Enrolled"), ...errors },
 	}),
 	async (c) => {
-		const token = unwrap(await enrolmentToken(c.req.raw));
+		const { token } = c.var;
 		const { publicKey, name } = c.req.valid("json");
 		return c.json(unwrap(await team(c, token).enrol(token.hash, publicKey, name)), 201);
 	},
@@ -371,7 +397,7 @@ app.openapi(
 		responses: { 202: json(z.object({ runnerId: RunnerId }), "It drains"), ...errors },
 	}),
 	async (c) => {
-		const who = await allow(c, "runners:write");
+		const who = allow(c, "runners:write");
 		const id = RunnerId.safeParse(c.req.valid("param").runnerId);
 		if (!id.success || !(await team(c, who).drainRunner(id.data))) return refuse("not_found", "no such runner in this team");
 		return c.json({ runnerId: id.data }, 202);
@@ -388,7 +414,7 @@ app.openapi(
 		responses: { 204: { description: "Revoked" }, ...errors },
 	}),
 	async (c) => {
-		const who = await allow(c, "runners:write");
+		const who = allow(c, "runners:write");
 		const id = RunnerId.safeParse(c.req.valid("param").runnerId);
 		if (!id.success || !(await team(c, who).revokeRunner(id.data))) return refuse("not_found", "no such runner in this team");
 		return c.body(null, 204);
@@ -405,7 +431,7 @@ app.openapi(
 		responses: { 201: json(RunnerToken, "Shown once"), ...errors },
 	}),
 	async (c) => {
-		const who = await allow(c, "runners:write");
+		const who = allow(c, "runners:write");
 		const { labels, expiresInMs } = c.req.valid("json");
 		return c.json(await team(c, who).createRunnerToken(labels, expiresInMs), 201);
 	},
@@ -421,7 +447,7 @@ app.openapi(
 		responses: { 201: json(Ticket, "Goes into Sec-WebSocket-Protocol as `ticket.…`"), ...errors },
 	}),
 	async (c) => {
-		const who = await allow(c, "sessions:read");
+		const who = allow(c, "sessions:read");
 		return c.json(unwrap(await team(c, who).createTicket(c.req.valid("json").sessionId, who, c.req.header("origin") ?? null)), 201);
 	},
 );
@@ -435,7 +461,7 @@ app.openapi(
 		responses: { 200: json(KeyList, "All of them"), ...errors },
 	}),
 	async (c) => {
-		const who = await allow(c, "keys:write");
+		const who = allow(c, "keys:write");
 		return c.json({ data: await team(c, who).listKeys() }, 200);
 	},
 );
@@ -450,7 +476,7 @@ app.openapi(
 		responses: { 201: json(CreatedKey, "Made"), ...errors },
 	}),
 	async (c) => {
-		const who = await allow(c, "keys:write");
+		const who = allow(c, "keys:write");
 		return c.json(unwrap(await team(c, who).createKey(c.req.valid("json"), who)), 201);
 	},
 );
@@ -465,7 +491,7 @@ app.openapi(
 		responses: { 204: { description: "Revoked" }, ...errors },
 	}),
 	async (c) => {
-		const who = await allow(c, "keys:write");
+		const who = allow(c, "keys:write");
 		const id = KeyId.safeParse(c.req.valid("param").keyId);
 		if (!id.success || !(await team(c, who).revokeKey(id.data))) return refuse("not_found", "no such key in this team");
 		return c.body(null, 204);
@@ -476,18 +502,16 @@ app.openapi(
 
 const isUpgrade = (c: Ctx): boolean => c.req.header("upgrade")?.toLowerCase() === "websocket";
 /** The upgrade as the objects get it: what a caller sent stays outside, but for the subprotocol to answer. */
-const handOver = (c: Ctx, headers: Record<string, string>): Request =>
-	new Request("https://object/", {
-		headers: {
-			upgrade: "websocket",
-			...(subprotocols(c.req.raw)[0] ? { "sec-websocket-protocol": subprotocols(c.req.raw).join(",") } : {}),
-			...headers,
-		},
+const handOver = (c: Ctx, headers: Record<string, string>): Request => {
+	const subprotocol = chosenSubprotocol(c.req.raw);
+	return new Request("https://object/", {
+		headers: { upgrade: "websocket", ...(subprotocol === null ? {} : { "sec-websocket-protocol": subprotocol }), ...headers },
 	});
+};
 
 app.get("/v1/sessions/:sessionId/socket", async (c) => {
 	const sessionId = sessionIdOf(c.req.param("sessionId"));
-	const who = await allow(c, "sessions:read", sessionId);
+	const who = allow(c, "sessions:read");
 	if (!isUpgrade(c)) return refuse("bad_request", "this address takes a WebSocket upgrade");
 	if (!(await team(c, who).admitSocket(sessionId, who.keyId))) throw new Refusal(noSuchSession());
 	const object = c.env.SESSION.getByName(`${who.team}/${sessionId}`);
@@ -501,7 +525,7 @@ app.get("/v1/link/:team/:runnerId/:sessionId?", async (c) => {
 	const runnerId = RunnerId.safeParse(c.req.param("runnerId"));
 	if (!teamId.success || !runnerId.success) return refuse("unauthorized", "no such runner");
 	const stub = c.env.TEAM.getByName(teamId.data);
-	const upgrade = handOver(c, { [RUNNER_HEADER]: runnerId.data });
+	const upgrade = handOver(c, { [RUNNER_HEADER]: runnerId.data, [HOSTS_HEADER]: ownHosts(c.req.raw, c.var.config).join(",") });
 	const session = c.req.param("sessionId");
 	if (session === undefined) return stub.fetch(upgrade);
 	const sessionId = SessionId.safeParse(session);

@@ -42,6 +42,15 @@ export function place(need: Need, candidates: Candidate[]): Placement {
 	return { why: `${count(online.length, "runner")} offering ${need.provider}: ${parts.join(", ")}` };
 }
 
+/** A runner that would take the session if it had room, or null. Its idle sessions can make way, since they resume. */
+export function placeIfFreed(need: Need, candidates: Candidate[]): RunnerId | null {
+	const freed = place(
+		need,
+		candidates.map((c) => ({ ...c, hosting: Math.min(c.hosting, c.capacity - 1) })),
+	);
+	return "runnerId" in freed ? freed.runnerId : null;
+}
+
 function obstacleOf(c: Candidate, provider: string): string | null {
 	if (!c.online) return "is offline";
 	if (c.draining) return "is draining";

@@ -13,7 +13,6 @@ import {
 	PROTOCOL_VERSION,
 	RunnerFrame,
 	type SessionSpec,
-	SUBPROTOCOL,
 	signedText,
 	type ToClientFrame,
 	type ToRunnerFrame,
@@ -48,6 +47,8 @@ export interface SessionMeta {
 /** What the Worker says of an upgrade that it hands over; it strips these headers from what callers send. */
 export const PRINCIPAL_HEADER = "hotplex-principal";
 export const RUNNER_HEADER = "hotplex-runner";
+/** The hosts that the runner's proof may name, comma-separated. */
+export const HOSTS_HEADER = "hotplex-hosts";
 
 /** What survives hibernation with a client's socket. */
 interface Watcher {
@@ -63,6 +64,7 @@ interface Watcher {
 interface RunnerLink {
 	kind: "runner";
 	runnerId: RunnerId;
+	hosts: string[];
 	/** Gone once it was used, whatever came of it. */
 	nonce: string | null;
 	/** Null until it attached. */
@@ -85,7 +87,7 @@ export class SessionObject extends DurableObject<Env> {
 	#cursor: Cursor;
 	#taken: number;
 	/** Names this memory of the log: if it is lost, what was shown and not stored may come again otherwise. */
-	readonly #life = newSecret().slice(0, 16);
+	#life = newSecret().slice(0, 16);
 	/** When the alarm is set to, as far as this life knows; undefined: ask. */
 	#alarmAt: number | null | undefined;
 	/** Frames sent and not acknowledged, by socket; lost with the memory, and then counted from the attachment. */
@@ -99,16 +101,27 @@ export class SessionObject extends DurableObject<Env> {
 		this.#state = this.#log.get<SessionState>("state") ?? initial({ provider: "", workDir: null, model: null, permissionMode: "default" });
 		this.#cursor = this.#log.get<Cursor>("cursor") ?? { generation: 0, seq: 0 };
 		this.#taken = this.#cursor.seq;
-		// Watchers that were shown more than was stored before this memory began: the runner sends it again.
-		for (const ws of ctx.getWebSockets("client")) {
+		// Before this memory began more may have been shown and taken than is stored.
+		this.#rewind();
+		// A link that died with the gateway's process never told that it closed.
+		const { lease } = this.#state;
+		if (lease.phase === "held" && lease.link === "up" && ctx.getWebSockets("runner").length === 0)
+			this.#take({ type: "detached", generation: lease.generation });
+	}
+
+	/** Takes back what watchers were shown and the log does not hold, and has the runner send it again. */
+	#rewind(): void {
+		for (const ws of this.ctx.getWebSockets("client")) {
 			const watcher = attachment(ws);
 			if (watcher?.kind === "client" && watcher.sent !== null && watcher.sent > this.#log.lastOffset) {
-				ws.serializeAttachment({ ...watcher, sent: this.#log.lastOffset } satisfies Watcher);
-				sendTo(ws, { type: "rewind", rewindTo: this.#log.lastOffset, life: this.#life });
+				const to = this.#log.lastOffset;
+				ws.serializeAttachment({ ...watcher, sent: to, acked: Math.min(watcher.acked, to) } satisfies Watcher);
+				this.#outstanding.delete(ws);
+				sendTo(ws, { type: "rewind", rewindTo: to, life: this.#life });
 			}
 		}
 		// A runner's link that stayed open knows what it sent; what was not stored must come again.
-		if (ctx.getWebSockets("runner").length > 0) this.#tellRunner({ type: "resend", fromSeq: seq(this.#taken + 1) });
+		if (this.ctx.getWebSockets("runner").length > 0) this.#tellRunner({ type: "resend", fromSeq: seq(this.#taken + 1) });
 	}
 
 	// ------------------------------------------------------------ called by the Worker and the team
@@ -118,14 +131,20 @@ export class SessionObject extends DurableObject<Env> {
 		if (this.#meta !== null) return;
 		const now = Date.now();
 		const made: SessionMeta = { ...meta, epoch: newId(Epoch, "epo"), createdAt: now };
-		this.ctx.storage.transactionSync(() => {
-			this.#state = initial(spec);
-			this.#log.put("meta", made);
-			this.#log.put("state", this.#state);
-			this.#log.append({ type: "session_created", provider: spec.provider, workDir: spec.workDir, by }, now);
-			this.#log.flush();
-		});
+		const state = initial(spec);
+		try {
+			this.ctx.storage.transactionSync(() => {
+				this.#log.put("meta", made);
+				this.#log.put("state", state);
+				this.#log.append({ type: "session_created", provider: spec.provider, workDir: spec.workDir, by }, now);
+				this.#log.flush();
+			});
+		} catch (cause) {
+			this.#log.forgetTail();
+			throw cause;
+		}
 		this.#meta = made;
+		this.#state = state;
 	}
 
 	/** Takes a prompt, once per client id. */
@@ -170,12 +189,22 @@ export class SessionObject extends DurableObject<Env> {
 		this.#take({ type: "queued", why });
 	}
 
-	leaseEnded(ended: { generation: Generation; code: ErrorCode; detail: string; again: boolean }): void {
+	/** `closing` is what the runner's link is closed for; without it, that the lease is over. */
+	leaseEnded({
+		closing,
+		...ended
+	}: {
+		generation: Generation;
+		code: ErrorCode;
+		detail: string;
+		again: boolean;
+		closing?: ErrorCode;
+	}): void {
 		this.#take({ type: "lease_ended", ...ended });
 		for (const ws of this.ctx.getWebSockets("runner")) {
 			const link = attachment(ws);
 			if (link?.kind === "runner" && link.generation !== null && link.generation <= ended.generation)
-				close(ws, ended.code === "unauthorized" ? "unauthorized" : "lease_lost", ended.detail);
+				close(ws, closing ?? "lease_lost", ended.detail);
 		}
 	}
 
@@ -225,7 +254,8 @@ export class SessionObject extends DurableObject<Env> {
 		if (runnerId !== null) {
 			const nonce = newSecret();
 			this.ctx.acceptWebSocket(server, ["runner"]);
-			server.serializeAttachment({ kind: "runner", runnerId, nonce, generation: null, openedAt: now } satisfies RunnerLink);
+			const hosts = request.headers.get(HOSTS_HEADER)?.split(",") ?? [];
+			server.serializeAttachment({ kind: "runner", runnerId, hosts, nonce, generation: null, openedAt: now } satisfies RunnerLink);
 			sendTo(server, { type: "challenge", nonce, protocol: PROTOCOL_VERSION });
 		} else {
 			const principal = JSON.parse(request.headers.get(PRINCIPAL_HEADER) ?? "null") as Principal | null;
@@ -234,10 +264,9 @@ export class SessionObject extends DurableObject<Env> {
 			this.ctx.acceptWebSocket(server, ["client"]);
 			server.serializeAttachment({ kind: "client", principal, sent: null, acked: 0, openedAt: now } satisfies Watcher);
 		}
-		await this.#schedule(now + HELLO_TIMEOUT_MS);
-		const protocolHeader: Record<string, string> =
-			request.headers.get("sec-websocket-protocol")?.includes(SUBPROTOCOL) === true ? { "sec-websocket-protocol": SUBPROTOCOL } : {};
-		return new Response(null, { status: 101, webSocket: client, headers: protocolHeader });
+		await this.#schedule();
+		const chosen = request.headers.get("sec-websocket-protocol");
+		return new Response(null, { status: 101, webSocket: client, headers: chosen === null ? {} : { "sec-websocket-protocol": chosen } });
 	}
 
 	override async webSocketMessage(ws: WebSocket, message: string | ArrayBuffer): Promise<void> {
@@ -250,21 +279,21 @@ export class SessionObject extends DurableObject<Env> {
 			console.error(`session ${this.ctx.id.name}: a frame failed`, cause);
 			close(ws, "internal", "the gateway failed on this frame; come back");
 		}
-		await this.#schedule(null);
+		await this.#schedule();
 	}
 
 	override async webSocketClose(ws: WebSocket, code: number): Promise<void> {
 		// The runtime does not answer the close of a hibernatable socket; without this the peer waits 10 s and sees 1006.
 		ws.close(code === 1005 || code === 1006 || code === 1015 ? 1000 : code);
 		this.#gone(ws);
-		await this.#schedule(null);
+		await this.#schedule();
 	}
 
 	override async webSocketError(ws: WebSocket): Promise<void> {
 		// An oversize frame comes here only; the peer is gone all the same.
 		ws.close(1011);
 		this.#gone(ws);
-		await this.#schedule(null);
+		await this.#schedule();
 	}
 
 	override async alarm(): Promise<void> {
@@ -275,11 +304,10 @@ export class SessionObject extends DurableObject<Env> {
 		for (const ws of this.ctx.getWebSockets()) {
 			const peer = attachment(ws);
 			if (peer === null) continue;
-			const silent = peer.kind === "client" ? peer.sent === null : peer.generation === null;
-			if (silent && now - peer.openedAt >= HELLO_TIMEOUT_MS) close(ws, "hello_timeout", "the first frame did not come within 10 s");
+			if (isSilent(peer) && now - peer.openedAt >= HELLO_TIMEOUT_MS) close(ws, "hello_timeout", "the first frame did not come within 10 s");
 			else if (peer.kind === "client" && isExpired(peer.principal, now)) close(ws, "unauthorized", "the credential has expired");
 		}
-		await this.#schedule(null);
+		await this.#schedule();
 	}
 
 	// ------------------------------------------------------------ clients
@@ -444,7 +472,7 @@ export class SessionObject extends DurableObject<Env> {
 		const { nonce } = link;
 		ws.serializeAttachment({ ...link, nonce: null } satisfies RunnerLink);
 		const meta = this.#meta;
-		if (meta === null || nonce === null || f.runnerId !== link.runnerId)
+		if (meta === null || nonce === null || f.runnerId !== link.runnerId || !link.hosts.includes(f.host))
 			return close(ws, "unauthorized", "this runner's key was not proven");
 		if (lease.phase !== "held" || lease.runnerId !== link.runnerId || lease.generation !== f.generation)
 			return close(ws, "lease_lost", "this runner does not hold the session's lease");
@@ -562,9 +590,7 @@ export class SessionObject extends DurableObject<Env> {
 			});
 		} catch (cause) {
 			this.#state = before.state;
-			this.#cursor = before.cursor;
-			this.#taken = before.cursor.seq;
-			this.#log.forgetTail();
+			this.#forget(before.cursor);
 			throw cause;
 		}
 		this.#broadcast(before.after);
@@ -572,7 +598,7 @@ export class SessionObject extends DurableObject<Env> {
 		first?.();
 		for (const effect of effects) this.#perform(effect);
 		this.#note(before.state);
-		this.ctx.waitUntil(this.#schedule(null));
+		this.ctx.waitUntil(this.#schedule());
 	}
 
 	/** Stores the tail alone. */
@@ -585,12 +611,19 @@ export class SessionObject extends DurableObject<Env> {
 				this.#log.put("cursor", this.#cursor);
 			});
 		} catch (cause) {
-			this.#cursor = before;
-			this.#taken = before.seq;
-			this.#log.forgetTail();
+			this.#forget(before);
 			throw cause;
 		}
 		this.#ackRunner();
+	}
+
+	/** After a failed transaction: back to what is stored, as if this memory had begun now. */
+	#forget(cursor: Cursor): void {
+		this.#cursor = cursor;
+		this.#taken = cursor.seq;
+		this.#log.forgetTail();
+		this.#life = newSecret().slice(0, 16);
+		this.#rewind();
 	}
 
 	#perform(effect: Effect): void {
@@ -624,8 +657,8 @@ export class SessionObject extends DurableObject<Env> {
 	}
 
 	/** Sets the one alarm to the earliest need, if it is not early enough already. Each setting is a row written. */
-	async #schedule(atLatest: number | null): Promise<void> {
-		const needs = [nextAlarm(this.#state), this.#log.flushDueAt, atLatest, this.#firstExpiry()].filter((n) => n !== null);
+	async #schedule(): Promise<void> {
+		const needs = [nextAlarm(this.#state), this.#log.flushDueAt, this.#firstDeadline()].filter((n) => n !== null);
 		if (needs.length === 0) return;
 		const due = Math.min(...needs);
 		if (this.#alarmAt === undefined) this.#alarmAt = await this.ctx.storage.getAlarm();
@@ -634,14 +667,17 @@ export class SessionObject extends DurableObject<Env> {
 		await this.ctx.storage.setAlarm(due);
 	}
 
-	#firstExpiry(): number | null {
-		let first: number | null = null;
-		for (const ws of this.ctx.getWebSockets("client")) {
+	/** When the first socket must be closed: silent for too long, or its credential over. */
+	#firstDeadline(): number | null {
+		let first = Number.POSITIVE_INFINITY;
+		for (const ws of this.ctx.getWebSockets()) {
 			const peer = attachment(ws);
-			if (peer?.kind === "client" && peer.principal.expiresAt !== null)
-				first = Math.min(first ?? Number.POSITIVE_INFINITY, peer.principal.expiresAt);
+			// One that is closing was told; a peer that does not answer must not keep the alarm busy.
+			if (peer === null || ws.readyState !== WebSocket.OPEN) continue;
+			if (isSilent(peer)) first = Math.min(first, peer.openedAt + HELLO_TIMEOUT_MS);
+			if (peer.kind === "client" && peer.principal.expiresAt !== null) first = Math.min(first, peer.principal.expiresAt);
 		}
-		return first;
+		return first === Number.POSITIVE_INFINITY ? null : first;
 	}
 
 	#mustMeta(): SessionMeta {
@@ -659,6 +695,8 @@ function attachment(ws: WebSocket): Watcher | RunnerLink | null {
 	// Only this object writes attachments, so they are read back as written.
 	return ws.deserializeAttachment() as Watcher | RunnerLink | null;
 }
+
+const isSilent = (peer: Watcher | RunnerLink): boolean => (peer.kind === "client" ? peer.sent === null : peer.generation === null);
 
 const isExpired = (principal: Principal, now: number): boolean => principal.expiresAt !== null && principal.expiresAt <= now;
 

@@ -95,10 +95,13 @@ export function step(before: SessionState, input: SessionInput, now: number): St
 export function nextAlarm(state: SessionState): number | null {
 	const due: number[] = [];
 	if (state.lease.phase === "asking") due.push(state.lease.askAgainAt);
-	if (state.turn && state.lease.phase !== "held") due.push(state.turn.giveUpAt);
+	if (state.turn && !isReached(state.lease)) due.push(state.turn.giveUpAt);
 	for (const a of state.approvals) if (a.decision === null) due.push(a.expiresAt);
 	return due.length > 0 ? Math.min(...due) : null;
 }
+
+/** Whether a runner may know of the current turn. */
+const isReached = (lease: LeaseState): boolean => lease.phase === "held" && lease.link !== "never";
 
 /** What a person is told of the session. */
 export function describe(state: SessionState): { name: SessionStateName; why: string | null } {
@@ -140,7 +143,7 @@ class Move {
 				if (s.turn === null || s.turn.interrupt) return null;
 				this.append({ type: "interrupt_requested", turnId: s.turn.turnId, by: input.by });
 				s.turn = { ...s.turn, interrupt: true };
-				if (s.lease.phase === "held" && s.lease.link !== "never") this.effects.push({ do: "tell_runner" });
+				if (isReached(s.lease)) this.effects.push({ do: "tell_runner" });
 				else this.#endTurn("cancelled");
 				return null;
 			case "decide":
@@ -153,23 +156,29 @@ class Move {
 				if (s.turn) this.#endTurn("cancelled");
 				if (s.lease.phase === "held") this.effects.push({ do: "tell_runner" });
 				return null;
-			case "granted":
+			case "granted": {
+				if (s.lease.phase === "held" && input.generation <= s.lease.generation) return null;
+				// A question that was overtaken by its answer is answered again; the team has forgotten the older lease then.
+				const wasReached = isReached(s.lease);
+				this.#dropLease("a newer lease took its place");
 				// Between the question and its answer the need may have gone.
 				if (s.closed || s.turn === null) this.effects.push({ do: "release_lease", generation: input.generation });
 				else {
 					s.lease = { phase: "held", runnerId: input.runnerId, generation: input.generation, publicKey: input.publicKey, link: "never" };
 					this.append({ type: "lease_granted", runnerId: input.runnerId, generation: input.generation });
+					if (wasReached) this.#endTurn("failed", { code: "runner_lost", detail: "a newer lease took its runner's place" });
 				}
 				return null;
+			}
 			case "queued":
 				if (s.lease.phase === "asking") s.lease = { phase: "asking", why: input.why, askAgainAt: this.#now + ASK_AGAIN_MS };
 				return null;
 			case "lease_ended": {
 				if (s.lease.phase !== "held" || s.lease.generation !== input.generation) return null;
-				const { link } = s.lease;
+				const wasReached = isReached(s.lease);
 				this.#dropLease(input.detail);
 				// What reached the runner may have been begun; only what certainly was not may go to another.
-				if (s.turn && !(input.again && link === "never")) this.#endTurn("failed", { code: input.code, detail: input.detail });
+				if (s.turn && (wasReached || !input.again)) this.#endTurn("failed", { code: input.code, detail: input.detail });
 				else this.#next();
 				return null;
 			}
@@ -186,6 +195,7 @@ class Move {
 				this.#dropLease(input.why);
 				// A turn that crossed the release on its way was never begun: another lease takes it.
 				if (s.turn?.started) this.#endTurn("failed", { code: "runner_lost", detail: input.why });
+				else if (s.turn?.interrupt) this.#endTurn("cancelled");
 				else this.#next();
 				return null;
 			case "runner_event":
@@ -232,10 +242,15 @@ class Move {
 		const s = this.state;
 		if (s.turn === null) return;
 		const { turnId } = s.turn;
-		for (const a of s.approvals)
-			if (a.decision === null) this.append({ type: "approval_withdrawn", approvalId: a.approvalId, why: "its turn ended" });
+		this.#withdraw();
 		this.append(error ? { type: "turn_ended", turnId, stopReason, error } : { type: "turn_ended", turnId, stopReason });
 		this.#turnIsOver();
+	}
+
+	/** Tells that what still waits for a decision needs none any more. */
+	#withdraw(): void {
+		for (const a of this.state.approvals)
+			if (a.decision === null) this.append({ type: "approval_withdrawn", approvalId: a.approvalId, why: "its turn ended" });
 	}
 
 	#turnIsOver(): void {
@@ -279,7 +294,12 @@ class Move {
 				break;
 			case "turn_started":
 				if (s.turn?.turnId === event.turnId) s.turn = { ...s.turn, started: true };
-				else if (event.origin === "cli") {
+				// Of a turn that was ended meanwhile, or one that a terminated session does not count any more.
+				else if (s.closed || event.origin === "input" || s.waiting.includes(event.turnId)) return;
+				else {
+					if (s.turn?.interrupt) this.#endTurn("cancelled");
+					else if (s.turn?.started)
+						this.#endTurn("failed", { code: "internal", detail: "its runner began another turn without ending it" });
 					// It began before the runner heard of the current input, which goes back to the head of the queue.
 					if (s.turn) s.waiting = [s.turn.turnId, ...s.waiting];
 					s.turn = { turnId: event.turnId, started: true, interrupt: false, giveUpAt: this.#now + QUEUE_TIMEOUT_MS };
@@ -288,13 +308,15 @@ class Move {
 			case "turn_ended":
 				// Ended already, by an interrupt or a terminate that overtook it: it ends once.
 				if (s.turn?.turnId !== event.turnId) return;
+				this.#withdraw();
 				this.append(event);
 				this.#turnIsOver();
 				return;
 			case "approval_requested":
 			case "question_asked":
-				if (s.turn?.turnId === event.turnId)
-					s.approvals = [...s.approvals, { approvalId: event.approvalId, expiresAt: this.#now + APPROVAL_TIMEOUT_MS, decision: null }];
+				// Nobody could answer for a turn that is over, nor twice.
+				if (s.turn?.turnId !== event.turnId || s.approvals.some((a) => a.approvalId === event.approvalId)) return;
+				s.approvals = [...s.approvals, { approvalId: event.approvalId, expiresAt: this.#now + APPROVAL_TIMEOUT_MS, decision: null }];
 				break;
 			case "approval_withdrawn":
 				if (!s.approvals.some((a) => a.approvalId === event.approvalId)) return;
@@ -312,8 +334,12 @@ class Move {
 		for (const a of s.approvals)
 			if (a.decision === null && a.expiresAt <= now)
 				this.#decide({ approvalId: a.approvalId, decision: "deny", message: "nobody answered in time" }, "gateway");
-		if (s.turn && s.lease.phase !== "held" && s.turn.giveUpAt <= now) {
+		if (s.turn && !isReached(s.lease) && s.turn.giveUpAt <= now) {
 			const why = s.lease.phase === "asking" ? s.lease.why : null;
+			if (s.lease.phase === "held") {
+				this.effects.push({ do: "release_lease", generation: s.lease.generation });
+				this.#dropLease("its runner never came");
+			}
 			this.#endTurn("failed", { code: "no_runner", detail: why ?? "no runner took the session in time" });
 		}
 		if (s.lease.phase === "asking" && s.lease.askAgainAt <= now) {

@@ -15,13 +15,20 @@ import {
 	type ToControlFrame,
 } from "../shared/frames.ts";
 import { type Generation, generation, KeyId, RunnerId, SessionId, type TeamId } from "../shared/ids.ts";
-import { HEARTBEAT_MS, HELLO_TIMEOUT_MS, MAX_HELLO_BYTES, MAX_RUNNER_FRAME_BYTES, RECONNECT_WINDOW_MS } from "../shared/limits.ts";
+import {
+	ASK_AGAIN_MS,
+	HEARTBEAT_MS,
+	HELLO_TIMEOUT_MS,
+	MAX_HELLO_BYTES,
+	MAX_RUNNER_FRAME_BYTES,
+	RECONNECT_WINDOW_MS,
+} from "../shared/limits.ts";
 import { err, ok, type Result } from "../shared/result.ts";
 import type { Principal } from "./auth.ts";
 import type { Env } from "./config.ts";
-import { type Candidate, place } from "./placement.ts";
+import { type Candidate, place, placeIfFreed } from "./placement.ts";
 import { digest, newId, newSecret, sameDigest, verifyEd25519 } from "./secrets.ts";
-import { RUNNER_HEADER } from "./session-object.ts";
+import { HOSTS_HEADER, RUNNER_HEADER } from "./session-object.ts";
 
 const SCHEMA = `
 CREATE TABLE IF NOT EXISTS keys (
@@ -35,7 +42,9 @@ CREATE TABLE IF NOT EXISTS tickets (
 	hash TEXT PRIMARY KEY, session_id TEXT NOT NULL, principal TEXT NOT NULL, origin TEXT, expires_at INTEGER NOT NULL       -- deleted by use
 );
 CREATE TABLE IF NOT EXISTS runners (
-	runner_id TEXT PRIMARY KEY, name TEXT NOT NULL, public_key TEXT NOT NULL, labels TEXT NOT NULL, enrolled_at INTEGER NOT NULL,
+	runner_id TEXT PRIMARY KEY, name TEXT NOT NULL, public_key TEXT NOT NULL, enrolled_at INTEGER NOT NULL,
+	granted_labels TEXT NOT NULL,      -- its token's; they come before what it says of itself
+	labels TEXT NOT NULL,              -- both together
 	revoked_at INTEGER, last_seen_at INTEGER,
 	offline_since INTEGER,             -- null while its control link is up
 	draining INTEGER NOT NULL DEFAULT 0,
@@ -65,6 +74,7 @@ const TICKET_MS = 30_000;
 /** What survives hibernation with a control link. */
 interface ControlLink {
 	runnerId: RunnerId;
+	hosts: string[];
 	/** Gone once it was used. */
 	nonce: string | null;
 	authenticated: boolean;
@@ -78,6 +88,7 @@ type RunnerRow = {
 	runner_id: RunnerId;
 	name: string;
 	public_key: string;
+	granted_labels: string;
 	labels: string;
 	enrolled_at: number;
 	revoked_at: number | null;
@@ -119,12 +130,22 @@ export type KeyDto = z.output<typeof Key>;
 /** One team: its keys, runners, leases, queue and index of sessions. No event passes here. */
 export class TeamObject extends DurableObject<Env> {
 	readonly #sql: SqlStorage;
+	/** Runners that said they are full although our books show room, and until when that is believed. Forgetting it costs one refusal. */
+	readonly #fullUntil = new Map<RunnerId, number>();
 
 	constructor(ctx: DurableObjectState, env: Env) {
 		super(ctx, env);
 		ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING, PONG));
 		this.#sql = ctx.storage.sql;
 		this.#sql.exec(SCHEMA);
+		this.#noticeAbsence();
+	}
+
+	/** Sockets that died with the gateway's process never told that they closed. */
+	#noticeAbsence(): void {
+		for (const r of this.#sql.exec<RunnerRow>("SELECT * FROM runners WHERE offline_since IS NULL AND revoked_at IS NULL").toArray())
+			if (this.ctx.getWebSockets(r.runner_id).length === 0)
+				this.#sql.exec("UPDATE runners SET offline_since = ? WHERE runner_id = ?", Date.now(), r.runner_id);
 	}
 
 	// ------------------------------------------------------------ keys and tickets
@@ -258,8 +279,10 @@ export class TeamObject extends DurableObject<Env> {
 			JSON.parse(row.spec) as SessionSpec,
 			by.actor,
 		);
-		this.#sql.exec("UPDATE sessions SET state = 'idle' WHERE session_id = ? AND state = 'new'", row.session_id);
-		return ok({ session: this.#toSession(this.#row(row.session_id) ?? row), created: true });
+		// Of several calls that came here together, one made it.
+		const created =
+			this.#sql.exec("UPDATE sessions SET state = 'idle' WHERE session_id = ? AND state = 'new'", row.session_id).rowsWritten > 0;
+		return ok({ session: this.#toSession(this.#row(row.session_id) ?? row), created });
 	}
 
 	/** The provider of a new session: the one that was asked for, or the first that an online runner offers. */
@@ -292,9 +315,10 @@ export class TeamObject extends DurableObject<Env> {
 		return this.#row(sessionId) !== null;
 	}
 
-	/** Newest first. The cursor is a place in that order, which new sessions do not move. */
-	listSessions(limit: number, cursor: string | null): { data: SessionDto[]; nextCursor: string | null } {
+	/** Newest first. The cursor is a place in that order, which new sessions do not move. Null: it is not one of ours. */
+	listSessions(limit: number, cursor: string | null): { data: SessionDto[]; nextCursor: string | null } | null {
 		const [at, id] = /^(\d{1,15})\.(ses_[0-9a-z]{26})$/.exec(cursor ?? "")?.slice(1) ?? [];
+		if (cursor !== null && at === undefined) return null;
 		const rows = this.#sql
 			.exec<SessionRow>(
 				"SELECT * FROM sessions WHERE state != 'new' AND (created_at, session_id) < (?, ?) ORDER BY created_at DESC, session_id DESC LIMIT ?",
@@ -342,6 +366,7 @@ export class TeamObject extends DurableObject<Env> {
 		const lease = this.#lease(sessionId);
 		if (lease === null || lease.generation !== of) return;
 		this.#sql.exec("DELETE FROM leases WHERE session_id = ?", sessionId);
+		this.#fullUntil.delete(lease.runner_id);
 		await this.#placeWaiting();
 	}
 
@@ -361,10 +386,13 @@ export class TeamObject extends DurableObject<Env> {
 		let position = 0;
 		for (const row of rows) {
 			const spec = JSON.parse(row.spec) as SessionSpec;
-			const placement = place({ provider: spec.provider, home: row.home }, this.#candidates());
+			const need = { provider: spec.provider, home: row.home };
+			const placement = place(need, this.#candidates());
 			if ("runnerId" in placement) calls.push(this.#grant(row.session_id, placement.runnerId, spec));
 			else {
 				position++;
+				const full = placeIfFreed(need, this.#candidates());
+				if (full !== null) this.#toRunner(full, { type: "make_room" });
 				const why = `${placement.why}; position ${position}`;
 				if (why === row.why) continue;
 				this.#sql.exec("UPDATE waiting SET why = ? WHERE session_id = ?", why, row.session_id);
@@ -412,9 +440,9 @@ export class TeamObject extends DurableObject<Env> {
 	}
 
 	/** Ends a lease that the session still counts on, and tells the session. */
-	async #takeBack(lease: LeaseRow, code: ErrorCode, detail: string, again: boolean): Promise<void> {
+	async #takeBack(lease: LeaseRow, code: ErrorCode, detail: string, again: boolean, closing: ErrorCode = "lease_lost"): Promise<void> {
 		this.#endLease(lease, detail);
-		await this.#session(lease.session_id).leaseEnded({ generation: lease.generation, code, detail, again });
+		await this.#session(lease.session_id).leaseEnded({ generation: lease.generation, code, detail, again, closing });
 	}
 
 	// ------------------------------------------------------------ runners
@@ -439,10 +467,11 @@ export class TeamObject extends DurableObject<Env> {
 			const runnerId = newId(RunnerId, "run");
 			const now = Date.now();
 			this.#sql.exec(
-				"INSERT INTO runners (runner_id, name, public_key, labels, enrolled_at, offline_since) VALUES (?, ?, ?, ?, ?, ?)",
+				"INSERT INTO runners (runner_id, name, public_key, granted_labels, labels, enrolled_at, offline_since) VALUES (?, ?, ?, ?, ?, ?, ?)",
 				runnerId,
 				name,
 				publicKey,
+				token.labels,
 				token.labels,
 				now,
 				now,
@@ -458,7 +487,14 @@ export class TeamObject extends DurableObject<Env> {
 			.map((r) => ({
 				runnerId: r.runner_id,
 				name: r.name,
-				state: r.revoked_at !== null ? "revoked" : r.offline_since !== null ? "offline" : r.draining !== 0 ? "draining" : "online",
+				state:
+					r.revoked_at !== null
+						? "revoked"
+						: this.#controlLink(r.runner_id, null) === null
+							? "offline"
+							: r.draining !== 0
+								? "draining"
+								: "online",
 				version: r.version,
 				labels: JSON.parse(r.labels) as Record<string, string>,
 				capacity: r.capacity,
@@ -489,7 +525,9 @@ export class TeamObject extends DurableObject<Env> {
 			runnerId,
 		);
 		const leases = this.#leasesOf(runnerId);
-		await Promise.allSettled(leases.map((l) => this.#takeBack(l, "runner_lost", `the runner ${runner.name} was revoked`, true)));
+		await Promise.allSettled(
+			leases.map((l) => this.#takeBack(l, "runner_lost", `the runner ${runner.name} was revoked`, true, "unauthorized")),
+		);
 		for (const ws of this.ctx.getWebSockets(runnerId)) close(ws, "unauthorized", "this runner was revoked");
 		this.#sql.exec("UPDATE sessions SET home = NULL WHERE home = ?", runnerId);
 		await this.#placeWaiting();
@@ -509,13 +547,14 @@ export class TeamObject extends DurableObject<Env> {
 		this.ctx.acceptWebSocket(server, [runnerId.data]);
 		server.serializeAttachment({
 			runnerId: runnerId.data,
+			hosts: request.headers.get(HOSTS_HEADER)?.split(",") ?? [],
 			nonce,
 			authenticated: false,
 			registered: false,
 			openedAt: now,
 		} satisfies ControlLink);
 		sendTo(server, { type: "challenge", nonce, protocol: PROTOCOL_VERSION });
-		await this.#schedule(now + HELLO_TIMEOUT_MS);
+		await this.#schedule();
 		return new Response(null, { status: 101, webSocket: client });
 	}
 
@@ -552,6 +591,8 @@ export class TeamObject extends DurableObject<Env> {
 				const lease = this.#lease(f.sessionId);
 				if (lease === null || lease.generation !== f.generation || lease.runner_id !== link.runnerId) return;
 				const again = f.problem.code === "at_capacity" || f.problem.code === "draining";
+				// Otherwise the same offer would go back and forth as fast as the network.
+				if (again) this.#fullUntil.set(link.runnerId, Date.now() + ASK_AGAIN_MS);
 				this.#sql.exec("DELETE FROM leases WHERE session_id = ? AND generation = ?", f.sessionId, f.generation);
 				await this.#session(f.sessionId).leaseEnded({ generation: f.generation, code: f.problem.code, detail: f.problem.detail, again });
 				return;
@@ -570,10 +611,18 @@ export class TeamObject extends DurableObject<Env> {
 		const runner = this.#runner(runnerId);
 		const signed = nonce === null ? null : signedText({ host: f.host, runnerId, nonce, link: "control" });
 		const proven =
-			runner !== null && signed !== null && f.runnerId === runnerId && (await verifyEd25519(runner.public_key, f.signature, signed));
+			runner !== null &&
+			signed !== null &&
+			f.runnerId === runnerId &&
+			link.hosts.includes(f.host) &&
+			(await verifyEd25519(runner.public_key, f.signature, signed));
 		// Asked again after the await: it may have been revoked meanwhile.
 		if (!proven || this.#runner(runnerId) === null)
-			return close(ws, "unauthorized", "this runner's key was not proven: it is unknown, revoked, or signed for another host");
+			return close(
+				ws,
+				"unauthorized",
+				"this runner's key was not proven: it is unknown, revoked, or signed for another host than PUBLIC_URL",
+			);
 		for (const older of this.ctx.getWebSockets(runnerId))
 			if (older !== ws) close(older, "superseded", "a newer connection of this runner took over");
 		ws.serializeAttachment({ ...link, nonce: null, authenticated: true } satisfies ControlLink);
@@ -583,7 +632,8 @@ export class TeamObject extends DurableObject<Env> {
 
 	async #register(ws: WebSocket, link: ControlLink, f: Extract<ControlFrame, { type: "register" }>): Promise<void> {
 		ws.serializeAttachment({ ...link, registered: true } satisfies ControlLink);
-		const labels = { ...f.labels, ...(JSON.parse(this.#runner(link.runnerId)?.labels ?? "{}") as Record<string, string>) };
+		this.#fullUntil.delete(link.runnerId);
+		const labels = { ...f.labels, ...(JSON.parse(this.#runner(link.runnerId)?.granted_labels ?? "{}") as Record<string, string>) };
 		this.#sql.exec(
 			"UPDATE runners SET version = ?, capacity = ?, providers = ?, isolation = ?, draining = ?, labels = ? WHERE runner_id = ?",
 			f.version,
@@ -594,6 +644,7 @@ export class TeamObject extends DurableObject<Env> {
 			JSON.stringify(labels),
 			link.runnerId,
 		);
+		sendTo(ws, { type: "registered" });
 		const hosted = new Map(f.hosted.map((h) => [h.sessionId, h.generation] as const));
 		const calls: Promise<void>[] = [];
 		for (const lease of this.#leasesOf(link.runnerId)) {
@@ -635,10 +686,7 @@ export class TeamObject extends DurableObject<Env> {
 			if (link !== null && !link.authenticated && now - link.openedAt >= HELLO_TIMEOUT_MS)
 				close(ws, "hello_timeout", "the first frame did not come within 10 s");
 		}
-		// A socket that died with the last life of this object never told that it closed.
-		for (const r of this.#sql.exec<RunnerRow>("SELECT * FROM runners WHERE offline_since IS NULL AND revoked_at IS NULL").toArray())
-			if (this.#controlLink(r.runner_id, null) === null)
-				this.#sql.exec("UPDATE runners SET offline_since = ? WHERE runner_id = ?", now, r.runner_id);
+		this.#noticeAbsence();
 		const calls: Promise<void>[] = [];
 		for (const lease of this.#sql.exec<LeaseRow>("SELECT * FROM leases").toArray()) {
 			const runner = this.#runner(lease.runner_id);
@@ -654,17 +702,25 @@ export class TeamObject extends DurableObject<Env> {
 		await this.#placeWaiting();
 	}
 
-	/** The one alarm: the earliest of open hellos, unanswered offers and runners that are away too long. */
-	async #schedule(atLatest?: number): Promise<void> {
+	/**
+	 * The one alarm: the earliest of open hellos, unanswered offers and runners that are away too long. While there are leases there is an
+	 * alarm, so that a gateway that was killed wakes and sees who did not come back.
+	 */
+	async #schedule(): Promise<void> {
 		const due = this.#sql
 			.exec<{ due: number | null }>(
-				`SELECT min(CASE WHEN r.offline_since IS NOT NULL THEN r.offline_since + ? WHEN l.accepted = 0 THEN l.offered_at + ? END) AS due
+				`SELECT min(CASE WHEN r.offline_since IS NOT NULL THEN r.offline_since + ?1 WHEN l.accepted = 0 THEN l.offered_at + ?2 ELSE ?3 + ?1 END) AS due
 					FROM leases l JOIN runners r USING (runner_id)`,
 				RECONNECT_WINDOW_MS,
 				OFFER_TIMEOUT_MS,
+				Date.now(),
 			)
 			.one().due;
-		const at = Math.min(due ?? Number.POSITIVE_INFINITY, atLatest ?? Number.POSITIVE_INFINITY);
+		let at = due ?? Number.POSITIVE_INFINITY;
+		for (const ws of this.ctx.getWebSockets()) {
+			const link = attachment(ws);
+			if (link !== null && !link.authenticated && ws.readyState === WebSocket.OPEN) at = Math.min(at, link.openedAt + HELLO_TIMEOUT_MS);
+		}
 		if (at === Number.POSITIVE_INFINITY) return;
 		const set = await this.ctx.storage.getAlarm();
 		if (set === null || set > at) await this.ctx.storage.setAlarm(at);
@@ -711,15 +767,18 @@ export class TeamObject extends DurableObject<Env> {
 		return this.#sql
 			.exec<RunnerRow>("SELECT * FROM runners WHERE revoked_at IS NULL ORDER BY enrolled_at")
 			.toArray()
-			.map((r) => ({
-				runnerId: r.runner_id,
-				name: r.name,
-				online: this.#controlLink(r.runner_id, null) !== null,
-				draining: r.draining !== 0,
-				capacity: r.capacity,
-				hosting: this.#hosting(r.runner_id),
-				providers: (JSON.parse(r.providers) as OfferedProvider[]).map((p) => p.name),
-			}));
+			.map((r) => {
+				const hosting = this.#hosting(r.runner_id);
+				return {
+					runnerId: r.runner_id,
+					name: r.name,
+					online: this.#controlLink(r.runner_id, null) !== null,
+					draining: r.draining !== 0,
+					capacity: (this.#fullUntil.get(r.runner_id) ?? 0) > Date.now() ? Math.min(r.capacity, hosting) : r.capacity,
+					hosting,
+					providers: (JSON.parse(r.providers) as OfferedProvider[]).map((p) => p.name),
+				};
+			});
 	}
 
 	/** The runner's live, registered control link, leaving out one that is closing. */

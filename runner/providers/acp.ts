@@ -7,7 +7,7 @@ import type {
 } from "@agentclientprotocol/sdk";
 import type { StopReason, Usage } from "../../shared/events.ts";
 import type { Dialogue, DialogueEvent, DialogueInput, DialogueOutput, Launch, Provider } from "./provider.ts";
-import { count, list, record, text } from "./provider.ts";
+import { count, list, parse, record, text } from "./provider.ts";
 
 export interface AcpOptions {
 	args: string[];
@@ -26,8 +26,6 @@ export function acp(options: AcpOptions): Provider {
 	};
 }
 
-/** Deeper JSON than this is nobody's tool call; printing it again could exhaust the stack. */
-const MAX_DEPTH = 200;
 /** Calls that an agent begins and never ends are forgotten beyond this many. */
 const MAX_CALLS = 1000;
 const QUIET_UPDATES = new Set([
@@ -521,21 +519,6 @@ function outputText(update: Record<string, unknown>): string {
 	const { rawOutput } = update;
 	if (rawOutput === undefined || rawOutput === null) return "";
 	return typeof rawOutput === "string" ? rawOutput : JSON.stringify(rawOutput);
-}
-
-/** The JSON of a line, or undefined if it is none, or so deep that nothing could be done with it. */
-function parse(line: string): unknown {
-	try {
-		const value: unknown = JSON.parse(line);
-		return isDeeper(value, MAX_DEPTH) ? undefined : value;
-	} catch {
-		return undefined;
-	}
-}
-
-function isDeeper(value: unknown, depth: number): boolean {
-	if (typeof value !== "object" || value === null) return false;
-	return depth === 0 || Object.values(value).some((inner) => isDeeper(inner, depth - 1));
 }
 
 const titleOf = ({ tool, title }: Call): { title?: string } => (title === undefined || title === tool ? {} : { title });

@@ -1,6 +1,6 @@
 import type { Question, StopReason, Usage } from "../../shared/events.ts";
 import type { Dialogue, DialogueEvent, DialogueInput, DialogueOutput, Launch, Provider } from "./provider.ts";
-import { count, list, record, text } from "./provider.ts";
+import { count, list, parse, record, text } from "./provider.ts";
 
 /**
  * Claude Code as one long-lived process that speaks `stream-json` both ways. The shapes were recorded from 2.1.330; a
@@ -24,8 +24,6 @@ export const claudeCode: Provider = {
 };
 
 const INITIALIZE_ID = "hotplex-initialize";
-/** Deeper JSON than this is nobody's tool call; printing it again could exhaust the stack. */
-const MAX_DEPTH = 200;
 /** Ended tasks are remembered so that their end is told once; more than this at a time is not expected. */
 const MAX_TASKS = 1000;
 
@@ -683,21 +681,6 @@ function uuidOf(turnId: string): string | null {
 	const hex = BigInt.asUintN(128, bits).toString(16).padStart(32, "0");
 	// The 13th and 17th digits are the version and the variant.
 	return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20)}`;
-}
-
-/** The JSON of a line, or undefined if it is none, or so deep that nothing could be done with it. */
-function parse(line: string): unknown {
-	try {
-		const value: unknown = JSON.parse(line);
-		return isDeeper(value, MAX_DEPTH) ? undefined : value;
-	} catch {
-		return undefined;
-	}
-}
-
-function isDeeper(value: unknown, depth: number): boolean {
-	if (typeof value !== "object" || value === null) return false;
-	return depth === 0 || Object.values(value).some((inner) => isDeeper(inner, depth - 1));
 }
 
 const blockId = (message: Message, index: number): string => `${message.id}:${index}`;

@@ -74,3 +74,21 @@ export function record(value: unknown): Record<string, unknown> {
 export const text = (value: unknown): string | undefined => (typeof value === "string" ? value : undefined);
 export const count = (value: unknown): number => (typeof value === "number" && Number.isFinite(value) && value > 0 ? Math.round(value) : 0);
 export const list = (value: unknown): unknown[] => (Array.isArray(value) ? value : []);
+
+/** Deeper JSON than this is nobody's tool call; printing it again could exhaust the stack. */
+const MAX_DEPTH = 200;
+
+/** The JSON of a line, or undefined if it is none, or so deep that nothing could be done with it. */
+export function parse(line: string): unknown {
+	try {
+		const value: unknown = JSON.parse(line);
+		return isDeeper(value, MAX_DEPTH) ? undefined : value;
+	} catch {
+		return undefined;
+	}
+}
+
+function isDeeper(value: unknown, depth: number): boolean {
+	if (typeof value !== "object" || value === null) return false;
+	return depth === 0 || Object.values(value).some((inner) => isDeeper(inner, depth - 1));
+}

@@ -87,7 +87,9 @@ export class Follower {
 		return pid;
 	}
 
-	stop(): void {
+	/** Ends the session, so that it holds no place on its runner, and the following. */
+	async terminate(): Promise<void> {
+		await this.session.terminate();
 		this.#stop.abort();
 	}
 

@@ -101,7 +101,7 @@ test("[WAT-3] each connection proves itself by a ticket of its own, never by the
 });
 
 test("a client cut after any frame sees the same events", async () => {
-	const big: SessionEvent = { type: "tool_result", turnId: TURN, toolCallId: "t1", status: "completed", output: "é".repeat(5000) };
+	const big: SessionEvent = { type: "tool_result", turnId: TURN, toolCallId: "t1", status: "completed", output: "é".repeat(9000) };
 	const parts = splitEvent(big as Parameters<typeof splitEvent>[0], "p1", 4096);
 	expect(parts.length).toBeGreaterThan(5);
 	const log = logOf([...ANSWER.slice(0, 3).map((logged) => logged.event), ...parts, ENDED]);

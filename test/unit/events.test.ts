@@ -51,6 +51,52 @@ describe("events", () => {
 		expect(split(event, 1024)).toEqual([event]);
 	});
 
+	test("[EVT-3] the longest text that three bytes a unit allow fills its parts, and none is larger than it may be", () => {
+		const sizes = (unit: string): number[] =>
+			split({ ...RUNNER_EVENTS.tool_result, output: unit.repeat(10_000) }, 4096).map((part) => Buffer.byteLength(JSON.stringify(part)));
+		for (const unit of ["漢", "\u001f", '"', "\\", "\ud800", "😀", "x"])
+			expect(Math.max(...sizes(unit)), JSON.stringify(unit)).toBeLessThanOrEqual(4096);
+		expect(Math.min(...sizes("漢").slice(1, -1))).toBeGreaterThan(4080);
+	});
+
+	test("[EVT-3] what leaves no room for text is refused, not tried for ever", () => {
+		const event: RunnerEvent = { ...RUNNER_EVENTS.tool_result, output: "😀".repeat(400) };
+		expect(() => split(event, 64)).toThrow("cannot split an event into parts of 64 bytes");
+		expect(() => splitEvent(event, "p".repeat(900), 1000)).not.toThrow();
+		expect(() => splitEvent(event, "p".repeat(1000), 1000)).toThrow("cannot split");
+		const smallest = Array.from({ length: 100 }, (_, n) => n + 50).find((maxBytes) => {
+			try {
+				return split(event, maxBytes).length > 0;
+			} catch {
+				return false;
+			}
+		});
+		expect(smallest).toBe('{"type":"part","partId":"part-1","index":000,"count":000,"text":""}'.length + 2 * 3);
+		for (const part of split(event, smallest ?? 0)) expect(Buffer.byteLength(JSON.stringify(part))).toBeLessThanOrEqual(smallest ?? 0);
+	});
+
+	test("[EVT-3] parts that no runner sends show nothing: too many, of changing count, parts of parts", () => {
+		const event: RunnerEvent = { ...RUNNER_EVENTS.tool_result, output: "x".repeat(5000) };
+		const inParts = (json: string, count: number): SessionEvent[] =>
+			Array.from({ length: count }, (_, index) => ({
+				type: "part",
+				partId: "p",
+				index,
+				count,
+				text: index + 1 < count ? json.charAt(index) : json.slice(index),
+			}));
+		const shown = (given: SessionEvent[]): unknown[] => {
+			const joiner = new PartJoiner();
+			return given.map((part) => joiner.push(part)).filter((e) => e !== null);
+		};
+		const json = JSON.stringify(event);
+		expect(shown(inParts(json, 2309))).toEqual([event]);
+		expect(shown(inParts(json, 2310))).toEqual([]);
+		const changing = inParts(json, 3).map((part, n) => (part.type === "part" && n === 1 ? { ...part, count: 4 } : part));
+		expect(shown(changing)).toEqual([]);
+		expect(shown(inParts(JSON.stringify({ type: "part", partId: "q", index: 0, count: 1, text: json }), 2))).toEqual([]);
+	});
+
 	test("[EVT-3] parts with a gap, a missing start or another's parts between show nothing instead of something wrong", () => {
 		const event: RunnerEvent = { ...RUNNER_EVENTS.tool_result, output: "x".repeat(5000) };
 		const parts = split(event, 1024);

@@ -102,6 +102,8 @@ const CONTROL: Samples<ControlFrame> = {
 const TO_CONTROL: Samples<ToControlFrame> = {
 	challenge,
 	authenticated: { type: "authenticated", protocol: 1, heartbeatMs: 20_000 },
+	registered: { type: "registered" },
+	make_room: { type: "make_room" },
 	offer: { type: "offer", ...lease, spec },
 	drop: { type: "drop", ...lease, why: "terminated" },
 	drain: { type: "drain" },

@@ -1,0 +1,111 @@
+import { describe, expect, test } from "vitest";
+import type { Result } from "../../shared/result.ts";
+
+/** As in worker/config.ts, whose types are workerd's and unknown to this program. */
+interface Config {
+	keys: Map<string, string>;
+	access: { issuer: string; audience: string; team: string; admins: Set<string> } | null;
+	allowedOrigins: Set<string>;
+	publicUrl: URL | null;
+}
+const path: string = "../../worker/config.ts";
+const { readConfig } = (await import(path)) as { readConfig: (env: Record<string, unknown>) => Result<Config, string> };
+
+const id = "0123456789abcdefghjkmnpqrs";
+const hash = "ab".repeat(32);
+const KEYS = { HOTPLEX_KEYS: `hpk_default_${id}:${hash}` };
+const ACCESS = { CF_ACCESS_TEAM_DOMAIN: "acme.cloudflareaccess.com", CF_ACCESS_AUD: "a".repeat(64) };
+const WITH_KEYS: Config = { keys: new Map([[`hpk_default_${id}`, hash]]), access: null, allowedOrigins: new Set(), publicUrl: null };
+const WITH_ACCESS: Config = {
+	keys: new Map(),
+	access: { issuer: "https://acme.cloudflareaccess.com", audience: "a".repeat(64), team: "default", admins: new Set() },
+	allowedOrigins: new Set(),
+	publicUrl: null,
+};
+
+describe("the gateway's configuration", () => {
+	test.each<[string, Record<string, unknown>, Config]>([
+		["a key", KEYS, WITH_KEYS],
+		["Access", ACCESS, WITH_ACCESS],
+		["both", { ...KEYS, ...ACCESS }, { ...WITH_ACCESS, keys: WITH_KEYS.keys }],
+		[
+			"several keys, with spaces and a comma too many",
+			{ HOTPLEX_KEYS: ` hpk_a_${id}:${hash} , hpk_b-2_${id}:${"0".repeat(64)},` },
+			{
+				...WITH_KEYS,
+				keys: new Map([
+					[`hpk_a_${id}`, hash],
+					[`hpk_b-2_${id}`, "0".repeat(64)],
+				]),
+			},
+		],
+		[
+			"origins",
+			{ ...KEYS, ALLOWED_ORIGINS: "https://a.example, http://localhost:3000" },
+			{ ...WITH_KEYS, allowedOrigins: new Set(["https://a.example", "http://localhost:3000"]) },
+		],
+		[
+			"a public address",
+			{ ...KEYS, PUBLIC_URL: "https://hotplex.example" },
+			{ ...WITH_KEYS, publicUrl: new URL("https://hotplex.example") },
+		],
+		[
+			"a team and its admins",
+			{ ...ACCESS, ACCESS_TEAM: "acme", ACCESS_ADMINS: "ann@example.com, bob@example.com" },
+			{
+				...WITH_ACCESS,
+				access: {
+					issuer: "https://acme.cloudflareaccess.com",
+					audience: "a".repeat(64),
+					team: "acme",
+					admins: new Set(["ann@example.com", "bob@example.com"]),
+				},
+			},
+		],
+		[
+			"an issuer on loopback",
+			{ ...ACCESS, CF_ACCESS_TEAM_DOMAIN: "http://127.0.0.1:8080" },
+			{ ...WITH_ACCESS, access: { issuer: "http://127.0.0.1:8080", audience: "a".repeat(64), team: "default", admins: new Set() } },
+		],
+		[
+			"empty settings are absent ones",
+			{ ...KEYS, CF_ACCESS_TEAM_DOMAIN: "", CF_ACCESS_AUD: "", PUBLIC_URL: "", ACCESS_TEAM: "" },
+			WITH_KEYS,
+		],
+		["bindings are no settings", { ...KEYS, SESSION: {}, TEAM: {}, ANYTHING: "else" }, WITH_KEYS],
+	])("[CFG-6] %s", (_, env, config) => {
+		expect(readConfig(env)).toEqual({ ok: true, value: config });
+	});
+
+	test.each<[string, Record<string, unknown>, string]>([
+		["nothing", {}, "no way to authenticate is configured: set HOTPLEX_KEYS, or CF_ACCESS_TEAM_DOMAIN and CF_ACCESS_AUD"],
+		["keys that are none", { HOTPLEX_KEYS: " , " }, "no way to authenticate is configured"],
+		[
+			"settings that let nobody in",
+			{ ALLOWED_ORIGINS: "https://a.example", ACCESS_ADMINS: "ann@example.com" },
+			"no way to authenticate is configured",
+		],
+		["Access without its audience", { ...KEYS, CF_ACCESS_TEAM_DOMAIN: ACCESS.CF_ACCESS_TEAM_DOMAIN }, "must be set together"],
+		["an audience without its domain", { ...KEYS, CF_ACCESS_AUD: ACCESS.CF_ACCESS_AUD }, "must be set together"],
+	])("[CFG-7] with %s it serves nothing", (_, env, words) => {
+		expect(readConfig(env)).toEqual({ ok: false, error: expect.stringContaining(words) });
+	});
+
+	test.each<[string, Record<string, unknown>]>([
+		["HOTPLEX_KEYS", { HOTPLEX_KEYS: `hpk_default_${id}` }],
+		["HOTPLEX_KEYS", { HOTPLEX_KEYS: `hpk_default_${id}:${hash.toUpperCase()}` }],
+		["HOTPLEX_KEYS", { HOTPLEX_KEYS: `${KEYS.HOTPLEX_KEYS},admin:admin` }],
+		["CF_ACCESS_TEAM_DOMAIN", { ...ACCESS, CF_ACCESS_TEAM_DOMAIN: "https://acme.cloudflareaccess.com" }],
+		["CF_ACCESS_TEAM_DOMAIN", { ...ACCESS, CF_ACCESS_TEAM_DOMAIN: "acme.cloudflareaccess.com.evil.example" }],
+		["CF_ACCESS_TEAM_DOMAIN", { ...ACCESS, CF_ACCESS_TEAM_DOMAIN: "http://evil.example" }],
+		["CF_ACCESS_TEAM_DOMAIN", { ...ACCESS, CF_ACCESS_TEAM_DOMAIN: "http://localhost.evil.example" }],
+		["CF_ACCESS_AUD", { ...ACCESS, CF_ACCESS_AUD: "short" }],
+		["ACCESS_TEAM", { ...ACCESS, ACCESS_TEAM: "Not A Team" }],
+		["ALLOWED_ORIGINS", { ...KEYS, ALLOWED_ORIGINS: "*" }],
+		["ALLOWED_ORIGINS", { ...KEYS, ALLOWED_ORIGINS: "https://a.example/" }],
+		["ALLOWED_ORIGINS", { ...KEYS, ALLOWED_ORIGINS: "a.example" }],
+		["PUBLIC_URL", { ...KEYS, PUBLIC_URL: "hotplex.example" }],
+	])("[CFG-7] a %s of another form is named, and it serves nothing: %j", (name, env) => {
+		expect(readConfig(env)).toEqual({ ok: false, error: expect.stringMatching(new RegExp(`^the configuration is not valid: ${name}`)) });
+	});
+});
