@@ -17,6 +17,13 @@ export interface Containment {
 }
 
 /**
+ * The first process of a pid namespace. The kernel drops signals to it that it has no handler for, so a CLI in its place could not be
+ * asked to end; this one waits for the CLI (which gets the group's signals itself), reaps what it leaves, and ends as it ended. The detour by
+ * descriptor 3: a shell gives its background commands /dev/null to read.
+ */
+const INIT = 'exec 3<&0; trap : TERM HUP INT; "$@" <&3 3<&- & p=$!; exec 3<&-; while :; do wait $p; code=$?; kill -0 $p 2>/dev/null || exit $code; done';
+
+/**
  * The strongest containment that works here. A process group alone does not hold CLIs: they put every tool call into a session
  * of its own, which a kill of the group leaves alive. In a pid namespace the kernel ends all when its first process ends.
  */
@@ -30,7 +37,7 @@ export async function findContainment(): Promise<Containment> {
 		"--mount-proc",
 	];
 	const tried = await execa(unshare[0] ?? "", [...unshare.slice(1), "true"], { reject: false, timeout: 10_000 });
-	if (!tried.failed) return { reached: "pid_namespace", prefix: [...unshare, "--"] };
+	if (!tried.failed) return { reached: "pid_namespace", prefix: [...unshare, "--", "sh", "-c", INIT, "hotplex-init"] };
 	const why = `no pid namespace: ${(tried.stderr || tried.shortMessage || "unshare failed").trim().slice(0, 200)}`;
 	return { reached: "process_group", why, prefix: [] };
 }

@@ -148,7 +148,9 @@ export class SessionObject extends DurableObject<Env> {
 	}
 
 	/** Takes a prompt, once per client id. */
-	input(text: string, clientId: string | null, by: string): Result<AcceptedTurnDto, Problem> {
+	input(given: string, clientId: string | null, by: string): Result<AcceptedTurnDto, Problem> {
+		// SQLite keeps no half surrogates; the text that comes back must be the one that a repetition is compared with.
+		const text = given.toWellFormed();
 		if (byteLength(text) > MAX_INPUT_BYTES)
 			return err(problem("too_large", `a prompt may have ${MAX_INPUT_BYTES} bytes; put larger ones into a file`));
 		const name = clientId ?? `gateway:${newSecret()}`;
@@ -300,13 +302,13 @@ export class SessionObject extends DurableObject<Env> {
 		this.#alarmAt = null;
 		const now = Date.now();
 		if (this.#log.isFlushDue(now)) this.#store();
-		this.#take({ type: "clock" });
 		for (const ws of this.ctx.getWebSockets()) {
 			const peer = attachment(ws);
 			if (peer === null) continue;
 			if (isSilent(peer) && now - peer.openedAt >= HELLO_TIMEOUT_MS) close(ws, "hello_timeout", "the first frame did not come within 10 s");
 			else if (peer.kind === "client" && isExpired(peer.principal, now)) close(ws, "unauthorized", "the credential has expired");
 		}
+		this.#take({ type: "clock" });
 		await this.#schedule();
 	}
 

@@ -538,6 +538,7 @@ class Model {
 			new Set(approvals.filter((a) => a.decision === null).map((a) => a.approvalId)),
 			"what is asked and not answered is here, and nothing else",
 		).toEqual(this.asked);
+		expect(new Set(approvals.map((a) => a.approvalId)).size, "no approval twice").toBe(approvals.length);
 		if (before.closed) expect(closed).toBe(true);
 		if (current === null) expect({ waiting, approvals }).toEqual({ waiting: [], approvals: [] });
 		if (lease.phase === "none") expect(current, "a turn has a runner or asks for one").toBeNull();

@@ -275,13 +275,6 @@ describe("the clock", () => {
 		clock.pass(HELLO_TIMEOUT_MS / 2);
 		expect(await runDurableObjectAlarm(stub)).toBe(true);
 		await second.frame("error");
-		console.log(
-			await runInDurableObject(stub, async (_, st) =>
-				[Date.now(), await st.storage.getAlarm(), st.getWebSockets().map((w) => [w.readyState, w.deserializeAttachment().openedAt])]
-					.flat(3)
-					.join(" "),
-			),
-		);
 		// Both are closing: there is nothing left to wake up for.
 		expect(await runDurableObjectAlarm(stub)).toBe(false);
 	});
