@@ -21,7 +21,8 @@ export interface Containment {
  * asked to end; this one waits for the CLI (which gets the group's signals itself), reaps what it leaves, and ends as it ended. The detour by
  * descriptor 3: a shell gives its background commands /dev/null to read.
  */
-const INIT = 'exec 3<&0; trap : TERM HUP INT; "$@" <&3 3<&- & p=$!; exec 3<&-; while :; do wait $p; code=$?; kill -0 $p 2>/dev/null || exit $code; done';
+const INIT =
+	'exec 3<&0; trap : TERM HUP INT; "$@" <&3 3<&- & p=$!; exec 3<&-; while :; do wait $p; code=$?; kill -0 $p 2>/dev/null || exit $code; done';
 
 /**
  * The strongest containment that works here. A process group alone does not hold CLIs: they put every tool call into a session

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Problem, problem } from "../shared/errors.ts";
 import { byteLength, DURABLE, type RunnerEvent } from "../shared/events.ts";
@@ -23,6 +23,7 @@ const MAX_OUTBOX_BYTES = 8 * 1024 * 1024;
 const INTERRUPT_GRACE_MS = 10_000;
 /** How often silence and idleness are looked for, at least. */
 const WATCH_MS = 5_000;
+const MIN_WATCH_MS = 50;
 const STDERR_TAIL_BYTES = 2_000;
 
 export interface Host {
@@ -107,7 +108,7 @@ export class HostedSession {
 			onEnded: () => void this.drop("lease_lost"),
 		});
 		const { silenceTimeout, idleTimeout } = host.config;
-		this.#watchTimer = setInterval(() => this.#watch(), Math.min(WATCH_MS, silenceTimeout / 2, idleTimeout / 2));
+		this.#watchTimer = setInterval(() => this.#watch(), Math.max(MIN_WATCH_MS, Math.min(WATCH_MS, silenceTimeout / 2, idleTimeout / 2)));
 	}
 
 	/** What its process is doing, for people. */
@@ -275,7 +276,8 @@ export class HostedSession {
 		const journal = new Journal(join(this.#dir, String(number)));
 		// Read again later, the dialogue must begin as it began.
 		const launchFile = join(journal.dir, "launch.json");
-		if (journal.isNew) writeFileSync(launchFile, JSON.stringify({ nativeSessionId: this.#nativeSessionId }), { mode: 0o600 });
+		// A daemon killed just before this line left a journal without a single note.
+		if (!existsSync(launchFile)) writeFileSync(launchFile, JSON.stringify({ nativeSessionId: this.#nativeSessionId }), { mode: 0o600 });
 		const { nativeSessionId } = JSON.parse(readFileSync(launchFile, "utf8")) as { nativeSessionId: string | null };
 		const dialogue = installed?.provider.dialogue({ spec: this.#spec, workDir: workDir.ok ? workDir.value : "/", nativeSessionId }) ?? {
 			take: () => ({ events: [], writes: [] }),
@@ -483,6 +485,8 @@ export class HostedSession {
 
 	#interrupt(): void {
 		const run = this.#run;
+		// A note in mid-replay would stand elsewhere at the next reading.
+		if (!this.#caughtUp) return;
 		if (run?.hosting.turn && !run.ended && !run.hosting.turn.interrupted) this.#note(run, { type: "interrupt" });
 		if (run?.process) this.#interruptTimer ??= setTimeout(() => void this.#stopProcess("interrupted"), INTERRUPT_GRACE_MS);
 	}
@@ -498,6 +502,7 @@ export class HostedSession {
 
 	/** A CLI that fell silent, and a session that nobody uses. */
 	#watch(): void {
+		if (!this.#caughtUp) return;
 		const now = Date.now();
 		const run = this.#run;
 		const { silenceTimeout, idleTimeout } = this.#host.config;

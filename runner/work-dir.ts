@@ -44,7 +44,7 @@ export function resolveWorkDir(asked: string | null, ownDir: string, roots: stri
 			? ok(real)
 			: err(problem("work_dir_refused", `${asked} is not in one of this runner's roots`));
 	const home = realOrSame("/home");
-	const homes = ["/", home, realOrSame(homedir())];
+	const homes = ["/", "/var", home, realOrSame(homedir())];
 	if (homes.includes(real) || dirname(real) === home || SYSTEM.some(inside))
 		return err(problem("work_dir_refused", `${real} is a system or home directory; name a project's directory inside it`));
 	return ok(real);

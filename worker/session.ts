@@ -88,7 +88,8 @@ export function step(before: SessionState, input: SessionInput, now: number): St
 	const refused = m.take(input);
 	if (refused) return { state: before, effects: [], refused };
 	m.settle(before, input);
-	return { state: m.state, effects: m.effects };
+	// Nothing to write for what changes nothing.
+	return m.changes(before) ? { state: m.state, effects: m.effects } : { state: before, effects: [] };
 }
 
 /** When `step` must be called with `clock`, or null if it need not. */
@@ -207,6 +208,11 @@ class Move {
 			default:
 				return unreachable(input);
 		}
+	}
+
+	changes(before: SessionState): boolean {
+		const keys = Object.keys(before) as (keyof SessionState)[];
+		return this.effects.length > 0 || keys.some((key) => before[key] !== this.state[key]);
 	}
 
 	/** After every input: tell what changed for people, unless the log says it already. */

@@ -428,8 +428,10 @@ export class TeamObject extends DurableObject<Env> {
 		// The session must know its lease before the runner can come with it.
 		const taken = await this.#session(sessionId)
 			.granted(lease)
-			.catch(() => false);
+			.catch(() => null);
 		if (taken) this.#toRunner(runnerId, { type: "offer", sessionId, generation: lease.generation, spec });
+		// Whether it heard of it is not known: the alarm takes an unanswered offer back, and tells it.
+		else if (taken === null) return;
 		else this.#sql.exec("DELETE FROM leases WHERE session_id = ? AND generation = ?", sessionId, lease.generation);
 	}
 

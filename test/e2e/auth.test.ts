@@ -456,8 +456,12 @@ describe("two teams", () => {
 		expect([(await other.sessions()).data, (await other.runners()).data, (await other.keys()).data]).toEqual([[], [], []]);
 		const [runner] = (await stack.client.runners()).data;
 		const key = await makeKey(["sessions:read"]);
-		for (const touch of [other.drainRunner(runner?.runnerId ?? ""), other.revokeRunner(runner?.runnerId ?? ""), other.revokeKey(key.keyId)])
-			await expect(touch).rejects.toMatchObject({ problem: { code: "not_found" } });
+		const touches = [
+			() => other.drainRunner(runner?.runnerId ?? ""),
+			() => other.revokeRunner(runner?.runnerId ?? ""),
+			() => other.revokeKey(key.keyId),
+		];
+		for (const touch of touches) await expect(touch()).rejects.toMatchObject({ problem: { code: "not_found" } });
 		expect(await statusOf(key.apiKey)).toBe(200);
 		expect((await stack.client.runners()).data[0]?.state).toBe("online");
 	});

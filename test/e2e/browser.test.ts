@@ -97,7 +97,10 @@ async function openPage(address: string): Promise<unknown> {
 }
 
 test("[WAT-3] the client in a real browser opens a session and streams a turn, by ticket, from a listed origin", async () => {
-	expect(await openPage(`${origin}/turn`)).toEqual({ text: expect.stringContaining('You asked: "from a browser"'), stopReason: "end_turn" });
+	expect(await openPage(`${origin}/turn`)).toEqual({
+		text: expect.stringContaining('You asked: "from a browser"'),
+		stopReason: "end_turn",
+	});
 });
 
 test("[WAT-3] a page of an origin that is not listed gets nothing, with a valid key too", async () => {

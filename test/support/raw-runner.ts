@@ -50,7 +50,10 @@ export class RawSocket<F extends { type: string } = { type: string }> {
 		const raw = new RawSocket<F>(socket);
 		await new Promise<void>((resolve, reject) => {
 			socket.once("open", resolve);
-			socket.once("unexpected-response", (_request, response) => void bodyOf(response).then((body) => reject(new Refused(response, body))));
+			socket.once(
+				"unexpected-response",
+				(_request, response) => void bodyOf(response).then((body) => reject(new Refused(response, body)), reject),
+			);
 			socket.once("error", reject);
 		});
 		return raw;

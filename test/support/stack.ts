@@ -56,9 +56,9 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
 		ended.then((code) => reject(new Error(`hotplex up ended with ${code}: ${stderr}`)), reject);
 	});
 	const { url, apiKey } = JSON.parse(line) as { url: string; apiKey: string };
-	const stop = async () => {
+	const stop = async (): Promise<number | null> => {
 		if (child.exitCode === null && child.signalCode === null) child.kill("SIGTERM");
-		return ended;
+		return await ended;
 	};
 	return {
 		url,

@@ -389,7 +389,10 @@ describe("lines that are not as expected", () => {
 /** The value with its n-th inner value, counted depth first and around, replaced. */
 function replaceOne(value: unknown, n: number, by: unknown): unknown {
 	let size = 0;
-	JSON.stringify(value, (_, inner: unknown) => (size++, inner));
+	JSON.stringify(value, (_, inner: unknown) => {
+		size++;
+		return inner;
+	});
 	let at = 0;
 	return JSON.parse(JSON.stringify(value, (_, inner: unknown) => (at++ === n % size ? by : inner)) ?? "null");
 }
