@@ -51,6 +51,7 @@ export async function startGateway(options: GatewayOptions): Promise<Result<Gate
 	const keys = [`${apiKey.slice(0, apiKey.lastIndexOf("_", apiKey.length - 44))}:${hash}`, env.HOTPLEX_KEYS].filter(Boolean).join(",");
 	const workerEnv = { ...Object.fromEntries(SETTINGS.map((name) => [name, env[name] ?? ""])), HOTPLEX_KEYS: keys };
 	let stopping = false;
+	let restart: NodeJS.Timeout | undefined;
 	let child: ChildProcess;
 	const launch = async (): Promise<string | null> => {
 		child = spawn(workerdBinary(), ["serve", "--experimental", "config.capnp"], {
@@ -80,7 +81,7 @@ export async function startGateway(options: GatewayOptions): Promise<Result<Gate
 					child.once("exit", (code, signal) => {
 						if (stopping) return;
 						log(`the gateway ended (${signal ?? code}); starting it again`);
-						setTimeout(() => void launch().then((failed) => failed && log(failed)), RESTART_MS);
+						restart = setTimeout(() => void launch().then((failed) => failed && log(failed)), RESTART_MS);
 					});
 					return null;
 				}
@@ -101,6 +102,7 @@ export async function startGateway(options: GatewayOptions): Promise<Result<Gate
 		apiKey,
 		stop: async () => {
 			stopping = true;
+			clearTimeout(restart);
 			if (child.exitCode !== null || child.signalCode !== null) return;
 			const gone = new Promise<void>((resolve) => child.once("exit", () => resolve()));
 			child.kill("SIGTERM");

@@ -74,7 +74,8 @@ export class HostedSession {
 	/** Journals of an earlier daemon that are not opened yet, in order. */
 	#unread: number[] = [];
 	#caughtUp = false;
-	readonly #turns = new Set<TurnId>();
+	/** Turns under way to a journal; those in it are its own to know. */
+	readonly #begun = new Set<TurnId>();
 	#desired: Desired | null = null;
 	#reconciling: Promise<void> | null = null;
 	#again = false;
@@ -340,7 +341,6 @@ export class HostedSession {
 			run.process.write(line);
 			run.journal.note({ type: "wrote", total: run.writes });
 		}
-		for (const turnId of run.hosting.turns) this.#turns.add(turnId);
 		const { nativeSessionId } = run.hosting;
 		if (nativeSessionId !== undefined && nativeSessionId !== this.#nativeSessionId) {
 			this.#nativeSessionId = nativeSessionId;
@@ -416,7 +416,7 @@ export class HostedSession {
 		for (const decision of desired.decisions) this.#decide(decision);
 		const { turn } = desired;
 		const running = this.#run?.hosting.turn ?? null;
-		if (turn !== null && !this.#turns.has(turn.turnId)) {
+		if (turn !== null && !this.#knows(turn.turnId)) {
 			// While a turn that the CLI began by itself runs, this one is next. While handing back, the next lease has it.
 			if (running === null && turn.interrupt) this.#note(this.#openOrNewRun(), { type: "turn_dropped", turnId: turn.turnId });
 			else if (running === null && this.#handingBack === null) return this.#startTurn(turn.turnId, turn.text);
@@ -427,11 +427,16 @@ export class HostedSession {
 		}
 	}
 
+	/** Whether this lease has heard of the turn, be it long over. */
+	#knows(turnId: TurnId): boolean {
+		return this.#begun.has(turnId) || this.#runs.some((run) => run.hosting.turns.has(turnId));
+	}
+
 	async #startTurn(turnId: TurnId, text: string): Promise<void> {
 		// The exit of the last process is still being read; it comes back here.
 		if (this.#run?.process?.isGone === true) return;
 		const run = this.#openOrNewRun();
-		this.#turns.add(turnId);
+		this.#begun.add(turnId);
 		// Not idle while its process starts.
 		this.#lastTurnAt = Date.now();
 		if (run.process === null) {
@@ -524,7 +529,7 @@ export class HostedSession {
 	/** The gateway does not say again what it desires when a turn ends: a turn that is known here is done or being done. */
 	get #hasNothingToDo(): boolean {
 		const { turn } = this.#desired ?? {};
-		return turn === null || (turn !== undefined && this.#turns.has(turn.turnId));
+		return turn === null || (turn !== undefined && this.#knows(turn.turnId));
 	}
 
 	/** Gives the lease back once no process is left and all that was said is in the log. */

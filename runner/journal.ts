@@ -6,7 +6,8 @@ import { LineSplitter } from "./lines.ts";
 
 /** How often the output is looked at when no change is reported; inotify misses nothing on local disks, others may. */
 const POLL_MS = 250;
-const CHUNK_BYTES = 256 * 1024;
+/** One for all: reading is synchronous, and the splitter keeps copies. A fresh one for each of a CLI's lines cost more than all the rest. */
+const CHUNK = Buffer.alloc(256 * 1024);
 
 /** A note and its place: after the lines that end at or before `at` bytes of stdout. */
 type Placed = { at: number; note: Note | { type: "wrote"; total: number } };
@@ -106,11 +107,10 @@ export class Journal {
 	/** Reads one chunk; false at the end of what is there. */
 	#read(): boolean {
 		this.#stdout ??= openSync(this.path("stdout"), "r");
-		const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
-		const bytes = readSync(this.#stdout, chunk, 0, CHUNK_BYTES, this.#readTo);
+		const bytes = readSync(this.#stdout, CHUNK, 0, CHUNK.length, this.#readTo);
 		if (bytes === 0) return false;
 		this.#readTo += bytes;
-		this.#lines.push(...this.#splitter.push(chunk.subarray(0, bytes)));
+		this.#lines.push(...this.#splitter.push(CHUNK.subarray(0, bytes)));
 		return true;
 	}
 }
