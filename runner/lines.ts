@@ -46,7 +46,9 @@ export class LineSplitter {
 		if (this.#heldBytes > this.#maxBytes) {
 			this.#overlong = true;
 			this.#held = [];
-		} else this.#held.push(bytes.slice());
+		}
+		// A copy: the caller reads into the same buffer again. Not slice(), which for a Buffer is a view.
+		else this.#held.push(new Uint8Array(bytes));
 	}
 
 	#join(): string {

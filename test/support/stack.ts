@@ -45,6 +45,8 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
 	child.stderr?.on("data", (chunk: Buffer) => {
 		stderr += chunk.toString("utf8");
 	});
+	// A test that fails leaves its stack to this: it stops, and its gateway with it.
+	process.once("exit", () => child.kill("SIGTERM"));
 	const ended = new Promise<number | null>((resolve) => child.once("exit", (code) => resolve(code)));
 	const line = await new Promise<string>((resolve, reject) => {
 		let out = "";
