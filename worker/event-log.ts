@@ -27,7 +27,7 @@ CREATE TABLE IF NOT EXISTS turns (
 	usage        TEXT                  -- JSON Usage
 );
 CREATE TABLE IF NOT EXISTS kv (
-	key   TEXT PRIMARY KEY,            -- meta, state, cursor, totals
+	key   TEXT PRIMARY KEY,            -- 'meta', written once; 'now', all that changes with the log, in one row
 	value TEXT NOT NULL                -- JSON
 );
 `;
@@ -39,25 +39,35 @@ interface Totals {
 	lastEventAt: number;
 }
 
-export class EventLog {
+/** `Beside`: what is stored with the log in one transaction and one row, since each row written costs. */
+export class EventLog<Beside> {
 	readonly #sql: SqlStorage;
-	#last: number;
-	#durable: number;
-	#first: number;
+	#last = 0;
+	#durable = 0;
+	#first = 1;
 	#tail: LoggedEvent[] = [];
 	#tailBytes = 0;
 	#tailSince = 0;
-	#totals: Totals;
+	#totals: Totals = { events: 0, bytes: 0, processStarts: 0, lastEventAt: 0 };
 
 	constructor(sql: SqlStorage) {
 		this.#sql = sql;
 		sql.exec(SCHEMA);
-		const ends = sql
+		this.reload();
+	}
+
+	/** Back to what is stored: at the start, and after a failed transaction. Answers what was stored beside the log, if anything was. */
+	reload(): Beside | null {
+		const ends = this.#sql
 			.exec<{ first: number | null; last: number | null }>("SELECT min(first_offset) AS first, max(last_offset) AS last FROM log")
 			.one();
 		this.#first = ends.first ?? 1;
 		this.#last = this.#durable = ends.last ?? 0;
-		this.#totals = this.get<Totals>("totals") ?? { events: 0, bytes: 0, processStarts: 0, lastEventAt: 0 };
+		this.#tail = [];
+		this.#tailBytes = 0;
+		const now = this.get<{ totals: Totals; beside: Beside }>("now");
+		this.#totals = now?.totals ?? { events: 0, bytes: 0, processStarts: 0, lastEventAt: 0 };
+		return now?.beside ?? null;
 	}
 
 	/** The first offset that is left. */
@@ -89,9 +99,13 @@ export class EventLog {
 		return this.#tailBytes >= MAX_ROW_BYTES || (this.#tail.length > 0 && now - this.#tailSince >= FLUSH_AFTER_MS);
 	}
 
-	/** Stores the tail and what follows from its events. Call inside a transaction; if that rolls back, call `forgetTail`. */
-	flush(): void {
-		if (this.#tail.length === 0) return;
+	/** Stores the tail, what follows from its events, and what belongs beside them. Call inside a transaction; if that rolls back, `reload`. */
+	flush(beside: Beside): void {
+		if (this.#tail.length > 0) this.#storeTail();
+		this.put("now", { totals: this.#totals, beside });
+	}
+
+	#storeTail(): void {
 		let row: string[] = [];
 		let rowBytes = 0;
 		let first = this.#durable + 1;
@@ -113,18 +127,9 @@ export class EventLog {
 			this.#project(logged);
 		}
 		store(this.#last);
-		this.put("totals", this.#totals);
 		this.#durable = this.#last;
 		this.#tail = [];
 		this.#tailBytes = 0;
-	}
-
-	/** After a failed transaction: back to what is stored. The runner sends the rest again. */
-	forgetTail(): void {
-		this.#last = this.#durable;
-		this.#tail = [];
-		this.#tailBytes = 0;
-		this.#totals = this.get<Totals>("totals") ?? this.#totals;
 	}
 
 	/** Events after `after`, oldest first, at most `limit` and some 512 KiB (always one, if there is one). */

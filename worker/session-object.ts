@@ -78,9 +78,14 @@ interface Cursor {
 	seq: number;
 }
 
+interface Stored {
+	state: SessionState;
+	cursor: Cursor;
+}
+
 /** One session: its log, its watchers, its runner's link, its one alarm. Nothing else orders its events. */
 export class SessionObject extends DurableObject<Env> {
-	readonly #log: EventLog;
+	readonly #log: EventLog<Stored>;
 	#meta: SessionMeta | null;
 	#state: SessionState;
 	/** What is stored; `#taken` is what came in, ahead of it by the tail. */
@@ -98,8 +103,9 @@ export class SessionObject extends DurableObject<Env> {
 		ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING, PONG));
 		this.#log = new EventLog(ctx.storage.sql);
 		this.#meta = this.#log.get<SessionMeta>("meta");
-		this.#state = this.#log.get<SessionState>("state") ?? initial({ provider: "", workDir: null, model: null, permissionMode: "default" });
-		this.#cursor = this.#log.get<Cursor>("cursor") ?? { generation: 0, seq: 0 };
+		const stored = this.#log.reload();
+		this.#state = stored?.state ?? initial({ provider: "", workDir: null, model: null, permissionMode: "default" });
+		this.#cursor = stored?.cursor ?? { generation: 0, seq: 0 };
 		this.#taken = this.#cursor.seq;
 		// Before this memory began more may have been shown and taken than is stored.
 		this.#rewind();
@@ -135,12 +141,11 @@ export class SessionObject extends DurableObject<Env> {
 		try {
 			this.ctx.storage.transactionSync(() => {
 				this.#log.put("meta", made);
-				this.#log.put("state", state);
 				this.#log.append({ type: "session_created", provider: spec.provider, workDir: spec.workDir, by }, now);
-				this.#log.flush();
+				this.#log.flush({ state, cursor: this.#cursor });
 			});
 		} catch (cause) {
-			this.#log.forgetTail();
+			this.#log.reload();
 			throw cause;
 		}
 		this.#meta = made;
@@ -586,9 +591,7 @@ export class SessionObject extends DurableObject<Env> {
 					this.#taken = 0;
 				}
 				this.#cursor = { ...this.#cursor, seq: this.#taken };
-				this.#log.flush();
-				this.#log.put("state", this.#state);
-				this.#log.put("cursor", this.#cursor);
+				this.#log.flush({ state: this.#state, cursor: this.#cursor });
 			});
 		} catch (cause) {
 			this.#state = before.state;
@@ -609,8 +612,7 @@ export class SessionObject extends DurableObject<Env> {
 		try {
 			this.ctx.storage.transactionSync(() => {
 				this.#cursor = { ...before, seq: this.#taken };
-				this.#log.flush();
-				this.#log.put("cursor", this.#cursor);
+				this.#log.flush({ state: this.#state, cursor: this.#cursor });
 			});
 		} catch (cause) {
 			this.#forget(before);
@@ -623,7 +625,7 @@ export class SessionObject extends DurableObject<Env> {
 	#forget(cursor: Cursor): void {
 		this.#cursor = cursor;
 		this.#taken = cursor.seq;
-		this.#log.forgetTail();
+		this.#log.reload();
 		this.#life = newSecret().slice(0, 16);
 		this.#rewind();
 	}
