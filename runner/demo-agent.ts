@@ -127,7 +127,7 @@ async function prompt(client: AgentContext, sessionId: string, asked: string): P
 	try {
 		await save(sessionId, { ...session, prompts: [...session.prompts, asked].slice(-MAX_TURNS) });
 		await say(speech, answer(asked, session.prompts.length));
-		if (/\blist files\b/i.test(asked)) {
+		if (/\blist (the |my )?files\b/i.test(asked)) {
 			await say(speech, await listFiles(speech, session.cwd));
 		}
 		return { stopReason: "end_turn", ...usage() };

@@ -2,6 +2,9 @@ import type { WatchItem } from "../../shared/client.ts";
 import { RewindableJoiner } from "../../shared/client.ts";
 import type { LoggedEvent, Question, SessionEvent } from "../../shared/events.ts";
 
+/** Lines of a tool's output that are shown. */
+const OUTPUT_LINES = 8;
+
 /** Where text goes, and whether the cursor stands at a line's start there. Two streams of one terminal share a cursor. */
 export class Sink {
 	readonly #write: (text: string) => void;
@@ -142,7 +145,8 @@ export class Screen {
 			case "tool_result": {
 				const tool = this.#tools.get(event.toolCallId) ?? "tool";
 				this.#tools.delete(event.toolCallId);
-				if (event.status === "failed") this.#line(this.#dim(`* ${oneLine(tool)} failed: ${oneLine(event.output)}`));
+				if (event.status === "failed") return this.#line(this.#dim(`* ${oneLine(tool)} failed: ${oneLine(event.output)}`));
+				for (const line of beginning(event.output)) this.#line(this.#dim(`  | ${neutralise(line)}`));
 				return;
 			}
 			case "tool_output":
@@ -225,6 +229,13 @@ export class Screen {
 		);
 		return [this.#strong(`? ${oneLine(question.question)}`), ...options].join("\n");
 	}
+}
+
+/** As much of a tool's output as tells what came of it; `hotplex sessions events` has the whole. */
+function beginning(output: string): string[] {
+	const lines = output.trimEnd().split("\n");
+	if (output.trim() === "") return [];
+	return lines.length <= OUTPUT_LINES ? lines : [...lines.slice(0, OUTPUT_LINES - 1), `… ${lines.length - OUTPUT_LINES + 1} more lines`];
 }
 
 /**

@@ -99,6 +99,8 @@ test("streamed text runs on; thoughts, tools and states stand on lines of their 
 		said("look."),
 		{ type: "tool_call", turnId: TURN, toolCallId: "t1", tool: "Bash", input: { command: "ls\n-la" } },
 		{ type: "tool_result", turnId: TURN, toolCallId: "t1", status: "failed", output: "no such file\nat all" },
+		{ type: "tool_call", turnId: TURN, toolCallId: "t2", tool: "Bash", input: { command: "seq 10" } },
+		{ type: "tool_result", turnId: TURN, toolCallId: "t2", status: "completed", output: "1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n" },
 		said("Done.", "m2"),
 		ended,
 	];
@@ -109,6 +111,9 @@ test("streamed text runs on; thoughts, tools and states stand on lines of their 
 			"I will look.",
 			"* Bash: ls -la",
 			"* Bash failed: no such file at all",
+			"* Bash: seq 10",
+			..."1234567".split("").map((n) => `  | ${n}`),
+			"  | … 3 more lines",
 			"Done.",
 			"",
 		].join("\n"),
