@@ -12,7 +12,15 @@ import { err, ok, type Result } from "../shared/result.ts";
 import { identify, isSame } from "./cli-process.ts";
 
 /** The settings of the Worker that a self-hosted gateway takes from the environment, as wrangler.toml lists them. */
-const SETTINGS = ["CF_ACCESS_TEAM_DOMAIN", "CF_ACCESS_AUD", "ACCESS_TEAM", "ACCESS_ADMINS", "ALLOWED_ORIGINS", "PUBLIC_URL"];
+const SETTINGS = [
+	"HOTPLEX_TEAMS",
+	"CF_ACCESS_TEAM_DOMAIN",
+	"CF_ACCESS_AUD",
+	"ACCESS_TEAM",
+	"ACCESS_ADMINS",
+	"ALLOWED_ORIGINS",
+	"PUBLIC_URL",
+];
 const DEFAULT_PORT = 8787;
 /** workerd drains on SIGTERM and stays while one WebSocket is open; what it acknowledged is on disk, so a kill is safe. */
 const STOP_GRACE_MS = 1_000;

@@ -50,24 +50,24 @@ export async function authenticate(
 	const assertion = request.headers.get("cf-access-jwt-assertion");
 	if (assertion !== null) return authenticateAccess(assertion, config);
 	const ticket = ticketOf(request);
-	if (ticket !== null && session !== null) return authenticateTicket(ticket, request, env, session);
+	if (ticket !== null && session !== null) return authenticateTicket(ticket, request, env, config, session);
 	return unauthorized("send `Authorization: Bearer` with an API key, or come through Cloudflare Access");
 }
 
 async function authenticateKey(key: string, env: Env, config: Config): Promise<Result<Principal, Problem>> {
 	const [, clear, teamName, body] = KEY.exec(key) ?? [];
-	const team = TeamId.safeParse(teamName);
+	const team = knownTeam(teamName, config);
 	const keyId = KeyId.safeParse(`key_${body}`);
 	// One text for every way to be wrong: a caller learns nothing of which keys exist.
 	const wrong = unauthorized("this API key is not valid: it is unknown, expired or revoked");
-	if (clear === undefined || !team.success || !keyId.success) return wrong;
+	if (clear === undefined || team === null || !keyId.success) return wrong;
 	const hash = await digest(key);
 	const configured = config.keys.get(clear);
 	if (configured !== undefined)
 		return sameDigest(configured, hash)
-			? ok({ team: team.data, actor: `key:${keyId.data}`, scopes: ALL_SCOPES, keyId: null, expiresAt: null })
+			? ok({ team: team, actor: `key:${keyId.data}`, scopes: ALL_SCOPES, keyId: null, expiresAt: null })
 			: wrong;
-	return (await env.TEAM.getByName(team.data).authenticateKey(keyId.data, hash)) ?? wrong;
+	return (await env.TEAM.getByName(team).authenticateKey(keyId.data, hash)) ?? wrong;
 }
 
 const keySets = new Map<string, ReturnType<typeof createRemoteJWKSet>>();
@@ -104,24 +104,36 @@ async function authenticateAccess(assertion: string, config: Config): Promise<Re
 	}
 }
 
+/** The team of this name, if it exists. Without this, anybody's invented team would get an object. */
+export function knownTeam(name: string | undefined, config: Config): TeamId | null {
+	const team = TeamId.safeParse(name);
+	return team.success && config.teams.has(team.data) ? team.data : null;
+}
+
 function ticketOf(request: Request): string | null {
 	for (const offered of subprotocols(request)) if (offered.startsWith("ticket.")) return offered.slice("ticket.".length);
 	return null;
 }
 
-async function authenticateTicket(ticket: string, request: Request, env: Env, session: SessionId): Promise<Result<Principal, Problem>> {
-	const team = TeamId.safeParse(TICKET.exec(ticket)?.[1]);
+async function authenticateTicket(
+	ticket: string,
+	request: Request,
+	env: Env,
+	config: Config,
+	session: SessionId,
+): Promise<Result<Principal, Problem>> {
+	const team = knownTeam(TICKET.exec(ticket)?.[1], config);
 	const wrong = unauthorized("this ticket is not valid: it was used, is over 30 s old, or was made for another session or origin");
-	if (!team.success) return wrong;
-	return (await env.TEAM.getByName(team.data).redeemTicket(await digest(ticket), session, request.headers.get("origin"))) ?? wrong;
+	if (team === null) return wrong;
+	return (await env.TEAM.getByName(team).redeemTicket(await digest(ticket), session, request.headers.get("origin"))) ?? wrong;
 }
 
 /** The team and digest of a runner's enrolment token. */
-export async function enrolmentToken(request: Request): Promise<Result<{ team: TeamId; hash: string }, Problem>> {
+export async function enrolmentToken(request: Request, config: Config): Promise<Result<{ team: TeamId; hash: string }, Problem>> {
 	const token = /^Bearer (.+)$/i.exec(request.headers.get("authorization") ?? "")?.[1] ?? "";
-	const team = TeamId.safeParse(TOKEN.exec(token)?.[1]);
-	if (!team.success) return unauthorized("send `Authorization: Bearer` with a runner token; `POST /v1/runner-tokens` makes one");
-	return ok({ team: team.data, hash: await digest(token) });
+	const team = knownTeam(TOKEN.exec(token)?.[1], config);
+	if (team === null) return unauthorized("send `Authorization: Bearer` with a runner token; `POST /v1/runner-tokens` makes one");
+	return ok({ team: team, hash: await digest(token) });
 }
 
 /** A browser may act only from an origin that is ours or listed, exactly. Without an Origin it is no browser. */

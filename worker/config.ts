@@ -11,6 +11,8 @@ export interface Env {
 	TEAM: DurableObjectNamespace<TeamObject>;
 	/** Keys that exist by configuration: `hpk_TEAM_ID:SHA-256 of the whole key in hex`, comma-separated. They have all scopes. */
 	HOTPLEX_KEYS?: string;
+	/** Teams besides those of the configured keys and of Access, comma-separated: a team whose configured key was taken out goes on here. */
+	HOTPLEX_TEAMS?: string;
 	/** `NAME.cloudflareaccess.com`; only on loopback a whole `http://` address. */
 	CF_ACCESS_TEAM_DOMAIN?: string;
 	/** The Access application's audience tag. */
@@ -28,6 +30,8 @@ export interface Env {
 export interface Config {
 	/** SHA-256 of each configured key, by the key's clear part. */
 	keys: Map<string, string>;
+	/** The teams that exist. Nothing is made for any other, so that a stranger cannot make objects by naming teams. */
+	teams: Set<string>;
 	access: { issuer: string; audience: string; team: TeamId; admins: Set<string> } | null;
 	allowedOrigins: Set<string>;
 	publicUrl: URL | null;
@@ -46,6 +50,7 @@ const LOOPBACK = /^http:\/\/(127\.0\.0\.1|localhost|\[::1\])(:\d+)?$/;
 
 const Settings = z.object({
 	HOTPLEX_KEYS: list.pipe(z.array(z.string().regex(/^hpk_[a-z0-9-]+_[0-9a-z]{26}:[0-9a-f]{64}$/, "expected hpk_TEAM_ID:HEX"))),
+	HOTPLEX_TEAMS: list.pipe(z.array(TeamId)),
 	CF_ACCESS_TEAM_DOMAIN: z
 		.string()
 		.regex(/^[a-z0-9-]+\.cloudflareaccess\.com$/)
@@ -79,5 +84,10 @@ export function readConfig(env: Env): Result<Config, string> {
 	if (s.HOTPLEX_KEYS.length === 0 && access === null)
 		return err("no way to authenticate is configured: set HOTPLEX_KEYS, or CF_ACCESS_TEAM_DOMAIN and CF_ACCESS_AUD");
 	const keys = new Map(s.HOTPLEX_KEYS.map((k) => [k.slice(0, k.indexOf(":")), k.slice(k.indexOf(":") + 1)] as const));
-	return ok({ keys, access, allowedOrigins: new Set(s.ALLOWED_ORIGINS), publicUrl: s.PUBLIC_URL ? new URL(s.PUBLIC_URL) : null });
+	const teams = new Set<string>([
+		...s.HOTPLEX_TEAMS,
+		...s.HOTPLEX_KEYS.map((k) => k.split("_")[1] ?? ""),
+		...(access ? [access.team] : []),
+	]);
+	return ok({ keys, teams, access, allowedOrigins: new Set(s.ALLOWED_ORIGINS), publicUrl: s.PUBLIC_URL ? new URL(s.PUBLIC_URL) : null });
 }

@@ -31,10 +31,10 @@ import {
 import { check, describe, parse } from "../shared/codec.ts";
 import { type ErrorCode, type Problem, problem } from "../shared/errors.ts";
 import { ClientId, Decision } from "../shared/frames.ts";
-import { KeyId, RunnerId, SessionId, TeamId, TurnId } from "../shared/ids.ts";
+import { KeyId, RunnerId, SessionId, type TeamId, TurnId } from "../shared/ids.ts";
 import { MAX_BODY_BYTES } from "../shared/limits.ts";
 import type { Result } from "../shared/result.ts";
-import { authenticate, checkAddress, checkOrigin, chosenSubprotocol, enrolmentToken, ownHosts, type Principal } from "./auth.ts";
+import { authenticate, checkAddress, checkOrigin, chosenSubprotocol, enrolmentToken, knownTeam, ownHosts, type Principal } from "./auth.ts";
 import { type Config, type Env, readConfig } from "./config.ts";
 import { HOSTS_HEADER, PRINCIPAL_HEADER, RUNNER_HEADER } from "./session-object.ts";
 import { placeOf, serverSentEvents } from "./sse.ts";
@@ -109,7 +109,7 @@ app.use("/v1/*", async (c, next) => {
 	// A runner proves itself on its link.
 	const links = c.req.path.startsWith("/v1/link/");
 	const socketOf = SessionId.safeParse(/^\/v1\/sessions\/([^/]+)\/socket$/.exec(c.req.path)?.[1]);
-	if (enrols) c.set("token", unwrap(await enrolmentToken(c.req.raw)));
+	if (enrols) c.set("token", unwrap(await enrolmentToken(c.req.raw, c.var.config)));
 	else if (!links) c.set("principal", unwrap(await authenticate(c.req.raw, c.env, c.var.config, socketOf.success ? socketOf.data : null)));
 	// Frames have their own limits; a body is read once here, and later from what was read.
 	if (c.req.header("content-length") !== undefined || c.req.header("transfer-encoding") !== undefined) {
@@ -521,10 +521,10 @@ app.get("/v1/sessions/:sessionId/socket", async (c) => {
 
 app.get("/v1/link/:team/:runnerId/:sessionId?", async (c) => {
 	if (!isUpgrade(c)) return refuse("bad_request", "this address takes a runner's WebSocket upgrade");
-	const teamId = TeamId.safeParse(c.req.param("team"));
+	const teamId = knownTeam(c.req.param("team"), c.var.config);
 	const runnerId = RunnerId.safeParse(c.req.param("runnerId"));
-	if (!teamId.success || !runnerId.success) return refuse("unauthorized", "no such runner");
-	const stub = c.env.TEAM.getByName(teamId.data);
+	if (teamId === null || !runnerId.success) return refuse("unauthorized", "no such runner");
+	const stub = c.env.TEAM.getByName(teamId);
 	const upgrade = handOver(c, { [RUNNER_HEADER]: runnerId.data, [HOSTS_HEADER]: ownHosts(c.req.raw, c.var.config).join(",") });
 	const session = c.req.param("sessionId");
 	if (session === undefined) return stub.fetch(upgrade);
@@ -532,7 +532,7 @@ app.get("/v1/link/:team/:runnerId/:sessionId?", async (c) => {
 	// Asked before the session's object is touched, so that a stranger cannot make objects by dialling ids.
 	if (!sessionId.success || !(await stub.mayLink(runnerId.data, sessionId.data)))
 		return refuse("lease_lost", "this runner does not hold the session's lease");
-	return c.env.SESSION.getByName(`${teamId.data}/${sessionId.data}`).fetch(upgrade);
+	return c.env.SESSION.getByName(`${teamId}/${sessionId.data}`).fetch(upgrade);
 });
 
 // ---------------------------------------------------------------- open to all

@@ -111,6 +111,18 @@ const objectFiles = (kind: "session" | "team"): string[] => {
 	return readdirSync(dir).map((name) => join(dir, name));
 };
 
+test("[P12] a team that nobody configured gets no object, whoever names it", async () => {
+	const before = objectFiles("team");
+	const invented = stack.apiKey.replace("hpk_default_", "hpk_nobody_");
+	expect(await statusOf(invented)).toBe(401);
+	expect((await call("POST /v1/runners", bearer(`hpt_nobody_${"a".repeat(43)}`), { publicKey: "a".repeat(43), name: "x" })).status).toBe(
+		401,
+	);
+	const link = await refusal(`${stack.url.replace("http", "ws")}/v1/link/nobody/run_${"0".repeat(26)}`);
+	expect(link.status).toBe(401);
+	expect(objectFiles("team")).toEqual(before);
+});
+
 describe("without a credential", () => {
 	test("[P12] every route of the OpenAPI document answers 401 to a stranger, before it looks at anything else", async () => {
 		const document = (await (await fetch(`${stack.url}/openapi.json`)).json()) as { paths: Record<string, Record<string, unknown>> };

@@ -4,6 +4,7 @@ import type { Result } from "../../shared/result.ts";
 /** As in worker/config.ts, whose types are workerd's and unknown to this program. */
 interface Config {
 	keys: Map<string, string>;
+	teams: Set<string>;
 	access: { issuer: string; audience: string; team: string; admins: Set<string> } | null;
 	allowedOrigins: Set<string>;
 	publicUrl: URL | null;
@@ -15,9 +16,16 @@ const id = "0123456789abcdefghjkmnpqrs";
 const hash = "ab".repeat(32);
 const KEYS = { HOTPLEX_KEYS: `hpk_default_${id}:${hash}` };
 const ACCESS = { CF_ACCESS_TEAM_DOMAIN: "acme.cloudflareaccess.com", CF_ACCESS_AUD: "a".repeat(64) };
-const WITH_KEYS: Config = { keys: new Map([[`hpk_default_${id}`, hash]]), access: null, allowedOrigins: new Set(), publicUrl: null };
+const WITH_KEYS: Config = {
+	keys: new Map([[`hpk_default_${id}`, hash]]),
+	teams: new Set(["default"]),
+	access: null,
+	allowedOrigins: new Set(),
+	publicUrl: null,
+};
 const WITH_ACCESS: Config = {
 	keys: new Map(),
+	teams: new Set(["default"]),
 	access: { issuer: "https://acme.cloudflareaccess.com", audience: "a".repeat(64), team: "default", admins: new Set() },
 	allowedOrigins: new Set(),
 	publicUrl: null,
@@ -27,12 +35,14 @@ describe("the gateway's configuration", () => {
 	test.each<[string, Record<string, unknown>, Config]>([
 		["a key", KEYS, WITH_KEYS],
 		["Access", ACCESS, WITH_ACCESS],
+		["a team without a configured key", { ...KEYS, HOTPLEX_TEAMS: "other" }, { ...WITH_KEYS, teams: new Set(["default", "other"]) }],
 		["both", { ...KEYS, ...ACCESS }, { ...WITH_ACCESS, keys: WITH_KEYS.keys }],
 		[
 			"several keys, with spaces and a comma too many",
 			{ HOTPLEX_KEYS: ` hpk_a_${id}:${hash} , hpk_b-2_${id}:${"0".repeat(64)},` },
 			{
 				...WITH_KEYS,
+				teams: new Set(["a", "b-2"]),
 				keys: new Map([
 					[`hpk_a_${id}`, hash],
 					[`hpk_b-2_${id}`, "0".repeat(64)],
@@ -54,6 +64,7 @@ describe("the gateway's configuration", () => {
 			{ ...ACCESS, ACCESS_TEAM: "acme", ACCESS_ADMINS: "ann@example.com, bob@example.com" },
 			{
 				...WITH_ACCESS,
+				teams: new Set(["acme"]),
 				access: {
 					issuer: "https://acme.cloudflareaccess.com",
 					audience: "a".repeat(64),
