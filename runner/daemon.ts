@@ -17,6 +17,9 @@ import { ownWorkDir, resolveWorkDir } from "./work-dir.ts";
 
 export const VERSION = "0.1.0";
 
+/** Processes change with every turn; the status file is for people. */
+const STATUS_DELAY_MS = 200;
+
 export interface DaemonOptions {
 	config: RunnerConfig;
 	identity: Identity;
@@ -37,7 +40,9 @@ export class Daemon {
 	readonly #hosted = new Map<SessionId, HostedSession>();
 	readonly #natives = new Map<string, SessionId>();
 	#draining = false;
+	#statusTimer: NodeJS.Timeout | null = null;
 	#connected = false;
+	#closed = false;
 	/** Settles when the gateway has taken the first registration: from then on sessions can come. */
 	readonly ready: Promise<void>;
 	#isReady: () => void = () => {};
@@ -59,6 +64,9 @@ export class Daemon {
 				if (holder !== undefined && holder !== sessionId) return false;
 				this.#natives.set(native, sessionId);
 				return true;
+			},
+			changed: () => {
+				this.#statusTimer ??= setTimeout(() => this.#writeStatus(), STATUS_DELAY_MS);
 			},
 			forget: (session) => {
 				if (this.#hosted.get(session.sessionId) === session) this.#hosted.delete(session.sessionId);
@@ -105,6 +113,8 @@ export class Daemon {
 	close(): void {
 		for (const session of this.#hosted.values()) session.leave();
 		this.#link.close();
+		this.#closed = true;
+		if (this.#statusTimer) clearTimeout(this.#statusTimer);
 		rmSync(statusFile(this.#options.stateDir), { force: true });
 	}
 
@@ -214,6 +224,9 @@ export class Daemon {
 	}
 
 	#writeStatus(): void {
+		if (this.#statusTimer) clearTimeout(this.#statusTimer);
+		this.#statusTimer = null;
+		if (this.#closed) return;
 		const status = {
 			...identify(process.pid),
 			version: VERSION,

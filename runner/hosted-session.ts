@@ -34,6 +34,8 @@ export interface Host {
 	provider(name: string): InstalledProvider | null;
 	/** One process per conversation: false if another hosted session has it. */
 	claimNative(nativeSessionId: string, sessionId: SessionId): boolean;
+	/** What its process does has changed, for whoever looks at the daemon. */
+	changed(): void;
 	/** The session is over here, and nothing of it is left. */
 	forget(session: HostedSession): void;
 }
@@ -332,6 +334,7 @@ export class HostedSession {
 
 	#apply(run: Run, entry: Parameters<Hosting["take"]>[0]): void {
 		const hadTurn = run.hosting.turn !== null;
+		const was = run.hosting.process;
 		const { events, writes } = run.hosting.take(entry);
 		for (const event of events) this.#push(event);
 		for (const line of writes) {
@@ -350,6 +353,7 @@ export class HostedSession {
 			run.ended = true;
 			run.journal.close();
 		}
+		if (run.hosting.process !== was) this.#host.changed();
 		if (hadTurn && run.hosting.turn === null) {
 			this.#lastTurnAt = Date.now();
 			if (this.#interruptTimer) clearTimeout(this.#interruptTimer);

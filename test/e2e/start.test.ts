@@ -223,6 +223,18 @@ describe("the hotplex command", () => {
 		rmSync(dir, { recursive: true, force: true });
 	});
 
+	test("runner status: what each hosted session's process does now", async () => {
+		const session = await stack.client.openSession({ provider: "demo" });
+		await (await session.send("hi")).result();
+		type Status = { hosted: { sessionId: string; state: string; pid: number | null }[] };
+		const hosted = async () => {
+			const { stdout } = await stack.hotplex(["runner", "status", "--json"]);
+			return (JSON.parse(stdout) as Status).hosted.find((h) => h.sessionId === session.id);
+		};
+		await until(async () => (await hosted())?.state === "ready");
+		expect(await hosted()).toMatchObject({ pid: expect.any(Number) });
+	});
+
 	test("runners drain: the daemon hands back what it hosts and ends", async () => {
 		const dir = mkdtempSync(join(tmpdir(), "hotplex-runner-"));
 		const env = { PATH: process.env.PATH ?? "", HOME: dir, HOTPLEX_STATE_DIR: dir };
