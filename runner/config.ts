@@ -61,8 +61,13 @@ export interface Flags {
 	drainGrace?: string | undefined;
 }
 
-/** Flag over environment (`HOTPLEX_CAPACITY`, ...) over file. Unknown keys are errors. */
-export function readRunnerConfig(flags: Flags, env: NodeJS.ProcessEnv, stateDir: string): Result<RunnerConfig, string> {
+/** Flag over environment (`HOTPLEX_CAPACITY`, ...) over file over the command's own defaults. Unknown keys are errors. */
+export function readRunnerConfig(
+	flags: Flags,
+	env: NodeJS.ProcessEnv,
+	stateDir: string,
+	defaults: z.input<typeof File> = {},
+): Result<RunnerConfig, string> {
 	const path = flags.config ?? env.HOTPLEX_CONFIG ?? join(stateDir, "runner.toml");
 	let file: Record<string, unknown> = {};
 	if (existsSync(path)) {
@@ -84,7 +89,7 @@ export function readRunnerConfig(flags: Flags, env: NodeJS.ProcessEnv, stateDir:
 		silenceTimeout: flags.silenceTimeout ?? env.HOTPLEX_SILENCE_TIMEOUT,
 		drainGrace: flags.drainGrace ?? env.HOTPLEX_DRAIN_GRACE,
 	};
-	const merged = { ...file, ...Object.fromEntries(Object.entries(over).filter(([, v]) => v !== undefined)) };
+	const merged = { ...defaults, ...file, ...Object.fromEntries(Object.entries(over).filter(([, v]) => v !== undefined)) };
 	const parsed = File.safeParse(merged);
 	return parsed.success
 		? ok(parsed.data)

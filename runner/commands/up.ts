@@ -47,7 +47,8 @@ async function up(options: UpOptions): Promise<void> {
 	const log = (line: string) => process.stderr.write(`hotplex: ${line}\n`);
 	const running = daemonStatus(stateDir);
 	if (running) throw new UsageError(`this state directory is in use by process ${running.pid} (${stateDir})`, EXIT.failed);
-	const config = readRunnerConfig(options, process.env, stateDir);
+	// A person waits for this command to stop; a daemon has more patience.
+	const config = readRunnerConfig(options, process.env, stateDir, { drainGrace: "5s" });
 	if (!config.ok) throw new UsageError(config.error);
 	const port = options.port === undefined ? null : Number(options.port);
 	if (port !== null && !(Number.isInteger(port) && port >= 0 && port < 65_536))

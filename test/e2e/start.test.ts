@@ -45,6 +45,16 @@ describe("npm start", () => {
 		await stack.remove();
 	});
 
+	test("a port that is taken is named, when it was asked for", async () => {
+		const stack = await startStack();
+		const stateDir = mkdtempSync(join(tmpdir(), "hotplex-port-"));
+		const port = new URL(stack.url).port;
+		const second = await runHotplex(["up", "--state-dir", stateDir, "--port", port], { PATH: process.env.PATH ?? "", HOME: stateDir });
+		expect(second).toMatchObject({ code: 1, stderr: expect.stringContaining(`port ${port} on 127.0.0.1 is taken`) });
+		await stack.remove();
+		rmSync(stateDir, { recursive: true });
+	});
+
 	test("a gateway that dies comes back by itself at the same address", async () => {
 		const stack = await startStack();
 		process.kill(gatewayPid(stack), "SIGKILL");
