@@ -228,6 +228,11 @@ export class SessionLink {
 		this.#send(this.#base + this.#journal.length - events.length + 1);
 	}
 
+	/** Sends all of it once more, as a runner does that heard no answer. */
+	repeat(): void {
+		this.#send(this.#base + 1);
+	}
+
 	#send(firstSeq: number): void {
 		const events = this.#journal.slice(firstSeq - this.#base - 1);
 		if (events.length > 0) this.socket.send({ type: "batch", generation: this.#generation, firstSeq, events });

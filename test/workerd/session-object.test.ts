@@ -173,6 +173,20 @@ describe("storage", () => {
 		expect(watcher.socket.frames.filter((f) => f.type === "rewind")).toEqual([]);
 	});
 
+	test("[BAT-3] what is shown and not stored is not acknowledged, however often it is sent", async () => {
+		const { stub, link, turnId, log } = await atWork();
+		link.report(said(turnId, "in memory"));
+		link.repeat();
+		await link.socket.settled();
+		expect([textOf((await log()).map((l) => l.event)), link.acked]).toEqual(["", 2]);
+		await evictDurableObject(stub);
+		link.repeat();
+		await link.socket.settled();
+		clock.pass(FLUSH_AFTER_MS);
+		await runDurableObjectAlarm(stub);
+		expect(textOf((await log()).map((l) => l.event))).toBe("in memory");
+	});
+
 	test("[LOG-3] a transaction that throws in a durable batch loses nothing, and what was shown is taken back first", async () => {
 		const { stub, link, watcher, turnId, attach, log } = await atWork();
 		link.report(said(turnId, "shown, not stored"));
