@@ -118,7 +118,7 @@ export class Daemon {
 		rmSync(statusFile(this.#options.stateDir), { force: true });
 	}
 
-	#onFrame(frame: import("zod").infer<typeof ToControlFrame>): void {
+	#onFrame(frame: ToControlFrame): void {
 		switch (frame.type) {
 			case "challenge":
 				this.#send({ type: "authenticate", ...this.#options.identity.prove(frame.nonce, "control") });

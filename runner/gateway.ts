@@ -25,6 +25,8 @@ const DEFAULT_PORT = 8787;
 /** workerd drains on SIGTERM and stays while one WebSocket is open; what it acknowledged is on disk, so a kill is safe. */
 const STOP_GRACE_MS = 1_000;
 const RESTART_MS = 500;
+/** An underscore and 32 bytes in base64url: what of a key is secret. */
+const SECRET_PART = 44;
 const START_TIMEOUT_MS = 30_000;
 
 export interface GatewayOptions {
@@ -56,7 +58,7 @@ export async function startGateway(options: GatewayOptions): Promise<Result<Gate
 	await bundle(join(dir, "worker.js"));
 	writeFileSync(join(dir, "config.capnp"), capnp(host, port, env), { mode: 0o600 });
 	const hash = createHash("sha256").update(apiKey).digest("hex");
-	const keys = [`${apiKey.slice(0, apiKey.lastIndexOf("_", apiKey.length - 44))}:${hash}`, env.HOTPLEX_KEYS].filter(Boolean).join(",");
+	const keys = [`${apiKey.slice(0, -SECRET_PART)}:${hash}`, env.HOTPLEX_KEYS].filter(Boolean).join(",");
 	const workerEnv = { ...Object.fromEntries(SETTINGS.map((name) => [name, env[name] ?? ""])), HOTPLEX_KEYS: keys };
 	let stopping = false;
 	let restart: NodeJS.Timeout | undefined;

@@ -168,7 +168,7 @@ export class HostedSession {
 
 	// ------------------------------------------------------------ the link
 
-	#onFrame(frame: import("zod").infer<typeof ToRunnerFrame>): void {
+	#onFrame(frame: ToRunnerFrame): void {
 		switch (frame.type) {
 			case "challenge": {
 				const proof = this.#host.identity.prove(frame.nonce, this.sessionId);
