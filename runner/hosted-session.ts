@@ -24,6 +24,7 @@ const INTERRUPT_GRACE_MS = 10_000;
 /** How often silence and idleness are looked for, at least. */
 const WATCH_MS = 5_000;
 const MIN_WATCH_MS = 50;
+const TAKEN = "another session of this runner has this conversation open; two processes would fork it and lose a branch";
 const STDERR_TAIL_BYTES = 2_000;
 
 export interface Host {
@@ -347,7 +348,10 @@ export class HostedSession {
 		const { nativeSessionId } = run.hosting;
 		if (nativeSessionId !== undefined && nativeSessionId !== this.#nativeSessionId) {
 			this.#nativeSessionId = nativeSessionId;
-			if (nativeSessionId !== null && !this.#host.claimNative(nativeSessionId, this.sessionId)) void this.#stopProcess("unusable");
+			if (nativeSessionId !== null && !this.#host.claimNative(nativeSessionId, this.sessionId)) {
+				run.hosting.unusable = TAKEN;
+				void this.#stopProcess("unusable");
+			}
 		}
 		if (entry.type === "exited" || entry.type === "not_started") {
 			run.ended = true;
@@ -464,7 +468,7 @@ export class HostedSession {
 		const workDir = this.#workDir();
 		if (!workDir.ok) return workDir;
 		if (this.#nativeSessionId !== null && !this.#host.claimNative(this.#nativeSessionId, this.sessionId))
-			return { ok: false, error: problem("start_failed", "another session of this runner has this conversation open") };
+			return { ok: false, error: problem("start_failed", TAKEN) };
 		const { args, env } = installed.provider.launch({ spec: this.#spec, workDir: workDir.value, nativeSessionId: this.#nativeSessionId });
 		const before = installed.settings.kind === "acp" ? [] : installed.settings.args;
 		const { containment } = this.#host;

@@ -147,6 +147,16 @@ describe("a CLI that misbehaves", () => {
 		expect(await session.ask("say 4")).toMatchObject({ stopReason: "end_turn", text: words(4) });
 	});
 
+	test("[P5] two sessions never have processes on one conversation: the second is ended, the first goes on", async () => {
+		const [first, second] = [await openOn(stack), await openOn(stack)];
+		for (const session of [first, second]) writeFileSync(join(session.workDir, "native-id"), "11111111-2222-4333-8444-555555555555");
+		expect(await first.ask("say 2")).toMatchObject({ stopReason: "end_turn" });
+		const end = await second.ask("say 2\nslow 500\nsay 400");
+		expect(end).toMatchObject({ stopReason: "failed", error: { detail: expect.stringContaining("another session of this runner") } });
+		expect(await first.ask("say 3")).toMatchObject({ stopReason: "end_turn", text: words(3) });
+		expect(starts(first)).toBe(1);
+	});
+
 	test("[TRN-7] a CLI that dies in mid-turn ends the turn as process_died, and the next input starts it with its history", async () => {
 		const session = await openOn(stack);
 		await session.ask("say 2 first");
