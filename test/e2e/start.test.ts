@@ -45,6 +45,29 @@ describe("npm start", () => {
 		await stack.remove();
 	});
 
+	test("[P6] daemon and gateway killed in mid-turn and started again: the turn went on, and the log has it once", async () => {
+		const first = await startStack();
+		const session = await first.client.openSession({ provider: "demo" });
+		const turn = await session.send("go on whatever happens");
+		for await (const { event } of turn.events()) if (event.type === "text_delta") break;
+		first.process.kill("SIGKILL");
+		process.kill(gatewayPid(first), "SIGKILL");
+		await first.stop();
+		const second = await startStack({ stateDir: first.stateDir });
+		let last = 0;
+		let text = "";
+		for await (const { offset, event } of second.client.session(session.id).events()) {
+			expect(offset).toBe(++last);
+			if (event.type === "text_delta") text += event.text;
+			if (event.type !== "turn_ended") continue;
+			expect(event).toMatchObject({ turnId: turn.id, stopReason: "end_turn" });
+			break;
+		}
+		expect(text).toMatch(/^This is the demonstration[^\n]*"go on whatever happens"[^\n]*an approval\.$/);
+		expect((await second.client.session(session.id).stats()).processStarts).toBe(1);
+		await second.remove();
+	});
+
 	test("a port that is taken is named, when it was asked for", async () => {
 		const stack = await startStack();
 		const stateDir = mkdtempSync(join(tmpdir(), "hotplex-port-"));

@@ -76,7 +76,7 @@ describe("work directories", () => {
 		expect(existsSync(own)).toBe(false);
 		expect([resolved(null), resolved(null, [at("project")])]).toEqual([own, own]);
 		expect(statSync(own).mode & 0o777).toBe(0o700);
-		expect(ownWorkDir("/state", "ses_1")).toBe("/state/work/ses_1");
+		expect(ownWorkDir("/var/lib/hotplex", "ses_1")).toBe("/var/lib/hotplex/work/ses_1");
 	});
 
 	test("[LSE-4] a refusal says which directory and why", () => {
