@@ -2,13 +2,15 @@ import type { Stats, Turn } from "../shared/api.ts";
 import { byteLength, type LoggedEvent, type SessionEvent, type Usage } from "../shared/events.ts";
 import { type Offset, offset } from "../shared/ids.ts";
 import { FLUSH_AFTER_MS, MAX_PAGE_BYTES, MAX_ROW_BYTES } from "../shared/limits.ts";
+import { migrate } from "./schema.ts";
 
 /**
  * A session's log in its object's SQLite. Many events lie packed in one row, since rows are what Cloudflare charges for
  * and what costs an fsync. Events that are shown and not yet stored are the tail, in memory; `flush` stores them, and
  * must run in the same transaction as the state that belongs to them.
  */
-const SCHEMA = `
+const SCHEMA = [
+	`
 CREATE TABLE IF NOT EXISTS log (
 	first_offset INTEGER PRIMARY KEY,  -- offset of the row's first event
 	last_offset  INTEGER NOT NULL,     -- of its last
@@ -30,7 +32,8 @@ CREATE TABLE IF NOT EXISTS kv (
 	key   TEXT PRIMARY KEY,            -- 'meta', written once; 'now', all that changes with the log, in one row
 	value TEXT NOT NULL                -- JSON
 );
-`;
+`,
+];
 
 interface Totals {
 	events: number;
@@ -52,7 +55,7 @@ export class EventLog<Beside> {
 
 	constructor(sql: SqlStorage) {
 		this.#sql = sql;
-		sql.exec(SCHEMA);
+		migrate(sql, SCHEMA);
 		this.reload();
 	}
 

@@ -27,10 +27,12 @@ import { err, ok, type Result } from "../shared/result.ts";
 import type { Principal } from "./auth.ts";
 import type { Env } from "./config.ts";
 import { type Candidate, place, placeIfFreed } from "./placement.ts";
+import { migrate } from "./schema.ts";
 import { digest, newId, newSecret, sameDigest, verifyEd25519 } from "./secrets.ts";
 import { HOSTS_HEADER, RUNNER_HEADER } from "./session-object.ts";
 
-const SCHEMA = `
+const SCHEMA = [
+	`
 CREATE TABLE IF NOT EXISTS keys (
 	key_id TEXT PRIMARY KEY, hash TEXT NOT NULL, name TEXT NOT NULL, scopes TEXT NOT NULL,  -- JSON list
 	created_at INTEGER NOT NULL, created_by TEXT NOT NULL, expires_at INTEGER, revoked_at INTEGER
@@ -65,7 +67,8 @@ CREATE TABLE IF NOT EXISTS leases (
 );
 -- Sessions that wait for a runner, first come first served.
 CREATE TABLE IF NOT EXISTS waiting (session_id TEXT PRIMARY KEY, since INTEGER NOT NULL, why TEXT);
-`;
+`,
+];
 
 /** How long a runner may take to answer an offer before the lease is taken back. */
 const OFFER_TIMEOUT_MS = 15_000;
@@ -137,7 +140,7 @@ export class TeamObject extends DurableObject<Env> {
 		super(ctx, env);
 		ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING, PONG));
 		this.#sql = ctx.storage.sql;
-		this.#sql.exec(SCHEMA);
+		migrate(this.#sql, SCHEMA);
 		this.#noticeAbsence();
 	}
 
