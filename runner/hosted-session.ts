@@ -323,7 +323,14 @@ export class HostedSession {
 			}
 			// It ended while no daemon looked.
 			if (this.#caughtUp || run.process !== null) break;
-			this.#note(run, { type: "exited", exitCode: null, signal: null, stderr: run.journal.stderrTail(STDERR_TAIL_BYTES), why: null });
+			this.#note(run, {
+				type: "exited",
+				exitCode: null,
+				signal: null,
+				stderr: run.journal.stderrTail(STDERR_TAIL_BYTES),
+				why: null,
+				unseen: true,
+			});
 		}
 		const run = this.#run;
 		if (run?.hosting.unusable != null && run.process !== null && this.#stopWhy === null) void this.#stopProcess("unusable");

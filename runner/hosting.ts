@@ -24,8 +24,8 @@ export type Note =
 	| { type: "decide"; decision: Decision }
 	/** No output for this long in mid-turn. */
 	| { type: "silent"; silentMs: number }
-	/** `why`: the daemon ended it, for this reason; else it ended by itself. */
-	| { type: "exited"; exitCode: number | null; signal: string | null; stderr: string; why: StopWhy | null };
+	/** `why`: the daemon ended it, for this reason; else it ended by itself. `unseen`: while no daemon looked. */
+	| { type: "exited"; exitCode: number | null; signal: string | null; stderr: string; why: StopWhy | null; unseen?: true };
 
 export type StopWhy = "interrupted" | "stalled" | "terminated" | "idle" | "drained" | "lease_lost" | "unusable";
 
@@ -139,12 +139,14 @@ export class Hosting {
 			else if (this.turn.interrupted || (note.why !== null && note.why !== "unusable"))
 				this.#endTurn({ type: "turn_ended", stopReason: "cancelled" });
 			else {
-				const code = this.#wasReady ? "process_died" : "start_failed";
-				const detail = this.unusable ?? `${this.#name} ended${ended}${this.#wasReady ? " in mid-turn" : " before it was ready"}${stderr}`;
+				const code = note.unseen ? "interrupted" : this.#wasReady ? "process_died" : "start_failed";
+				const detail = note.unseen
+					? `${this.#name} was gone when its runner came back (the machine restarted, or both were killed); send it again to go on with its history${stderr}`
+					: (this.unusable ?? `${this.#name} ended${ended}${this.#wasReady ? " in mid-turn" : " before it was ready"}${stderr}`);
 				this.#endTurn({ type: "turn_ended", stopReason: "failed", error: { code, detail } });
 			}
 		}
-		const why = note.why ?? `ended by itself${stderr}`;
+		const why = note.why ?? `${note.unseen ? "gone when its runner came back" : "ended by itself"}${stderr}`;
 		this.#setProcess("dead", { exitCode: note.exitCode, signal: note.signal, why });
 	}
 

@@ -30,7 +30,8 @@ export class Link<S extends z.ZodType> {
 	#backoff: Backoff = FRESH;
 	#retry: NodeJS.Timeout | null = null;
 	#heartbeat: NodeJS.Timeout | null = null;
-	#unanswered = 0;
+	/** A ping is on its way. Any word of the gateway is an answer. */
+	#isAsked = false;
 	#ended = false;
 
 	constructor(options: LinkOptions<S>) {
@@ -75,12 +76,12 @@ export class Link<S extends z.ZodType> {
 		this.#socket = socket;
 		socket.on("open", () => {
 			this.#backoff = opened(this.#backoff, Date.now());
-			this.#unanswered = 0;
+			this.#isAsked = false;
 			this.#heartbeat = setInterval(() => this.#beat(socket), HEARTBEAT_MS);
 		});
 		socket.on("message", (data, isBinary) => {
 			if (this.#socket !== socket) return;
-			this.#unanswered = 0;
+			this.#isAsked = false;
 			const frame = isBinary ? null : decode(this.#options.schema, String(data), MAX_FRAME_BYTES);
 			// A gateway of another version may say more than we know; what we do not understand we do not act on.
 			if (frame?.ok === true) this.#options.onFrame(frame.value);
@@ -102,9 +103,9 @@ export class Link<S extends z.ZodType> {
 	}
 
 	#beat(socket: WebSocket): void {
-		// Two unanswered pings: the link is dead, though no close came. Half-open connections look alive for hours.
-		if (this.#unanswered >= 2) return socket.terminate();
-		this.#unanswered++;
+		// The last ping was not answered: the link is dead, though no close came. Half-open connections look alive for hours.
+		if (this.#isAsked) return socket.terminate();
+		this.#isAsked = true;
 		if (socket.readyState === WebSocket.OPEN) socket.send(PING);
 	}
 

@@ -58,6 +58,11 @@ export const Session = z.object({
 export type Session = z.infer<typeof Session>;
 export const SessionPage = page(Session);
 
+export const ReleaseSession = z.strictObject({
+	/** Take the running turn's input once more, as a new turn. Its runner may have begun it, so only a person can say that this is right. */
+	again: z.boolean().default(false),
+});
+
 export const CreateTurn = z.strictObject({ text: InputText, clientId: ClientId.optional() });
 export const Turn = z.object({
 	turnId: TurnId,

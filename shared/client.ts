@@ -259,6 +259,11 @@ export class SessionHandle {
 		await this.#client.request("POST", `${this.#path}/interrupt`, { answer: Nothing });
 	}
 
+	/** Gives up the runner that holds the session, so that another may have it. `again`: the turn that it had is taken once more, as a new one. */
+	async release(options: { again?: boolean } = {}): Promise<void> {
+		await this.#client.request("POST", `${this.#path}/release`, { body: options, answer: Nothing });
+	}
+
 	/** Answers an approval or a question. The first answer counts; a later one is a `conflict`. */
 	async decide(approvalId: string, decision: z.input<typeof Decide>): Promise<void> {
 		await this.#client.request("POST", `${this.#path}/approvals/${encodeURIComponent(approvalId)}`, { body: decision, answer: Nothing });

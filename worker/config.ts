@@ -1,7 +1,9 @@
 import { z } from "zod";
 import { describe } from "../shared/codec.ts";
 import { TeamId } from "../shared/ids.ts";
+import { MAX_RECONNECT_WINDOW_MS, RECONNECT_WINDOW_MS } from "../shared/limits.ts";
 import { err, ok, type Result } from "../shared/result.ts";
+import { Duration } from "../shared/units.ts";
 import type { SessionObject } from "./session-object.ts";
 import type { TeamObject } from "./team-object.ts";
 
@@ -25,6 +27,8 @@ export interface Env {
 	ALLOWED_ORIGINS?: string;
 	/** The gateway's address as callers see it, if a proxy changes the host. */
 	PUBLIC_URL?: string;
+	/** How long a session is held for a runner that is away, "10m" if absent, at most "24h". */
+	RECONNECT_WINDOW?: string;
 }
 
 export interface Config {
@@ -35,6 +39,7 @@ export interface Config {
 	access: { issuer: string; audience: string; team: TeamId; admins: Set<string> } | null;
 	allowedOrigins: Set<string>;
 	publicUrl: URL | null;
+	reconnectWindowMs: number;
 }
 
 const list = z
@@ -61,6 +66,7 @@ const Settings = z.object({
 	ACCESS_ADMINS: list,
 	ALLOWED_ORIGINS: list.pipe(z.array(z.string().regex(/^https?:\/\/[^/]+$/, "expected scheme://host, without a path"))),
 	PUBLIC_URL: z.url().optional(),
+	RECONNECT_WINDOW: Duration.refine((ms) => ms >= 1000 && ms <= MAX_RECONNECT_WINDOW_MS, "expected 1s to 24h").optional(),
 });
 
 /** The settings, or why the gateway serves nothing: with no way to authenticate anybody it stays shut (P15). */
@@ -89,5 +95,12 @@ export function readConfig(env: Env): Result<Config, string> {
 		...s.HOTPLEX_KEYS.map((k) => k.split("_")[1] ?? ""),
 		...(access ? [access.team] : []),
 	]);
-	return ok({ keys, teams, access, allowedOrigins: new Set(s.ALLOWED_ORIGINS), publicUrl: s.PUBLIC_URL ? new URL(s.PUBLIC_URL) : null });
+	return ok({
+		keys,
+		teams,
+		access,
+		allowedOrigins: new Set(s.ALLOWED_ORIGINS),
+		publicUrl: s.PUBLIC_URL ? new URL(s.PUBLIC_URL) : null,
+		reconnectWindowMs: s.RECONNECT_WINDOW ?? RECONNECT_WINDOW_MS,
+	});
 }

@@ -18,6 +18,7 @@ import {
 	KeyList,
 	PageQuery,
 	Problem as ProblemBody,
+	ReleaseSession,
 	RunnerList,
 	RunnerToken,
 	type Scope,
@@ -289,6 +290,24 @@ app.openapi(
 	async (c) => {
 		const who = allow(c, "sessions:write");
 		return c.json({ turnId: await (await session(c, who, c.req.valid("param").sessionId)).interrupt(who.actor) }, 202);
+	},
+);
+
+app.openapi(
+	createRoute({
+		method: "post",
+		path: "/v1/sessions/{sessionId}/release",
+		summary:
+			"Give up the runner that holds the session, or that it waits for, so that another may have it; a turn that it had ends as `runner_lost`",
+		security,
+		request: { params: inSession, ...body(ReleaseSession) },
+		responses: { 204: { description: "Given up" }, ...errors },
+	}),
+	async (c) => {
+		const who = allow(c, "sessions:write");
+		const refused = await (await session(c, who, c.req.valid("param").sessionId)).giveUp(who.actor, c.req.valid("json").again);
+		if (refused) throw new Refusal(refused);
+		return c.body(null, 204);
 	},
 );
 

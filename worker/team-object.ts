@@ -24,12 +24,13 @@ import {
 	RECONNECT_WINDOW_MS,
 } from "../shared/limits.ts";
 import { err, ok, type Result } from "../shared/result.ts";
+import { inWords } from "../shared/units.ts";
 import type { Principal } from "./auth.ts";
-import type { Env } from "./config.ts";
+import { type Env, readConfig } from "./config.ts";
 import { type Candidate, place, placeIfFreed } from "./placement.ts";
 import { migrate } from "./schema.ts";
 import { digest, newId, newSecret, sameDigest, verifyEd25519 } from "./secrets.ts";
-import { HOSTS_HEADER, RUNNER_HEADER } from "./session-object.ts";
+import { HOSTS_HEADER, RUNNER_HEADER, silentAt } from "./session-object.ts";
 
 const SCHEMA = [
 	`
@@ -335,13 +336,16 @@ export class TeamObject extends DurableObject<Env> {
 	}
 
 	/** A session says how it is, for the index. */
-	noteSession(sessionId: SessionId, state: SessionStateName, why: string | null, runnerId: RunnerId | null): void {
+	noteSession(sessionId: SessionId, state: SessionStateName, why: string | null, home: RunnerId | null, reached: Generation | null): void {
+		// A runner that came with the lease has taken the offer, whether or not its word of that came through.
+		if (reached !== null)
+			this.#sql.exec("UPDATE leases SET accepted = 1 WHERE session_id = ? AND generation = ? AND accepted = 0", sessionId, reached);
 		this.#sql.exec(
 			"UPDATE sessions SET state = ?, why = ?, updated_at = ?, home = coalesce(?, home) WHERE session_id = ?",
 			state,
 			why,
 			Date.now(),
-			runnerId,
+			home,
 			sessionId,
 		);
 	}
@@ -349,11 +353,12 @@ export class TeamObject extends DurableObject<Env> {
 	// ------------------------------------------------------------ leases
 
 	/** The session wants a runner. It is told `granted` or `queued`, now or later. */
-	async acquire(sessionId: SessionId): Promise<void> {
+	async acquire(sessionId: SessionId, known: number): Promise<void> {
 		if (this.#row(sessionId) === null) return;
-		// It asks, so it has none: a lease still on the books is left over from a message that was lost.
+		// It asks, so it has none: a lease still on the books is left over from a message that was lost. Only one that it has not heard of
+		// (`known` is the last that it did) may still be on its way.
 		const stale = this.#lease(sessionId);
-		if (stale !== null && stale.accepted === 0 && Date.now() - stale.offered_at < OFFER_TIMEOUT_MS) return;
+		if (stale !== null && stale.generation > known && stale.accepted === 0 && Date.now() - stale.offered_at < OFFER_TIMEOUT_MS) return;
 		if (stale !== null) this.#endLease(stale, "the session asked anew");
 		this.#sql.exec("INSERT OR IGNORE INTO waiting (session_id, since) VALUES (?, ?)", sessionId, Date.now());
 		// Said again each time it asks, in case the last answer was lost.
@@ -365,11 +370,19 @@ export class TeamObject extends DurableObject<Env> {
 		this.#sql.exec("DELETE FROM waiting WHERE session_id = ?", sessionId);
 	}
 
-	async release(sessionId: SessionId, of: Generation): Promise<void> {
+	async release(sessionId: SessionId, of: Generation, forgetHome: boolean): Promise<void> {
 		const lease = this.#lease(sessionId);
-		if (lease === null || lease.generation !== of) return;
-		this.#sql.exec("DELETE FROM leases WHERE session_id = ?", sessionId);
-		this.#fullUntil.delete(lease.runner_id);
+		if (lease !== null && lease.generation === of) {
+			this.#sql.exec("DELETE FROM leases WHERE session_id = ?", sessionId);
+			this.#fullUntil.delete(lease.runner_id);
+		}
+		if (forgetHome) await this.forgetHome(sessionId);
+		else await this.#placeWaiting();
+	}
+
+	/** The session need not wait for the runner that hosted it last. */
+	async forgetHome(sessionId: SessionId): Promise<void> {
+		this.#sql.exec("UPDATE sessions SET home = NULL WHERE session_id = ?", sessionId);
 		await this.#placeWaiting();
 	}
 
@@ -414,8 +427,7 @@ export class TeamObject extends DurableObject<Env> {
 			this.#sql.exec("DELETE FROM waiting WHERE session_id = ?", sessionId);
 			const { generation: next } = this.#sql
 				.exec<{ generation: number }>(
-					"UPDATE sessions SET generation = generation + 1, home = ? WHERE session_id = ? RETURNING generation",
-					runnerId,
+					"UPDATE sessions SET generation = generation + 1 WHERE session_id = ? RETURNING generation",
 					sessionId,
 				)
 				.one();
@@ -426,7 +438,13 @@ export class TeamObject extends DurableObject<Env> {
 				next,
 				Date.now(),
 			);
-			return { runnerId, generation: generation(next), publicKey: runner.public_key };
+			return {
+				runnerId,
+				runnerName: runner.name,
+				generation: generation(next),
+				publicKey: runner.public_key,
+				windowMs: this.#windowMs,
+			};
 		});
 		// The session must know its lease before the runner can come with it.
 		const taken = await this.#session(sessionId)
@@ -442,6 +460,19 @@ export class TeamObject extends DurableObject<Env> {
 	#endLease(lease: LeaseRow, why: string): void {
 		this.#sql.exec("DELETE FROM leases WHERE session_id = ? AND generation = ?", lease.session_id, lease.generation);
 		this.#toRunner(lease.runner_id, { type: "drop", sessionId: lease.session_id, generation: lease.generation, why });
+	}
+
+	/** Takes back an offer that was not answered, so that another runner can have it; unless the runner came to the session itself, which is an answer. */
+	async #withdraw(lease: LeaseRow, detail: string): Promise<void> {
+		const ended = await this.#session(lease.session_id).leaseEnded({
+			generation: lease.generation,
+			code: "no_runner",
+			detail,
+			again: true,
+			unlessReached: true,
+		});
+		if (ended) this.#endLease(lease, detail);
+		else this.#sql.exec("UPDATE leases SET accepted = 1 WHERE session_id = ? AND generation = ?", lease.session_id, lease.generation);
 	}
 
 	/** Ends a lease that the session still counts on, and tells the session. */
@@ -633,6 +664,7 @@ export class TeamObject extends DurableObject<Env> {
 		ws.serializeAttachment({ ...link, nonce: null, authenticated: true } satisfies ControlLink);
 		this.#sql.exec("UPDATE runners SET offline_since = NULL, last_seen_at = ? WHERE runner_id = ?", Date.now(), runnerId);
 		sendTo(ws, { type: "authenticated", protocol: PROTOCOL_VERSION, heartbeatMs: HEARTBEAT_MS });
+		await this.#schedule();
 	}
 
 	async #register(ws: WebSocket, link: ControlLink, f: Extract<ControlFrame, { type: "register" }>): Promise<void> {
@@ -680,8 +712,30 @@ export class TeamObject extends DurableObject<Env> {
 	async #gone(ws: WebSocket): Promise<void> {
 		const link = attachment(ws);
 		if (link === null || !link.authenticated || this.#controlLink(link.runnerId, ws) !== null) return;
-		this.#sql.exec("UPDATE runners SET offline_since = ?, last_seen_at = ? WHERE runner_id = ?", Date.now(), Date.now(), link.runnerId);
+		await this.#runnerIsAway(link.runnerId);
 		await this.#schedule();
+	}
+
+	/** What it has not accepted goes to another runner at once; what it has is held for it (LSE-5). */
+	async #runnerIsAway(runnerId: RunnerId): Promise<void> {
+		this.#sql.exec("UPDATE runners SET offline_since = ?, last_seen_at = ? WHERE runner_id = ?", Date.now(), Date.now(), runnerId);
+		const open = this.#leasesOf(runnerId).filter((lease) => lease.accepted === 0);
+		await Promise.allSettled(open.map((lease) => this.#withdraw(lease, "its runner went away before it took the session")));
+	}
+
+	/**
+	 * Closes control links that are half open: their runners ping, and the last ping is two heartbeats old. The sessions are told to look at
+	 * their own links, which are then half open too.
+	 */
+	async #endSilent(now: number): Promise<void> {
+		for (const ws of this.ctx.getWebSockets()) {
+			const link = attachment(ws);
+			if (link?.authenticated !== true || ws.readyState !== WebSocket.OPEN || now < silentAt(this.ctx, ws, link.openedAt)) continue;
+			close(ws, "going_away", "no ping came for two heartbeats; come back");
+			if (this.#controlLink(link.runnerId, ws) !== null) continue;
+			await this.#runnerIsAway(link.runnerId);
+			await Promise.allSettled(this.#leasesOf(link.runnerId).map((lease) => this.#session(lease.session_id).endSilentLinks()));
+		}
 	}
 
 	override async alarm(): Promise<void> {
@@ -692,16 +746,15 @@ export class TeamObject extends DurableObject<Env> {
 				close(ws, "hello_timeout", "the first frame did not come within 10 s");
 		}
 		this.#noticeAbsence();
+		await this.#endSilent(now);
 		const calls: Promise<void>[] = [];
 		for (const lease of this.#sql.exec<LeaseRow>("SELECT * FROM leases").toArray()) {
 			const runner = this.#runner(lease.runner_id);
 			if (runner === null) this.#endLease(lease, "its runner is gone");
-			else if (runner.offline_since !== null && now - runner.offline_since >= RECONNECT_WINDOW_MS)
-				calls.push(
-					this.#takeBack(lease, "runner_lost", `the runner ${runner.name} was away for over ${RECONNECT_WINDOW_MS / 60_000} minutes`, true),
-				);
+			else if (runner.offline_since !== null && now - runner.offline_since >= this.#windowMs)
+				calls.push(this.#takeBack(lease, "runner_lost", `the runner ${runner.name} was away for over ${inWords(this.#windowMs)}`, true));
 			else if (lease.accepted === 0 && runner.offline_since === null && now - lease.offered_at >= OFFER_TIMEOUT_MS)
-				calls.push(this.#takeBack(lease, "no_runner", `the runner ${runner.name} did not answer the offer`, true));
+				calls.push(this.#withdraw(lease, `the runner ${runner.name} did not answer the offer`));
 		}
 		await Promise.allSettled(calls);
 		await this.#placeWaiting();
@@ -716,7 +769,7 @@ export class TeamObject extends DurableObject<Env> {
 			.exec<{ due: number | null }>(
 				`SELECT min(CASE WHEN r.offline_since IS NOT NULL THEN r.offline_since + ?1 WHEN l.accepted = 0 THEN l.offered_at + ?2 ELSE ?3 + ?1 END) AS due
 					FROM leases l JOIN runners r USING (runner_id)`,
-				RECONNECT_WINDOW_MS,
+				this.#windowMs,
 				OFFER_TIMEOUT_MS,
 				Date.now(),
 			)
@@ -724,7 +777,8 @@ export class TeamObject extends DurableObject<Env> {
 		let at = due ?? Number.POSITIVE_INFINITY;
 		for (const ws of this.ctx.getWebSockets()) {
 			const link = attachment(ws);
-			if (link !== null && !link.authenticated && ws.readyState === WebSocket.OPEN) at = Math.min(at, link.openedAt + HELLO_TIMEOUT_MS);
+			if (link === null || ws.readyState !== WebSocket.OPEN) continue;
+			at = Math.min(at, link.authenticated ? silentAt(this.ctx, ws, link.openedAt) : link.openedAt + HELLO_TIMEOUT_MS);
 		}
 		if (at === Number.POSITIVE_INFINITY) return;
 		const set = await this.ctx.storage.getAlarm();
@@ -732,6 +786,12 @@ export class TeamObject extends DurableObject<Env> {
 	}
 
 	// ------------------------------------------------------------ small things
+
+	/** The Worker has refused to serve with a configuration that is not valid, so the default stands for nothing but that. */
+	get #windowMs(): number {
+		const config = readConfig(this.env);
+		return config.ok ? config.value.reconnectWindowMs : RECONNECT_WINDOW_MS;
+	}
 
 	get #team(): TeamId {
 		const name = this.ctx.id.name;

@@ -119,6 +119,19 @@ Examples:
 			}),
 		);
 
+	withConnection(sessions.command("release"))
+		.argument("<session>", "ses_...")
+		.description("Give up the runner that holds it, or that it waits for; another may take it")
+		.option("--again", "take the turn that it had once more; its first runner may have begun it")
+		.action(
+			action(async (id: string, options: ConnectionOptions & { again?: true }) => {
+				await connect(options)
+					.session(id)
+					.release({ again: options.again ?? false });
+				process.stdout.write(`${id} released\n`);
+			}),
+		);
+
 	withConnection(sessions.command("rm"))
 		.argument("<session...>", "ses_...")
 		.description("End sessions for good, with their turns and processes")

@@ -355,7 +355,7 @@ describe("a runner on its own", () => {
 		expect(session.of("approval_requested")).toHaveLength(1);
 	});
 
-	test("a CLI that ended while no daemon looked ends its turn as process_died", async () => {
+	test("[TRN-7] a CLI that was gone when its daemon came back ends its turn as interrupted, and the next input goes on with its history", async () => {
 		const session = await openOn(stack, newDir(), "lonely");
 		const turn = await session.session.send("slow 20\nsay 200");
 		await session.wait("20 words", () => (wordsSoFar(session) >= 20 ? true : undefined));
@@ -364,7 +364,7 @@ describe("a runner on its own", () => {
 		process.kill(pid, "SIGKILL");
 		await run();
 		const ended = await session.ended(turn);
-		expect(ended).toMatchObject({ stopReason: "failed", error: { code: "process_died" } });
+		expect(ended).toMatchObject({ stopReason: "failed", error: { code: "interrupted" } });
 		expect(words(200).startsWith(ended.text)).toBe(true);
 		expect(await session.ask("say 2 next")).toMatchObject({ stopReason: "end_turn", text: words(2, "next") });
 	});

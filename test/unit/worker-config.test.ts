@@ -8,6 +8,7 @@ interface Config {
 	access: { issuer: string; audience: string; team: string; admins: Set<string> } | null;
 	allowedOrigins: Set<string>;
 	publicUrl: URL | null;
+	reconnectWindowMs: number;
 }
 const path: string = "../../worker/config.ts";
 const { readConfig } = (await import(path)) as { readConfig: (env: Record<string, unknown>) => Result<Config, string> };
@@ -22,6 +23,7 @@ const WITH_KEYS: Config = {
 	access: null,
 	allowedOrigins: new Set(),
 	publicUrl: null,
+	reconnectWindowMs: 600_000,
 };
 const WITH_ACCESS: Config = {
 	keys: new Map(),
@@ -29,6 +31,7 @@ const WITH_ACCESS: Config = {
 	access: { issuer: "https://acme.cloudflareaccess.com", audience: "a".repeat(64), team: "default", admins: new Set() },
 	allowedOrigins: new Set(),
 	publicUrl: null,
+	reconnectWindowMs: 600_000,
 };
 
 describe("the gateway's configuration", () => {
@@ -83,6 +86,7 @@ describe("the gateway's configuration", () => {
 			{ ...KEYS, CF_ACCESS_TEAM_DOMAIN: "", CF_ACCESS_AUD: "", PUBLIC_URL: "", ACCESS_TEAM: "" },
 			WITH_KEYS,
 		],
+		["a reconnect window", { ...KEYS, RECONNECT_WINDOW: "24h" }, { ...WITH_KEYS, reconnectWindowMs: 86_400_000 }],
 		["bindings are no settings", { ...KEYS, SESSION: {}, TEAM: {}, ANYTHING: "else" }, WITH_KEYS],
 	])("[CFG-6] %s", (_, env, config) => {
 		expect(readConfig(env)).toEqual({ ok: true, value: config });
@@ -116,6 +120,9 @@ describe("the gateway's configuration", () => {
 		["ALLOWED_ORIGINS", { ...KEYS, ALLOWED_ORIGINS: "https://a.example/" }],
 		["ALLOWED_ORIGINS", { ...KEYS, ALLOWED_ORIGINS: "a.example" }],
 		["PUBLIC_URL", { ...KEYS, PUBLIC_URL: "hotplex.example" }],
+		["RECONNECT_WINDOW", { ...KEYS, RECONNECT_WINDOW: "600" }],
+		["RECONNECT_WINDOW", { ...KEYS, RECONNECT_WINDOW: "25h" }],
+		["RECONNECT_WINDOW", { ...KEYS, RECONNECT_WINDOW: "0s" }],
 	])("[CFG-7] a %s of another form is named, and it serves nothing: %j", (name, env) => {
 		expect(readConfig(env)).toEqual({ ok: false, error: expect.stringMatching(new RegExp(`^the configuration is not valid: ${name}`)) });
 	});

@@ -1,8 +1,8 @@
 import { createExecutionContext, evictDurableObject, runDurableObjectAlarm } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { ToControlFrame } from "../../shared/frames.ts";
-import { KeyId, RunnerId, SessionId, type TeamId } from "../../shared/ids.ts";
-import { HELLO_TIMEOUT_MS, RECONNECT_WINDOW_MS } from "../../shared/limits.ts";
+import { KeyId, RunnerId, SessionId, type TeamId, type TurnId } from "../../shared/ids.ts";
+import { HEARTBEAT_MS, HELLO_TIMEOUT_MS, RECONNECT_WINDOW_MS } from "../../shared/limits.ts";
 import { type Env, readConfig } from "../../worker/config.ts";
 import worker from "../../worker/index.ts";
 import { digest, newId } from "../../worker/secrets.ts";
@@ -24,6 +24,16 @@ async function withRunner(capacity = 1) {
 		return RunnerId.parse(enrolled.value.runnerId);
 	});
 	const control = await runner.control(stub, { capacity });
+	/** One more runner. */
+	const another = async () => {
+		const more = await stub.createRunnerToken({}, 3600_000);
+		const other = await ScriptedRunner.make(async (publicKey) => {
+			const enrolled = await stub.enrol(await digest(more.token), publicKey, "another");
+			if (!enrolled.ok) throw new Error(enrolled.error.detail);
+			return RunnerId.parse(enrolled.value.runnerId);
+		});
+		return { runner: other, control: await other.control(stub, { capacity }) };
+	};
 	/** A session of the team with a turn. */
 	const session = async (text = "hello") => {
 		const opened = await stub.openSession({ provider: "scripted", permissionMode: "default" }, principalOf(team));
@@ -45,7 +55,7 @@ async function withRunner(capacity = 1) {
 			whys: async () => (await events()).flatMap((e) => (e.type === "session_state" && e.state === "queued" ? [e.why] : [])),
 		};
 	};
-	return { team, stub, runner, control, session };
+	return { team, stub, runner, control, session, another };
 }
 const offerOf = (control: ObjectSocket<ToControlFrame>, sessionId: string, generation = 1) =>
 	control.frame("offer", (f) => f.sessionId === sessionId && f.generation === generation);
@@ -82,7 +92,7 @@ describe("leases", () => {
 		await control.ended();
 		clock.pass(RECONNECT_WINDOW_MS - 1);
 		const back = await runner.control(stub, { hosted: [{ sessionId, generation: 1 }] });
-		clock.pass(60_000);
+		clock.pass(30_000);
 		await runDurableObjectAlarm(stub);
 		await back.settled();
 		expect(back.frames.map((f) => f.type)).not.toContain("drop");
@@ -104,13 +114,83 @@ describe("leases", () => {
 		expect((await link.socket.frame("attached")).desired.turn).toMatchObject({ turnId });
 	});
 
-	test("[LSE-4] an offer that was lost with a broken link is made again at the next register", async () => {
+	test("[LSE-6] an offer that was lost with a broken link is made again when the runner is back", async () => {
 		const { stub, runner, control, session } = await withRunner();
 		const { sessionId } = await session();
 		await offerOf(control, sessionId);
 		control.close();
 		await control.ended();
-		await offerOf(await runner.control(stub), sessionId, 1);
+		await offerOf(await runner.control(stub), sessionId, 2);
+	});
+
+	test("[LSE-6] what was offered and not accepted goes to another runner as soon as the first is away", async () => {
+		const { stub, control, session, another } = await withRunner();
+		const { sessionId, object, turnId } = await session();
+		await offerOf(control, sessionId);
+		const second = await another();
+		control.close();
+		await control.ended();
+		await offerOf(second.control, sessionId, 2);
+		second.control.send({ type: "accept", sessionId, generation: 2 });
+		const link = await second.runner.attach(object, sessionId, 2);
+		expect((await link.socket.frame("attached")).desired.turn).toMatchObject({ turnId });
+		expect((await stub.getSession(sessionId))?.runnerId).toBe(second.runner.runnerId);
+	});
+
+	test("[LSE-6] a runner that attached has accepted, though its word of that was lost: the session is held for it", async () => {
+		const { stub, runner, control, session, another } = await withRunner();
+		const { sessionId, object, turnId } = await session();
+		await offerOf(control, sessionId);
+		await another();
+		const link = await runner.attach(object, sessionId, 1);
+		control.close();
+		await control.ended();
+		await expect.poll(async () => (await stub.listRunners())[0]?.state).toBe("offline");
+		link.report({ type: "turn_started", turnId: turnId as TurnId, origin: "input" });
+		await link.socket.settled();
+		expect([(await stub.getSession(sessionId))?.runnerId, (await object.turn(turnId))?.state]).toEqual([runner.runnerId, "running"]);
+	});
+
+	test("[LSE-7] a session that is held for a runner which is away goes to another one when a person releases it; the first is told to drop it", async () => {
+		const { stub, runner, control, session, another } = await withRunner();
+		const { sessionId, object, turnId } = await session();
+		await offerOf(control, sessionId);
+		control.send({ type: "accept", sessionId, generation: 1 });
+		await control.settled();
+		await runner.attach(object, sessionId, 1);
+		control.close();
+		await control.ended();
+		await expect.poll(async () => (await stub.listRunners())[0]?.state).toBe("offline");
+		const second = await another();
+		expect(await object.giveUp("access:ann@example.com", true)).toBeNull();
+		await offerOf(second.control, sessionId, 2);
+		second.control.send({ type: "accept", sessionId, generation: 2 });
+		const link = await second.runner.attach(object, sessionId, 2);
+		const { desired } = await link.socket.frame("attached");
+		expect(desired.turn).toMatchObject({ text: "hello" });
+		expect(desired.turn?.turnId).not.toBe(turnId);
+		expect(await object.turn(turnId)).toMatchObject({
+			stopReason: "failed",
+			error: { code: "runner_lost", detail: "released by access:ann@example.com" },
+		});
+		const back = await runner.control(stub, { hosted: [{ sessionId, generation: 1 }] });
+		expect(await back.frame("drop")).toMatchObject({ sessionId, generation: 1 });
+	});
+
+	test("[LNK-4] a half-open control link is closed two heartbeats after its last ping, and so are the links of its sessions", async () => {
+		const { stub, runner, control, session } = await withRunner();
+		const { sessionId, object } = await session();
+		await offerOf(control, sessionId);
+		control.send({ type: "accept", sessionId, generation: 1 });
+		await control.settled();
+		const link = await runner.attach(object, sessionId, 1);
+		clock.pass(2 * HEARTBEAT_MS - 1);
+		await runDurableObjectAlarm(stub);
+		expect([control.closed, (await stub.listRunners())[0]?.state]).toEqual([null, "online"]);
+		clock.pass(1);
+		expect(await runDurableObjectAlarm(stub)).toBe(true);
+		expect([(await control.ended()).code, (await link.socket.ended()).code]).toEqual([1001, 1001]);
+		expect((await stub.listRunners())[0]?.state).toBe("offline");
 	});
 });
 
