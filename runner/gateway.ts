@@ -43,6 +43,8 @@ export interface Gateway {
 	url: string;
 	apiKey: string;
 	stop(): Promise<void>;
+	/** At once. What it acknowledged is on disk. */
+	kill(): void;
 }
 
 /** The Worker under bare workerd, its state in `stateDir`. Starts again by itself if workerd dies. */
@@ -111,6 +113,10 @@ export async function startGateway(options: GatewayOptions): Promise<Result<Gate
 	return ok({
 		url,
 		apiKey,
+		kill: () => {
+			stopping = true;
+			child.kill("SIGKILL");
+		},
 		stop: async () => {
 			stopping = true;
 			clearTimeout(restart);
