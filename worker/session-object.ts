@@ -553,8 +553,9 @@ export class SessionObject extends DurableObject<Env> {
 			if (older !== ws) close(older, "superseded", "a newer connection of this runner took over");
 		ws.serializeAttachment(attached);
 		this.#linkLostAt = null;
+		// The runner goes on after what is stored, perhaps with other events than those that came over an older connection: those must be stored then.
+		if (this.#taken > this.#cursor.seq) this.#store();
 		this.#take({ type: "attached", generation: f.generation }, () => {
-			// What came over an older connection and is not stored comes again over this one.
 			sendTo(ws, {
 				type: "attached",
 				protocol: PROTOCOL_VERSION,
