@@ -221,7 +221,7 @@ describe("a CLI that misbehaves", () => {
 		else for (const left of escaped()) process.kill(left.pid, "SIGKILL");
 	});
 
-	test("[P6] [LOG-5] a gateway killed in mid-turn loses no word and says none twice", async () => {
+	test("[P6] [LOG-1] [LOG-5] a gateway killed in mid-turn loses no word and says none twice", async () => {
 		const session = await openOn(stack);
 		const turn = await session.session.send("slow 10\nsay 300");
 		await session.wait("100 words", () => (wordsSoFar(session) >= 100 ? true : undefined));

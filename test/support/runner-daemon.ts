@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { mkdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { runHotplex, type Stack } from "./stack.ts";
 
@@ -14,11 +15,12 @@ export class RunnerDaemon {
 
 	constructor(stateDir: string) {
 		this.stateDir = stateDir;
+		mkdirSync(stateDir, { recursive: true });
 		this.env = { PATH: process.env.PATH ?? "", HOME: stateDir, LANG: "C.UTF-8" };
 	}
 
-	/** Enrols the state directory as a runner of this stack's team. */
-	async enrol(stack: Stack, name = "lonely"): Promise<void> {
+	/** Enrols the state directory as a runner of this stack's team, at this address of its gateway. */
+	async enrol(stack: Pick<Stack, "url" | "client">, name = "lonely"): Promise<void> {
 		const { token } = await stack.client.createRunnerToken();
 		const args = ["runner", "enrol", "--url", stack.url, "--token-file", "-", "--name", name, "--state-dir", this.stateDir];
 		const enrolled = await runHotplex(args, this.env, token);

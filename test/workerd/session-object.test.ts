@@ -252,7 +252,7 @@ describe("storage", () => {
 		expect(watcher.view).toEqual((await log()).map((l) => l.event));
 	});
 
-	test("[SES-1] a session whose making failed is made once, by the next call", async () => {
+	test("a session whose making failed is made once, by the next call", async () => {
 		const { stub, log, sessionId, team } = await makeSession();
 		await stub.create({ sessionId, team }, { provider: "other", workDir: null, model: null, permissionMode: "default" }, "key:other");
 		expect(typesOf((await log()).map((l) => l.event))).toEqual(["session_created"]);
