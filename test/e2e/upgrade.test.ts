@@ -269,6 +269,32 @@ describe("a journal", () => {
 });
 
 describe("release", () => {
+	test("[LSE-5] RECONNECT_WINDOW is how long a session is held for a runner that is away; then its turn ends as runner_lost", async () => {
+		const impatient = await startStack({ env: { RECONNECT_WINDOW: "2s" } });
+		try {
+			const lonely = new RunnerDaemon(newDir());
+			writeFileSync(join(lonely.stateDir, "runner.toml"), PROVIDER);
+			await lonely.enrol(impatient);
+			await lonely.start();
+			const session = new Follower(await impatient.client.openSession({ provider: "lonely", workDir: newDir() }));
+			const turn = await session.session.send("slow 20\nsay 3000");
+			await hasSaid(session, 5);
+			const { pid } = session;
+			await lonely.end("SIGKILL");
+			expect(await session.ended(turn)).toMatchObject({
+				stopReason: "failed",
+				error: { code: "runner_lost", detail: expect.stringContaining("away for over 2 seconds") },
+			});
+			// Back too late: what it still runs is ended, and said nothing more.
+			await lonely.start();
+			await expect.poll(() => existsSync(`/proc/${pid}`), { timeout: 10_000 }).toBe(false);
+			expect(session.events.at(-1)?.type).toBe("session_state");
+			await lonely.end("SIGTERM");
+		} finally {
+			await impatient.remove();
+		}
+	});
+
 	test("[LSE-7] a session of a runner that is away says for whom it is held; released, it goes to another runner, with its turn only if asked", async () => {
 		const away = await enrolled("");
 		await away.start();
