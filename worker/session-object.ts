@@ -713,10 +713,10 @@ export class SessionObject extends DurableObject<Env> {
 		if (meta === null) return;
 		const { lease } = this.#state;
 		// A runner that never came has nothing of the session: it is no home.
-		const reached = lease.phase === "held" && lease.link !== "never" ? lease : null;
+		const home = lease.phase === "held" && lease.link !== "never" ? lease.runnerId : null;
 		this.ctx.waitUntil(
 			this.env.TEAM.getByName(meta.team)
-				.noteSession(meta.sessionId, is.name, is.why, reached?.runnerId ?? null, reached?.generation ?? null)
+				.noteSession(meta.sessionId, is.name, is.why, home)
 				.catch((cause: unknown) => console.warn(`session ${meta.sessionId}: its state did not reach the index`, cause)),
 		);
 	}

@@ -336,10 +336,7 @@ export class TeamObject extends DurableObject<Env> {
 	}
 
 	/** A session says how it is, for the index. */
-	noteSession(sessionId: SessionId, state: SessionStateName, why: string | null, home: RunnerId | null, reached: Generation | null): void {
-		// A runner that came with the lease has taken the offer, whether or not its word of that came through.
-		if (reached !== null)
-			this.#sql.exec("UPDATE leases SET accepted = 1 WHERE session_id = ? AND generation = ? AND accepted = 0", sessionId, reached);
+	noteSession(sessionId: SessionId, state: SessionStateName, why: string | null, home: RunnerId | null): void {
 		this.#sql.exec(
 			"UPDATE sessions SET state = ?, why = ?, updated_at = ?, home = coalesce(?, home) WHERE session_id = ?",
 			state,

@@ -137,6 +137,18 @@ describe("leases", () => {
 		expect((await stub.getSession(sessionId))?.runnerId).toBe(second.runner.runnerId);
 	});
 
+	test("[LSE-4] a session that asks anew after a lease that it has heard of gets another; one that asks before its grant came gets that", async () => {
+		const { stub, control, session } = await withRunner(2);
+		const { sessionId } = await session();
+		await offerOf(control, sessionId);
+		await stub.acquire(sessionId, 0);
+		await control.settled();
+		expect(control.frames.filter((f) => f.type === "offer")).toHaveLength(1);
+		await stub.acquire(sessionId, 1);
+		expect(await control.frame("drop")).toMatchObject({ sessionId, generation: 1 });
+		await offerOf(control, sessionId, 2);
+	});
+
 	test("[LSE-6] a runner that attached has accepted, though its word of that was lost: the session is held for it", async () => {
 		const { stub, runner, control, session, another } = await withRunner();
 		const { sessionId, object, turnId } = await session();
