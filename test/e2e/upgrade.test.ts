@@ -150,8 +150,8 @@ describe("upgrade", () => {
 			],
 			[
 				"runner/hosting.ts",
-				'turn_started", turnId: turn.turnId, origin: turn.origin });',
-				'turn_started", turnId: turn.turnId, origin: turn.origin });\n\t\t\tthis.#emit({ type: "notice", code: "silent", detail: "the newer version says more" });',
+				"default:\n\t\t\t\tthis.#emit({ ...event, turnId: this.#beginTurn() });",
+				'default:\n\t\t\t\tthis.#emit({ ...event, turnId: this.#beginTurn() });\n\t\t\t\tthis.#emit({ type: "notice", code: "silent", detail: "more" });',
 			],
 		]);
 		await daemon.start([], newer);
