@@ -228,8 +228,10 @@ describe("a journal", () => {
 		await hasSaid(session, 20);
 		const { pid } = session;
 		process.kill(-pid, "SIGSTOP");
-		await session.terminate();
-		await expect.poll(() => existsSync(`/proc/${pid}`), { timeout: 10_000 }).toBe(false);
+		await session.session.terminate();
+		// It could end by itself, as it was asked to, and was not killed in its sleep.
+		expect(await session.until("process_state", (e) => e.state === "dead")).toMatchObject({ why: "terminated", signal: null });
+		expect(existsSync(`/proc/${pid}`)).toBe(false);
 		await small.end("SIGTERM");
 	});
 
