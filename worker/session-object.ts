@@ -34,7 +34,17 @@ import type { Principal } from "./auth.ts";
 import type { Env } from "./config.ts";
 import { EventLog } from "./event-log.ts";
 import { newId, newSecret, verifyEd25519 } from "./secrets.ts";
-import { describe, type Effect, initial, nextAlarm, type SessionInput, type SessionState, step, touchesState } from "./session.ts";
+import {
+	describe,
+	type Effect,
+	initial,
+	nextAlarm,
+	type SessionInput,
+	type SessionState,
+	step,
+	touchesState,
+	whyWaits,
+} from "./session.ts";
 
 /** What a session is from its first to its last day. */
 export interface SessionMeta {
@@ -162,13 +172,15 @@ export class SessionObject extends DurableObject<Env> {
 		const known = this.#log.turnOfClient(name);
 		if (known !== null)
 			return known.text === text
-				? ok({ ...known.turn, duplicate: true })
+				? ok({ ...this.#withWhy(known.turn), duplicate: true })
 				: err(problem("conflict", `the client id ${name} was used for another text; use a new one for a new input`));
 		const turnId = newId(TurnId, "trn");
 		const refused = this.#take({ type: "input", turnId, clientId: name, text, by });
 		if (refused) return err(refused);
 		const taken = this.#log.turn(turnId);
-		return taken ? ok({ ...taken.turn, duplicate: false }) : err(problem("internal", "the input was taken and is not there"));
+		return taken
+			? ok({ ...this.#withWhy(taken.turn), duplicate: false })
+			: err(problem("internal", "the input was taken and is not there"));
 	}
 
 	/** Ends the running turn; answers its id, or null if none runs. */
@@ -231,11 +243,16 @@ export class SessionObject extends DurableObject<Env> {
 	}
 
 	turn(turnId: string): TurnDto | null {
-		return this.#log.turn(turnId)?.turn ?? null;
+		const known = this.#log.turn(turnId);
+		return known === null ? null : this.#withWhy(known.turn);
 	}
 
 	turns(limit: number, cursor: number | null): TurnDto[] {
-		return this.#log.turns(limit, cursor);
+		return this.#log.turns(limit, cursor).map((turn) => this.#withWhy(turn));
+	}
+
+	#withWhy(turn: TurnDto): TurnDto {
+		return { ...turn, why: whyWaits(this.#state, turn.turnId) };
 	}
 
 	stats(): StatsDto {
@@ -652,10 +669,9 @@ export class SessionObject extends DurableObject<Env> {
 		if (was.name === is.name && was.why === is.why && before.lease === this.#state.lease) return;
 		const meta = this.#meta;
 		if (meta === null) return;
-		const runnerId = this.#state.lease.phase === "held" ? this.#state.lease.runnerId : null;
 		this.ctx.waitUntil(
 			this.env.TEAM.getByName(meta.team)
-				.noteSession(meta.sessionId, is.name, is.why, runnerId)
+				.noteSession(meta.sessionId, is.name, is.why)
 				.catch((cause: unknown) => console.warn(`session ${meta.sessionId}: its state did not reach the index`, cause)),
 		);
 	}

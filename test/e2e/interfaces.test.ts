@@ -476,7 +476,7 @@ describe("turns", () => {
 		const session = await stack.client.openSession({ provider: "away" });
 		const { socket } = await watch(session);
 		const turn = await session.send("hello");
-		const why = "1 runner offering away, none online; position";
+		const why = "1 runner offers away, offline; position";
 		await shown(socket, (l) => l.event.type === "session_state" && l.event.state === "queued" && l.event.why?.startsWith(why) === true);
 		await expect.poll(() => session.get()).toMatchObject({ state: "queued", why: expect.stringContaining(why) });
 		expect(await rest("POST", `/v1/sessions/${session.id}/interrupt`)).toMatchObject({ status: 202, body: { turnId: turn.id } });

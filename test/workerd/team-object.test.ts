@@ -122,7 +122,7 @@ describe("placement", () => {
 		control.send({ type: "accept", sessionId: first.sessionId, generation: 1 });
 		const link = await runner.attach(first.object, first.sessionId, 1);
 		clock.pass(1);
-		const why = (position: number): string => `1 runner offering scripted: 1 at capacity; position ${position}`;
+		const why = (position: number): string => `1 runner offers scripted, at capacity; position ${position}`;
 		const second = await session();
 		await expect.poll(second.whys).toEqual([why(1)]);
 		clock.pass(1);
@@ -140,7 +140,7 @@ describe("placement", () => {
 		await control.ended();
 		await expect.poll(async () => (await stub.listRunners())[0]?.state).toBe("offline");
 		const waiting = await session();
-		await expect.poll(waiting.whys).toEqual(["1 runner offering scripted, none online; position 1"]);
+		await expect.poll(waiting.whys).toEqual(["1 runner offers scripted, offline; position 1"]);
 		await offerOf(await runner.control(stub), waiting.sessionId);
 	});
 
@@ -149,7 +149,7 @@ describe("placement", () => {
 		await stub.drainRunner(runner.runnerId);
 		await control.frame("drain");
 		const waiting = await session();
-		await expect.poll(waiting.whys).toEqual(["1 runner offering scripted: 1 draining; position 1"]);
+		await expect.poll(waiting.whys).toEqual(["1 runner offers scripted, draining; position 1"]);
 	});
 });
 
