@@ -361,8 +361,11 @@ export class TeamObject extends DurableObject<Env> {
 	}
 
 	/** A session says how it is, for the index. */
-	noteSession(sessionId: SessionId, state: SessionStateName, why: string | null): void {
+	async noteSession(sessionId: SessionId, state: SessionStateName, why: string | null): Promise<void> {
 		this.#sql.exec("UPDATE sessions SET state = ?, why = ?, updated_at = ? WHERE session_id = ?", state, why, Date.now(), sessionId);
+		// One that has nothing to do may be what others wait for.
+		const isWaitedFor = IDLE_STATES.has(state) && this.#sql.exec("SELECT 1 FROM waiting LIMIT 1").toArray().length > 0;
+		if (isWaitedFor) await this.#placeWaiting();
 	}
 
 	// ------------------------------------------------------------ leases

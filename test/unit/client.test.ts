@@ -348,6 +348,7 @@ const ACCEPTED = {
 	endedAt: null,
 	usage: null,
 	afterOffset: 1,
+	why: null,
 	duplicate: false,
 };
 
@@ -445,6 +446,8 @@ test("openSession tells a new session from a known one, and the gateway's reason
 		state: "idle",
 		why: null,
 		runnerId: null,
+		selector: null,
+		principal: "key:key_1",
 		createdAt: 1,
 		updatedAt: 1,
 	};

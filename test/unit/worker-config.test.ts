@@ -10,7 +10,10 @@ interface Config {
 	publicUrl: URL | null;
 }
 const path: string = "../../worker/config.ts";
-const { readConfig } = (await import(path)) as { readConfig: (env: Record<string, unknown>) => Result<Config, string> };
+const { readConfig, readCapacities } = (await import(path)) as {
+	readConfig: (env: Record<string, unknown>) => Result<Config, string>;
+	readCapacities: (env: Record<string, unknown>) => { team: number | null; principal: number | null };
+};
 
 const id = "0123456789abcdefghjkmnpqrs";
 const hash = "ab".repeat(32);
@@ -116,7 +119,20 @@ describe("the gateway's configuration", () => {
 		["ALLOWED_ORIGINS", { ...KEYS, ALLOWED_ORIGINS: "https://a.example/" }],
 		["ALLOWED_ORIGINS", { ...KEYS, ALLOWED_ORIGINS: "a.example" }],
 		["PUBLIC_URL", { ...KEYS, PUBLIC_URL: "hotplex.example" }],
+		["TEAM_CAPACITY", { ...KEYS, TEAM_CAPACITY: "0" }],
+		["TEAM_CAPACITY", { ...KEYS, TEAM_CAPACITY: "10 sessions" }],
+		["PRINCIPAL_CAPACITY", { ...KEYS, PRINCIPAL_CAPACITY: "-1" }],
 	])("[CFG-7] a %s of another form is named, and it serves nothing: %j", (name, env) => {
 		expect(readConfig(env)).toEqual({ ok: false, error: expect.stringMatching(new RegExp(`^the configuration is not valid: ${name}`)) });
+	});
+
+	test.each<[string, Record<string, unknown>, { team: number | null; principal: number | null }]>([
+		["absent", {}, { team: null, principal: null }],
+		["empty", { TEAM_CAPACITY: "", PRINCIPAL_CAPACITY: "" }, { team: null, principal: null }],
+		["the team's", { TEAM_CAPACITY: "10" }, { team: 10, principal: null }],
+		["a principal's", { PRINCIPAL_CAPACITY: "4", TEAM: {} }, { team: null, principal: 4 }],
+		["not valid: nothing is hosted", { TEAM_CAPACITY: "10", PRINCIPAL_CAPACITY: "1e3" }, { team: 0, principal: 0 }],
+	])("[CFG-6] the bounds of what is hosted at once: %s", (_, env, capacities) => {
+		expect(readCapacities(env)).toEqual(capacities);
 	});
 });
