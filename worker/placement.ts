@@ -237,7 +237,7 @@ class Books {
 	}
 
 	#suit(need: Need): Suiting {
-		const key = JSON.stringify([need.provider, need.selector, need.home]);
+		const key = `${need.provider}\0${need.selector}\0${need.home}`;
 		const known = this.#suiting.get(key);
 		if (known !== undefined) return known;
 		const home = this.#home(need);
@@ -322,6 +322,7 @@ class Idle {
 	makeWay(row: Waiting, books: Books): MakeRoom[] {
 		const able = books.able(row);
 		if (able.length === 0) return [];
+		if (this.#left.length === 0) return this.#anyOn(row, books);
 		const needsRunner = books.areRunnersFull(row);
 		const needsOwn = books.isPrincipalFull(row);
 		const relievesRunner = (h: Hosted): boolean => !needsRunner || able.some((c) => c.runnerId === h.runnerId);
@@ -331,10 +332,16 @@ class Idle {
 		const chosen = one !== undefined ? [one] : two.length === 2 ? two : [];
 		for (const h of chosen) this.#left.splice(this.#left.indexOf(h), 1);
 		if (chosen.length > 0) return chosen.filter((h) => !h.leaving).map(({ runnerId, sessionId }) => ({ runnerId, sessionId }));
-		const favourite = books.favourite(row);
-		if (!needsRunner || needsOwn || books.isTeamFull || favourite === null || this.#asked.has(favourite.runnerId)) return [];
-		this.#asked.add(favourite.runnerId);
-		return [{ runnerId: favourite.runnerId, sessionId: null }];
+		return this.#anyOn(row, books);
+	}
+
+	/** Asks a full runner for whichever it finds idle: it knows before the books do. Once is enough, whoever waits for it. */
+	#anyOn(row: Waiting, books: Books): MakeRoom[] {
+		if (books.isTeamFull || books.isPrincipalFull(row) || !books.areRunnersFull(row)) return [];
+		const runnerId = books.favourite(row)?.runnerId;
+		if (runnerId === undefined || this.#asked.has(runnerId)) return [];
+		this.#asked.add(runnerId);
+		return [{ runnerId, sessionId: null }];
 	}
 }
 

@@ -83,6 +83,8 @@ INSERT INTO queue (granted) VALUES (0);
 /** How long a runner may take to answer an offer before the lease is taken back. */
 const OFFER_TIMEOUT_MS = 15_000;
 const TICKET_MS = 30_000;
+/** What waits and asks again is not placed again more often than this; whatever changes the books places at once. */
+const PLACE_AGAIN_MS = 1_000;
 /** A session up to this position is told of every change of it, one behind only of a change by a tenth: each is an entry of its log. */
 const NEAR_POSITION = 10;
 
@@ -155,6 +157,7 @@ export class TeamObject extends DurableObject<Env> {
 	readonly #fullUntil = new Map<RunnerId, number>();
 	/** Idle sessions that were told to make way, and until when that is believed. Forgetting it costs a second one its place. */
 	readonly #leavingUntil = new Map<SessionId, number>();
+	#placedAt = 0;
 
 	constructor(ctx: DurableObjectState, env: Env) {
 		super(ctx, env);
@@ -363,6 +366,7 @@ export class TeamObject extends DurableObject<Env> {
 	/** A session says how it is, for the index. */
 	async noteSession(sessionId: SessionId, state: SessionStateName, why: string | null): Promise<void> {
 		this.#sql.exec("UPDATE sessions SET state = ?, why = ?, updated_at = ? WHERE session_id = ?", state, why, Date.now(), sessionId);
+		if (!IDLE_STATES.has(state)) this.#leavingUntil.delete(sessionId);
 		// One that has nothing to do may be what others wait for.
 		const isWaitedFor = IDLE_STATES.has(state) && this.#sql.exec("SELECT 1 FROM waiting LIMIT 1").toArray().length > 0;
 		if (isWaitedFor) await this.#placeWaiting();
@@ -377,9 +381,19 @@ export class TeamObject extends DurableObject<Env> {
 		const stale = this.#lease(sessionId);
 		if (stale !== null && stale.accepted === 0 && Date.now() - stale.offered_at < OFFER_TIMEOUT_MS) return;
 		if (stale !== null) this.#endLease(stale, "the session asked anew");
-		this.#sql.exec("INSERT OR IGNORE INTO waiting (session_id, since, tag) SELECT ?, ?, granted FROM queue", sessionId, Date.now());
+		const [told] = this.#sql
+			.exec<{ why: string | null; position: number | null }>("SELECT why, position FROM waiting WHERE session_id = ?", sessionId)
+			.toArray();
+		// A thousand that ask again need not be a thousand placings.
+		if (told?.position != null && Date.now() - this.#placedAt < PLACE_AGAIN_MS)
+			return this.#session(sessionId).queued(`${told.why}; position ${told.position}`);
 		// Said again each time it asks, in case the last answer was lost.
-		this.#sql.exec("UPDATE waiting SET why = NULL WHERE session_id = ?", sessionId);
+		this.#sql.exec(
+			`INSERT INTO waiting (session_id, since, tag) SELECT ?, ?, granted FROM queue WHERE true
+				ON CONFLICT (session_id) DO UPDATE SET why = NULL, position = NULL`,
+			sessionId,
+			Date.now(),
+		);
 		await this.#placeWaiting();
 	}
 
@@ -420,6 +434,7 @@ export class TeamObject extends DurableObject<Env> {
 
 	/** Carries out what `schedule` decides: gives runners to sessions that wait, tells the others why they do, has room made. */
 	async #placeWaiting(): Promise<void> {
+		this.#placedAt = Date.now();
 		const outcome = schedule(this.#queue());
 		const leases = this.ctx.storage.transactionSync(() => {
 			if (outcome.grants.length === 0) return [];
@@ -431,7 +446,7 @@ export class TeamObject extends DurableObject<Env> {
 			if (sessionId !== null) this.#leavingUntil.set(sessionId, Date.now() + ASK_AGAIN_MS);
 			this.#toRunner(runnerId, { type: "make_room", ...(sessionId === null ? {} : { sessionId }) });
 		}
-		const calls = [...leases.map((lease) => this.#offer(lease)), ...outcome.waits.map((wait) => this.#tellWhy(wait))];
+		const calls = [...leases.map((lease) => this.#offer(lease)), ...this.#news(outcome.waits).map((wait) => this.#tellWhy(wait))];
 		const results = await Promise.allSettled(calls);
 		for (const call of results) if (call.status === "rejected") console.warn(`team ${this.#team}: a session was not reached`, call.reason);
 		// Who was offered a place and needed none leaves it to the next.
@@ -474,14 +489,22 @@ export class TeamObject extends DurableObject<Env> {
 		return { granted, waiting, hosted, runners, capacities: readCapacities(this.env) };
 	}
 
-	/** Tells a session why it waits, if that is news. */
+	/** Those that were told something else last. */
+	#news(waits: Wait[]): Wait[] {
+		const told = new Map(
+			this.#sql
+				.exec<{ session_id: SessionId; why: string | null; position: number | null }>("SELECT session_id, why, position FROM waiting")
+				.toArray()
+				.map((row) => [row.session_id, row] as const),
+		);
+		return waits.filter(({ sessionId, why, position }) => {
+			const last = told.get(sessionId);
+			const moved = Math.abs(position - (last?.position ?? 0));
+			return last !== undefined && (last.why !== why || (moved > 0 && (position <= NEAR_POSITION || moved * 10 >= position)));
+		});
+	}
+
 	async #tellWhy({ sessionId, why, position }: Wait): Promise<void> {
-		const [told] = this.#sql
-			.exec<{ why: string | null; position: number | null }>("SELECT why, position FROM waiting WHERE session_id = ?", sessionId)
-			.toArray();
-		if (told === undefined) return;
-		const moved = Math.abs(position - (told.position ?? 0));
-		if (told.why === why && (moved === 0 || (position > NEAR_POSITION && moved * 10 < position))) return;
 		this.#sql.exec("UPDATE waiting SET why = ?, position = ? WHERE session_id = ?", why, position, sessionId);
 		await this.#session(sessionId).queued(`${why}; position ${position}`);
 	}
