@@ -712,7 +712,7 @@ export class TeamObject extends DurableObject<Env> {
 				if (again) this.#fullUntil.set(link.runnerId, Date.now() + ASK_AGAIN_MS);
 				this.#sql.exec("DELETE FROM leases WHERE session_id = ? AND generation = ?", f.sessionId, f.generation);
 				await this.#session(f.sessionId).leaseEnded({ generation: f.generation, code: f.problem.code, detail: f.problem.detail, again });
-				return this.#placeWaiting();
+				return;
 			}
 			case "draining":
 				this.#sql.exec("UPDATE runners SET draining = 1 WHERE runner_id = ?", link.runnerId);

@@ -184,36 +184,32 @@ describe("scheduling", () => {
 			Object.assign(Reflect.get(instance, "env") as Env, set);
 		});
 	afterEach(() => settings(teamObject(freshTeam()), { TEAM_CAPACITY: "", PRINCIPAL_CAPACITY: "" }));
-	const queueOf = async ({ stub }: Team) => (await stub.listQueue()).map((w) => [w.position, w.principal, w.sessionId]);
 
 	test("[SCH-5] principals take turns, over an eviction too: who sent three sessions is not served three times before who sent one", async () => {
 		const team = await withRunner(1);
-		const session = async (actor: string) => {
-			clock.pass(1);
-			return team.session("hello", { actor });
-		};
-		const running = await session("ann");
+		const running = await team.session("hello", { actor: "ann" });
 		const link = await host(team, running);
-		const [a1, a2, b1] = [await session("ann"), await session("ann"), await session("bob")];
-		expect(await queueOf(team)).toEqual([
-			[1, "ann", a1.sessionId],
-			[2, "bob", b1.sessionId],
-			[3, "ann", a2.sessionId],
-		]);
+		const waits = async (actor: string) => {
+			clock.pass(1);
+			const made = await team.session("hello", { actor });
+			await expect.poll(made.whys).toHaveLength(1);
+			return made;
+		};
+		const [a1, a2, a3] = [await waits("ann"), await waits("ann"), await waits("ann")];
+		const [b1, b2] = [await waits("bob"), await waits("bob")];
+		const order = [a1, b1, a2, b2, a3];
+		expect((await team.stub.listQueue()).map((w) => [w.position, w.sessionId])).toEqual(order.map((made, i) => [i + 1, made.sessionId]));
 		const served: string[] = [];
 		team.control.onFrame = (f) => f.type === "offer" && served.push(f.sessionId);
-		await evictDurableObject(team.stub);
-		await running.object.terminate("ann");
-		link.socket.send({ type: "release", generation: 1, why: "terminated" });
-		for (const next of [a1, b1]) {
-			const taken = await host(team, next);
+		let before = { made: running, link };
+		for (const made of order) {
 			await evictDurableObject(team.stub);
-			await next.object.terminate("ann");
-			taken.socket.send({ type: "release", generation: 1, why: "terminated" });
+			await before.made.object.terminate("ann");
+			before.link.socket.send({ type: "release", generation: 1, why: "terminated" });
+			before = { made, link: await host(team, made) };
 		}
-		await offerOf(team.control, a2.sessionId);
-		expect(served).toEqual([a1, b1, a2].map((s) => s.sessionId));
-		expect(await queueOf(team)).toEqual([]);
+		expect(served).toEqual(order.map((made) => made.sessionId));
+		expect(await team.stub.listQueue()).toEqual([]);
 	});
 
 	test("[SCH-3] a session goes to a runner that matches its selector, and says what is enrolled if none does", async () => {
@@ -287,8 +283,10 @@ describe("scheduling", () => {
 		await endTurn(team, link, first);
 		await team.control.frame("make_room");
 		// Whatever places again meanwhile, nobody is told twice, and nobody else is.
-		await team.stub.acquire(second.sessionId);
-		await team.stub.acquire(second.sessionId);
+		for (let n = 0; n < 3; n++) {
+			clock.pass(1000);
+			await team.stub.acquire(second.sessionId);
+		}
 		await team.control.settled();
 		expect(asked()).toEqual([{ type: "make_room", sessionId: first.sessionId }]);
 		link.socket.send({ type: "release", generation: 1, why: "idle" });
@@ -340,6 +338,24 @@ describe("scheduling", () => {
 		await expect.poll(next.whys).toHaveLength(1);
 		const problem = { type: "t", title: "t", status: 422, code: "work_dir_not_found", detail: "not there", retryable: false };
 		team.control.send({ type: "refuse", sessionId: wrong.sessionId, generation: 1, problem });
+		await offerOf(team.control, next.sessionId);
+	});
+
+	test("[SCH-6] a place that turns out not to be needed goes to the next at once", async () => {
+		const team = await withRunner(1);
+		const first = await team.session();
+		const link = await host(team, first);
+		// It asked, and what it asked for was withdrawn before it was given: its question is still there.
+		const gone = await team.session();
+		await expect.poll(gone.whys).toHaveLength(1);
+		await gone.object.terminate("key:test");
+		await expect.poll(() => team.stub.listQueue()).toEqual([]);
+		await team.stub.acquire(gone.sessionId);
+		clock.pass(1);
+		const next = await team.session();
+		await expect.poll(next.whys).toEqual(["1 runner offers scripted, at capacity; position 2"]);
+		await first.object.terminate("key:test");
+		link.socket.send({ type: "release", generation: 1, why: "terminated" });
 		await offerOf(team.control, next.sessionId);
 	});
 
