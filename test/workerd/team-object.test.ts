@@ -202,13 +202,18 @@ describe("scheduling", () => {
 		const served: string[] = [];
 		team.control.onFrame = (f) => f.type === "offer" && served.push(f.sessionId);
 		let before = { made: running, link };
-		for (const made of order) {
+		const next = async (made: Made): Promise<void> => {
 			await evictDurableObject(team.stub);
 			await before.made.object.terminate("ann");
 			before.link.socket.send({ type: "release", generation: 1, why: "terminated" });
 			before = { made, link: await host(team, made) };
-		}
-		expect(served).toEqual(order.map((made) => made.sessionId));
+		};
+		for (const made of [a1, b1]) await next(made);
+		// Who comes now comes after all that have waited for their next turn.
+		const c1 = await waits("cyd");
+		const rest = [a2, b2, c1, a3];
+		for (const made of rest) await next(made);
+		expect(served).toEqual([a1, b1, ...rest].map((made) => made.sessionId));
 		expect(await team.stub.listQueue()).toEqual([]);
 	});
 
