@@ -1,5 +1,5 @@
 import { linkSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statfsSync, writeFileSync } from "node:fs";
-import { arch } from "node:os";
+import { arch, hostname } from "node:os";
 import { join } from "node:path";
 import { check } from "../shared/codec.ts";
 import { type ErrorCode, problem } from "../shared/errors.ts";
@@ -156,7 +156,8 @@ export class Daemon {
 				void this.drain().then(() => this.#options.onEnded(1000, "drained"));
 				return;
 			case "make_room": {
-				const idle = [...this.#hosted.values()].filter((s) => s.idleSince !== null).sort((a, b) => (a.idleSince ?? 0) - (b.idleSince ?? 0));
+				const asked = [...this.#hosted.values()].filter((s) => frame.sessionId === undefined || s.sessionId === frame.sessionId);
+				const idle = asked.filter((s) => s.idleSince !== null).sort((a, b) => (a.idleSince ?? 0) - (b.idleSince ?? 0));
 				void idle[0]?.handBack("idle", 0);
 				return;
 			}
@@ -175,7 +176,7 @@ export class Daemon {
 			type: "register",
 			version: VERSION,
 			capacity: config.capacity,
-			labels: { os: process.platform, arch: arch(), ...config.labels },
+			labels: { os: process.platform, arch: arch(), host: hostname(), ...config.labels },
 			providers: offered(providers),
 			isolation: containment.reached,
 			draining: this.#draining,

@@ -21,6 +21,8 @@ const SETTINGS = [
 	"ALLOWED_ORIGINS",
 	"PUBLIC_URL",
 	"RECONNECT_WINDOW",
+	"TEAM_CAPACITY",
+	"PRINCIPAL_CAPACITY",
 ];
 const DEFAULT_PORT = 8787;
 /** workerd drains on SIGTERM and stays while one WebSocket is open; what it acknowledged is on disk, so a kill is safe. */

@@ -10,6 +10,7 @@ import {
 	type EnrolRunner,
 	EventPage,
 	KeyList,
+	QueueList,
 	RunnerList,
 	RunnerToken,
 	Session,
@@ -104,6 +105,11 @@ export class Client {
 
 	sessions(page: PageOf = {}): Promise<z.output<typeof SessionPage>> {
 		return this.request("GET", `/v1/sessions${query({ ...page })}`, { answer: SessionPage });
+	}
+
+	/** What waits for a runner, in the order of service. */
+	queue(): Promise<z.output<typeof QueueList>> {
+		return this.request("GET", "/v1/queue", { answer: QueueList });
 	}
 
 	runners(): Promise<z.output<typeof RunnerList>> {

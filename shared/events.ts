@@ -71,7 +71,7 @@ const gatewayEvents = [
 	z.object({
 		type: z.literal("session_state"),
 		state: SessionStateName,
-		/** Why it waits, in words for a person: "2 runners offer claude-code, both at capacity; position 3". */
+		/** Why it waits, in words for a person: "2 runners match gpu=true, both at capacity; position 3". */
 		why: z.string().optional(),
 	}),
 	z.object({ type: z.literal("lease_granted"), runnerId: RunnerId, generation: Generation }),

@@ -29,6 +29,8 @@ export const MAX_PAGE_BYTES = 512 * 1024;
 export const MAX_PAGE_EVENTS = 1000;
 /** Inputs that wait behind the running turn of a session. */
 export const MAX_WAITING_INPUTS = 16;
+/** A label selector's text. Its characters are ASCII, or it does not parse. */
+export const MAX_SELECTOR_BYTES = 1024;
 /** Sockets that watch one session. */
 export const MAX_WATCHERS = 256;
 

@@ -4,6 +4,7 @@ import { TeamId } from "../shared/ids.ts";
 import { MAX_RECONNECT_WINDOW_MS, RECONNECT_WINDOW_MS } from "../shared/limits.ts";
 import { err, ok, type Result } from "../shared/result.ts";
 import { Duration } from "../shared/units.ts";
+import type { Capacities } from "./placement.ts";
 import type { SessionObject } from "./session-object.ts";
 import type { TeamObject } from "./team-object.ts";
 
@@ -29,6 +30,10 @@ export interface Env {
 	PUBLIC_URL?: string;
 	/** How long a session is held for a runner that is away, "10m" if absent, at most "24h". */
 	RECONNECT_WINDOW?: string;
+	/** How many sessions a team may have hosted at once, idle ones included; absent: as many as its runners take. */
+	TEAM_CAPACITY?: string;
+	/** How many of those one principal may have opened. */
+	PRINCIPAL_CAPACITY?: string;
 }
 
 export interface Config {
@@ -53,7 +58,15 @@ const list = z
 	);
 const LOOPBACK = /^http:\/\/(127\.0\.0\.1|localhost|\[::1\])(:\d+)?$/;
 
+const capacity = z
+	.string()
+	.regex(/^[1-9]\d{0,5}$/, "expected a whole number from 1 to 999999")
+	.transform(Number)
+	.optional();
+const CapacitySettings = z.object({ TEAM_CAPACITY: capacity, PRINCIPAL_CAPACITY: capacity });
+
 const Settings = z.object({
+	...CapacitySettings.shape,
 	HOTPLEX_KEYS: list.pipe(z.array(z.string().regex(/^hpk_[a-z0-9-]+_[0-9a-z]{26}:[0-9a-f]{64}$/, "expected hpk_TEAM_ID:HEX"))),
 	HOTPLEX_TEAMS: list.pipe(z.array(TeamId)),
 	CF_ACCESS_TEAM_DOMAIN: z
@@ -69,10 +82,19 @@ const Settings = z.object({
 	RECONNECT_WINDOW: Duration.refine((ms) => ms >= 1000 && ms <= MAX_RECONNECT_WINDOW_MS, "expected 1s to 24h").optional(),
 });
 
+const present = (env: Env): Record<string, unknown> =>
+	Object.fromEntries(Object.entries(env).filter(([, v]) => typeof v === "string" && v !== ""));
+
+/** What may be hosted at once; nothing at all if that cannot be read, since a gateway with such settings serves nothing either. */
+export function readCapacities(env: Env): Capacities {
+	const parsed = CapacitySettings.safeParse(present(env));
+	if (!parsed.success) return { team: 0, principal: 0 };
+	return { team: parsed.data.TEAM_CAPACITY ?? null, principal: parsed.data.PRINCIPAL_CAPACITY ?? null };
+}
+
 /** The settings, or why the gateway serves nothing: with no way to authenticate anybody it stays shut (P15). */
 export function readConfig(env: Env): Result<Config, string> {
-	const present = Object.fromEntries(Object.entries(env).filter(([, v]) => typeof v === "string" && v !== ""));
-	const parsed = Settings.safeParse(present);
+	const parsed = Settings.safeParse(present(env));
 	if (!parsed.success) return err(`the configuration is not valid: ${describe(parsed.error)}`);
 	const s = parsed.data;
 	if ((s.CF_ACCESS_TEAM_DOMAIN === undefined) !== (s.CF_ACCESS_AUD === undefined))

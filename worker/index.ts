@@ -18,6 +18,7 @@ import {
 	KeyList,
 	PageQuery,
 	Problem as ProblemBody,
+	QueueList,
 	ReleaseSession,
 	RunnerList,
 	RunnerToken,
@@ -373,6 +374,20 @@ app.openapi(
 	async (c) => {
 		const who = allow(c, "sessions:read");
 		return c.json(await (await session(c, who, c.req.valid("param").sessionId)).stats(), 200);
+	},
+);
+
+app.openapi(
+	createRoute({
+		method: "get",
+		path: "/v1/queue",
+		summary: "What waits for a runner, in the order of service, and why",
+		security,
+		responses: { 200: json(QueueList, "All that waits"), ...errors },
+	}),
+	async (c) => {
+		const who = allow(c, "sessions:read");
+		return c.json({ data: await team(c, who).listQueue() }, 200);
 	},
 );
 

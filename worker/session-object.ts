@@ -45,6 +45,7 @@ import {
 	type SessionState,
 	step,
 	touchesState,
+	whyWaits,
 } from "./session.ts";
 
 /** What a session is from its first to its last day. */
@@ -184,13 +185,15 @@ export class SessionObject extends DurableObject<Env> {
 		const known = this.#log.turnOfClient(name);
 		if (known !== null)
 			return known.text === text
-				? ok({ ...known.turn, duplicate: true })
+				? ok({ ...this.#withWhy(known.turn), duplicate: true })
 				: err(problem("conflict", `the client id ${name} was used for another text; use a new one for a new input`));
 		const turnId = newId(TurnId, "trn");
 		const refused = this.#take({ type: "input", turnId, clientId: name, text, by });
 		if (refused) return err(refused);
 		const taken = this.#log.turn(turnId);
-		return taken ? ok({ ...taken.turn, duplicate: false }) : err(problem("internal", "the input was taken and is not there"));
+		return taken
+			? ok({ ...this.#withWhy(taken.turn), duplicate: false })
+			: err(problem("internal", "the input was taken and is not there"));
 	}
 
 	/** Ends the running turn; answers its id, or null if none runs. */
@@ -289,11 +292,16 @@ export class SessionObject extends DurableObject<Env> {
 	}
 
 	turn(turnId: string): TurnDto | null {
-		return this.#log.turn(turnId)?.turn ?? null;
+		const known = this.#log.turn(turnId);
+		return known === null ? null : this.#withWhy(known.turn);
 	}
 
 	turns(limit: number, cursor: number | null): TurnDto[] {
-		return this.#log.turns(limit, cursor);
+		return this.#log.turns(limit, cursor).map((turn) => this.#withWhy(turn));
+	}
+
+	#withWhy(turn: TurnDto): TurnDto {
+		return { ...turn, why: whyWaits(this.#state, turn.turnId) };
 	}
 
 	stats(): StatsDto {
@@ -711,12 +719,9 @@ export class SessionObject extends DurableObject<Env> {
 		if (was.name === is.name && was.why === is.why && before.lease === this.#state.lease) return;
 		const meta = this.#meta;
 		if (meta === null) return;
-		const { lease } = this.#state;
-		// A runner that never came has nothing of the session: it is no home.
-		const home = lease.phase === "held" && lease.link !== "never" ? lease.runnerId : null;
 		this.ctx.waitUntil(
 			this.env.TEAM.getByName(meta.team)
-				.noteSession(meta.sessionId, is.name, is.why, home)
+				.noteSession(meta.sessionId, is.name, is.why)
 				.catch((cause: unknown) => console.warn(`session ${meta.sessionId}: its state did not reach the index`, cause)),
 		);
 	}

@@ -143,6 +143,13 @@ const awayInWords = ({ runnerName, windowMs }: Extract<LeaseState, { phase: "hel
 	`its runner${runnerName === undefined ? "" : ` ${runnerName}`} is away; the session is held for it${
 		windowMs === undefined ? "" : ` for ${inWords(windowMs)}`
 	} and goes on when it is back; releasing it gives the runner up`;
+/** Why this turn has not begun, in words for a person; null if it has, or is about to. */
+export function whyWaits(state: SessionState, turnId: TurnId): string | null {
+	const place = state.waiting.indexOf(turnId);
+	const before = place + (state.turn === null ? 0 : 1);
+	if (place >= 0 && before > 0) return `${before === 1 ? "1 turn of this session runs" : `${before} turns of this session run`} before it`;
+	return state.turn?.turnId === turnId && !state.turn.started ? describe(state).why : null;
+}
 
 /** The state under way: `take` changes a copy and lists effects. */
 class Move {

@@ -46,8 +46,8 @@ Examples:
 				const page = await connect(options).sessions({ limit: wholeNumber("--limit", options.limit), cursor: options.cursor });
 				if (options.json) return printJson(page);
 				printTable(
-					["SESSION", "STATE", "PROVIDER", "KEY", "RUNNER", "UPDATED", "WHY"],
-					page.data.map((s) => [s.sessionId, s.state, s.provider, s.key, s.runnerId, when(s.updatedAt), s.why ?? ""]),
+					["SESSION", "STATE", "PROVIDER", "KEY", "RUNNER", "ON", "UPDATED", "WHY"],
+					page.data.map((s) => [s.sessionId, s.state, s.provider, s.key, s.runnerId, s.selector, when(s.updatedAt), s.why ?? ""]),
 					"no sessions; begin one with: hotplex chat",
 				);
 				if (page.nextCursor !== null) process.stderr.write(`more with --cursor ${page.nextCursor}\n`);

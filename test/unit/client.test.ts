@@ -346,6 +346,7 @@ const ACCEPTED = {
 	endedAt: null,
 	usage: null,
 	afterOffset: 1,
+	why: null,
 	duplicate: false,
 };
 
@@ -443,6 +444,8 @@ test("openSession tells a new session from a known one, and the gateway's reason
 		state: "idle",
 		why: null,
 		runnerId: null,
+		selector: null,
+		principal: "key:key_1",
 		createdAt: 1,
 		updatedAt: 1,
 	};

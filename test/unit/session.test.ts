@@ -13,6 +13,7 @@ import {
 	step,
 	describe as told,
 	touchesState,
+	whyWaits,
 } from "../../worker/session.ts";
 import { ALL_EVENTS, GATEWAY_EVENTS, RUNNER_EVENTS, runnerId } from "../support/samples.ts";
 
@@ -395,6 +396,26 @@ describe("what follows from what", () => {
 		for (const event of Object.values(RUNNER_EVENTS))
 			if (!touchesState(event)) expect(step(having(...RUNNING), reports(event), T0).state).toEqual(having(...RUNNING));
 		expect(ALL_EVENTS.length).toBe(Object.keys(GATEWAY_EVENTS).length + Object.keys(RUNNER_EVENTS).length);
+	});
+});
+
+describe("why a turn has not begun", () => {
+	const OFFLINE = AWAY;
+	test.each<[string, SessionInput[], number, string | null]>([
+		["it runs", RUNNING, 1, null],
+		["it has ended", [...RUNNING, ends(1)], 1, null],
+		["it was never taken", RUNNING, 9, null],
+		["nobody has said yet what it waits for", [input(1)], 1, null],
+		["no runner is free", [input(1), queued("all full; position 2")], 1, "all full; position 2"],
+		["its runner has it and is not at it yet", [input(1), granted(1), attached(1)], 1, null],
+		["its runner is away", [input(1), granted(1), attached(1), detached(1)], 1, OFFLINE],
+		["its runner is away in mid-turn", [...RUNNING, detached(1)], 1, null],
+		["another runs", [...RUNNING, input(2)], 2, "1 turn of this session runs before it"],
+		["another runs and two wait", [...RUNNING, input(2), input(3), input(4)], 4, "3 turns of this session run before it"],
+		["the CLI is at something of its own", [...RUNNING, ends(1), starts(5, "cli"), input(2)], 2, "1 turn of this session runs before it"],
+		["the one before it waits for a runner", [input(1), queued("all full"), input(2)], 2, "1 turn of this session runs before it"],
+	])("[SCH-9] %s", (_, inputs, n, why) => {
+		expect(whyWaits(having(...inputs), turn(n))).toBe(why);
 	});
 });
 

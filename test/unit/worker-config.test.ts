@@ -11,7 +11,10 @@ interface Config {
 	reconnectWindowMs: number;
 }
 const path: string = "../../worker/config.ts";
-const { readConfig } = (await import(path)) as { readConfig: (env: Record<string, unknown>) => Result<Config, string> };
+const { readConfig, readCapacities } = (await import(path)) as {
+	readConfig: (env: Record<string, unknown>) => Result<Config, string>;
+	readCapacities: (env: Record<string, unknown>) => { team: number | null; principal: number | null };
+};
 
 const id = "0123456789abcdefghjkmnpqrs";
 const hash = "ab".repeat(32);
@@ -123,7 +126,20 @@ describe("the gateway's configuration", () => {
 		["RECONNECT_WINDOW", { ...KEYS, RECONNECT_WINDOW: "600" }],
 		["RECONNECT_WINDOW", { ...KEYS, RECONNECT_WINDOW: "25h" }],
 		["RECONNECT_WINDOW", { ...KEYS, RECONNECT_WINDOW: "0s" }],
+		["TEAM_CAPACITY", { ...KEYS, TEAM_CAPACITY: "0" }],
+		["TEAM_CAPACITY", { ...KEYS, TEAM_CAPACITY: "10 sessions" }],
+		["PRINCIPAL_CAPACITY", { ...KEYS, PRINCIPAL_CAPACITY: "-1" }],
 	])("[CFG-7] a %s of another form is named, and it serves nothing: %j", (name, env) => {
 		expect(readConfig(env)).toEqual({ ok: false, error: expect.stringMatching(new RegExp(`^the configuration is not valid: ${name}`)) });
+	});
+
+	test.each<[string, Record<string, unknown>, { team: number | null; principal: number | null }]>([
+		["absent", {}, { team: null, principal: null }],
+		["empty", { TEAM_CAPACITY: "", PRINCIPAL_CAPACITY: "" }, { team: null, principal: null }],
+		["the team's", { TEAM_CAPACITY: "10" }, { team: 10, principal: null }],
+		["a principal's", { PRINCIPAL_CAPACITY: "4", TEAM: {} }, { team: null, principal: 4 }],
+		["not valid: nothing is hosted", { TEAM_CAPACITY: "10", PRINCIPAL_CAPACITY: "1e3" }, { team: 0, principal: 0 }],
+	])("[CFG-6] the bounds of what is hosted at once: %s", (_, env, capacities) => {
+		expect(readCapacities(env)).toEqual(capacities);
 	});
 });
