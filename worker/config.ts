@@ -82,8 +82,13 @@ const Settings = z.object({
 	RECONNECT_WINDOW: Duration.refine((ms) => ms >= 1000 && ms <= MAX_RECONNECT_WINDOW_MS, "expected 1s to 24h").optional(),
 });
 
-const present = (env: Env): Record<string, unknown> =>
-	Object.fromEntries(Object.entries(env).filter(([, v]) => typeof v === "string" && v !== ""));
+/** The settings among the bindings. In wrangler.toml a number may stand without quotes, and must not pass for absent. */
+const present = (env: Env): Record<string, string> =>
+	Object.fromEntries(
+		Object.entries(env as unknown as Record<string, unknown>).flatMap(([name, value]) =>
+			typeof value === "number" || (typeof value === "string" && value !== "") ? [[name, String(value)]] : [],
+		),
+	);
 
 /** What may be hosted at once; nothing at all if that cannot be read, since a gateway with such settings serves nothing either. */
 export function readCapacities(env: Env): Capacities {

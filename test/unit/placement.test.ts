@@ -328,12 +328,16 @@ class World {
 
 	/** Schedules, checks all that is promised of the outcome, and carries it out. */
 	place(): Outcome {
-		const before = JSON.stringify(this.queue);
-		const outcome = schedule(this.queue);
-		must(JSON.stringify(this.queue) === before, "what it was given is left alone");
 		const { waiting: rows, hosted: held, runners } = this.queue;
-		const turned = { ...this.queue, waiting: this.#turned(rows), hosted: this.#turned(held), runners: this.#turned(runners) };
-		must(JSON.stringify(schedule(turned)) === JSON.stringify(outcome), "the order of the lists means nothing");
+		// Each costs as much as the step itself, so not at every one.
+		const isSample = this.now % 5 === 0;
+		const before = isSample ? JSON.stringify(this.queue) : "";
+		const outcome = schedule(this.queue);
+		if (isSample) {
+			must(JSON.stringify(this.queue) === before, "what it was given is left alone");
+			const turned = { ...this.queue, waiting: this.#turned(rows), hosted: this.#turned(held), runners: this.#turned(runners) };
+			must(JSON.stringify(schedule(turned)) === JSON.stringify(outcome), "the order of the lists means nothing");
+		}
 
 		const waiting = new Map(rows.map((w) => [w.sessionId, w] as const));
 		let leases = held;

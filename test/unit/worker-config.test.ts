@@ -137,6 +137,7 @@ describe("the gateway's configuration", () => {
 		["absent", {}, { team: null, principal: null }],
 		["empty", { TEAM_CAPACITY: "", PRINCIPAL_CAPACITY: "" }, { team: null, principal: null }],
 		["the team's", { TEAM_CAPACITY: "10" }, { team: 10, principal: null }],
+		["a number, as wrangler.toml may have it", { TEAM_CAPACITY: 10 }, { team: 10, principal: null }],
 		["a principal's", { PRINCIPAL_CAPACITY: "4", TEAM: {} }, { team: null, principal: 4 }],
 		["not valid: nothing is hosted", { TEAM_CAPACITY: "10", PRINCIPAL_CAPACITY: "1e3" }, { team: 0, principal: 0 }],
 	])("[CFG-6] the bounds of what is hosted at once: %s", (_, env, capacities) => {
