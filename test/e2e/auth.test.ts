@@ -30,6 +30,7 @@ const ROUTES: { route: string; scope: Scope; body?: object }[] = [
 	{ route: "GET /v1/sessions/{sessionId}/turns", scope: "sessions:read" },
 	{ route: "GET /v1/sessions/{sessionId}/turns/{turnId}", scope: "sessions:read" },
 	{ route: "POST /v1/sessions/{sessionId}/interrupt", scope: "sessions:write" },
+	{ route: "POST /v1/sessions/{sessionId}/release", scope: "sessions:write" },
 	{ route: "POST /v1/sessions/{sessionId}/approvals/{approvalId}", scope: "sessions:write", body: { decision: "allow" } },
 	{ route: "GET /v1/sessions/{sessionId}/events", scope: "sessions:read" },
 	{ route: "GET /v1/sessions/{sessionId}/stats", scope: "sessions:read" },
