@@ -1,6 +1,6 @@
 import { DurableObject } from "cloudflare:workers";
 import type { z } from "zod";
-import type { CreateSession, Key, QueueEntry, Runner, Scope, Session } from "../shared/api.ts";
+import type { CreateSession, QueueEntry, Runner, Session } from "../shared/api.ts";
 import { decode, encode } from "../shared/codec.ts";
 import { closeCode, closeReason, type ErrorCode, type Problem, problem } from "../shared/errors.ts";
 import type { SessionStateName } from "../shared/events.ts";
@@ -14,7 +14,7 @@ import {
 	signedText,
 	type ToControlFrame,
 } from "../shared/frames.ts";
-import { type Generation, KeyId, RunnerId, SessionId, type TeamId } from "../shared/ids.ts";
+import { type Generation, type KeyId, RunnerId, SessionId, type TeamId } from "../shared/ids.ts";
 import {
 	ASK_AGAIN_MS,
 	HEARTBEAT_MS,
@@ -28,9 +28,10 @@ import { matches, parseSelector, type Selector, selectorErrorText, selectorText 
 import { inWords } from "../shared/units.ts";
 import type { Principal } from "./auth.ts";
 import { type Env, readCapacities, readConfig } from "./config.ts";
+import { Credentials, type KeyDto, type KeyRequest } from "./credentials.ts";
 import { type Candidate, type Grant, type Queue, schedule, type Wait } from "./placement.ts";
 import { migrate } from "./schema.ts";
-import { digest, newId, newSecret, sameDigest, verifyEd25519 } from "./secrets.ts";
+import { newId, newSecret, verifyEd25519 } from "./secrets.ts";
 import { HOSTS_HEADER, RUNNER_HEADER, silentAt } from "./session-object.ts";
 
 const SCHEMA = [
@@ -83,7 +84,6 @@ INSERT INTO queue (granted) VALUES (0);
 
 /** How long a runner may take to answer an offer before the lease is taken back. */
 const OFFER_TIMEOUT_MS = 15_000;
-const TICKET_MS = 30_000;
 /** What waits and asks again is not placed again more often than this; whatever changes the books places at once. */
 const PLACE_AGAIN_MS = 1_000;
 /** A session up to this position is told of every change of it, one behind only of a change by a tenth: each is an entry of its log. */
@@ -134,26 +134,16 @@ type SessionRow = {
 	selector: string | null;
 	principal: string | null;
 };
-type KeyRow = {
-	key_id: KeyId;
-	hash: string;
-	name: string;
-	scopes: string;
-	created_at: number;
-	created_by: string;
-	expires_at: number | null;
-	revoked_at: number | null;
-};
 
 // RPC types are computed by the compiler; named ones keep that from going deep.
 export type SessionDto = z.output<typeof Session>;
 export type QueueEntryDto = z.output<typeof QueueEntry>;
 export type RunnerDto = z.output<typeof Runner>;
-export type KeyDto = z.output<typeof Key>;
 
 /** One team: its keys, runners, leases, queue and index of sessions. No event passes here. */
 export class TeamObject extends DurableObject<Env> {
 	readonly #sql: SqlStorage;
+	readonly #credentials: Credentials;
 	/** Runners that said they are full although our books show room, and until when that is believed. Forgetting it costs one refusal. */
 	readonly #fullUntil = new Map<RunnerId, number>();
 	/** Idle sessions that were told to make way, and until when that is believed. Forgetting it costs a second one its place. */
@@ -165,6 +155,7 @@ export class TeamObject extends DurableObject<Env> {
 		ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING, PONG));
 		this.#sql = ctx.storage.sql;
 		migrate(this.#sql, SCHEMA);
+		this.#credentials = new Credentials(this.#sql, () => this.#team);
 		this.#noticeAbsence();
 	}
 
@@ -178,56 +169,22 @@ export class TeamObject extends DurableObject<Env> {
 	// ------------------------------------------------------------ keys and tickets
 
 	authenticateKey(keyId: KeyId, hash: string): Result<Principal, Problem> | null {
-		const row = this.#sql.exec<KeyRow>("SELECT * FROM keys WHERE key_id = ?", keyId).toArray()[0];
-		if (row === undefined || !sameDigest(row.hash, hash)) return null;
-		if (row.revoked_at !== null || (row.expires_at !== null && row.expires_at <= Date.now())) return null;
-		return ok({ team: this.#team, actor: `key:${keyId}`, scopes: JSON.parse(row.scopes) as Scope[], keyId, expiresAt: row.expires_at });
+		return this.#credentials.authenticateKey(keyId, hash);
 	}
 
-	async createKey(
-		request: { name: string; scopes: Scope[]; expiresInMs?: number | undefined },
-		by: Principal,
-	): Promise<Result<KeyDto & { apiKey: string }, Problem>> {
-		const more = request.scopes.filter((s) => !by.scopes.includes(s));
-		if (more.length > 0) return err(problem("forbidden", `a key cannot have more than its maker: you lack ${more.join(", ")}`));
-		const keyId = newId(KeyId, "key");
-		const apiKey = `hpk_${this.#team}_${keyId.slice(4)}_${newSecret()}`;
-		const now = Date.now();
-		const row: KeyRow = {
-			key_id: keyId,
-			hash: await digest(apiKey),
-			name: request.name,
-			scopes: JSON.stringify([...new Set(request.scopes)]),
-			created_at: now,
-			created_by: by.actor,
-			expires_at: request.expiresInMs === undefined ? null : now + request.expiresInMs,
-			revoked_at: null,
-		};
-		this.#sql.exec(
-			"INSERT INTO keys (key_id, hash, name, scopes, created_at, created_by, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-			row.key_id,
-			row.hash,
-			row.name,
-			row.scopes,
-			row.created_at,
-			row.created_by,
-			row.expires_at,
-		);
-		return ok({ ...toKey(row), apiKey });
+	createKey(request: KeyRequest, by: Principal): Promise<Result<KeyDto & { apiKey: string }, Problem>> {
+		return this.#credentials.createKey(request, by);
 	}
 
 	listKeys(): KeyDto[] {
-		return this.#sql.exec<KeyRow>("SELECT * FROM keys ORDER BY created_at").toArray().map(toKey);
+		return this.#credentials.listKeys();
 	}
 
 	/** Ends the key and closes every socket that was opened with it. */
 	async revokeKey(keyId: KeyId): Promise<boolean> {
-		const known =
-			this.#sql.exec("UPDATE keys SET revoked_at = coalesce(revoked_at, ?) WHERE key_id = ?", Date.now(), keyId).rowsWritten > 0;
-		this.#sql.exec("DELETE FROM tickets WHERE principal ->> 'keyId' = ?", keyId);
-		const sessions = this.#sql.exec<{ session_id: string }>("SELECT session_id FROM key_sockets WHERE key_id = ?", keyId).toArray();
-		await Promise.allSettled(sessions.map((s) => this.#session(s.session_id).revokeKey(keyId)));
-		this.#sql.exec("DELETE FROM key_sockets WHERE key_id = ?", keyId);
+		const { known, sessions } = this.#credentials.revokeKey(keyId);
+		await Promise.allSettled(sessions.map((sessionId) => this.#session(sessionId).revokeKey(keyId)));
+		this.#credentials.forgetSockets(keyId);
 		return known;
 	}
 
@@ -236,38 +193,18 @@ export class TeamObject extends DurableObject<Env> {
 		by: Principal,
 		origin: string | null,
 	): Promise<Result<{ ticket: string; expiresAt: number }, Problem>> {
-		if (this.#row(sessionId) === null) return err(noSuchSession());
-		const now = Date.now();
-		const ticket = `tkt_${this.#team}_${newSecret()}`;
-		const hash = await digest(ticket);
-		this.#sql.exec("DELETE FROM tickets WHERE expires_at <= ?", now);
-		this.#sql.exec(
-			"INSERT INTO tickets (hash, session_id, principal, origin, expires_at) VALUES (?, ?, ?, ?, ?)",
-			hash,
-			sessionId,
-			JSON.stringify(by),
-			origin,
-			now + TICKET_MS,
-		);
-		return ok({ ticket, expiresAt: now + TICKET_MS });
+		return this.#row(sessionId) === null ? err(noSuchSession()) : ok(await this.#credentials.createTicket(sessionId, by, origin));
 	}
 
-	/** The principal a ticket was made for. It is gone with the first try, right or wrong. */
 	redeemTicket(hash: string, sessionId: SessionId, origin: string | null): Result<Principal, Problem> | null {
-		const row = this.#sql
-			.exec<{ session_id: string; principal: string; origin: string | null; expires_at: number }>(
-				"DELETE FROM tickets WHERE hash = ? RETURNING session_id, principal, origin, expires_at",
-				hash,
-			)
-			.toArray()[0];
-		if (row === undefined || row.expires_at <= Date.now() || row.session_id !== sessionId || row.origin !== origin) return null;
-		return ok(JSON.parse(row.principal) as Principal);
+		const principal = this.#credentials.redeemTicket(hash, sessionId, origin);
+		return principal === null ? null : ok(principal);
 	}
 
 	/** Whether a socket to this session may be opened; remembers it for the key's revocation. */
 	admitSocket(sessionId: SessionId, keyId: KeyId | null): boolean {
 		if (this.#row(sessionId) === null) return false;
-		if (keyId !== null) this.#sql.exec("INSERT OR IGNORE INTO key_sockets (key_id, session_id) VALUES (?, ?)", keyId, sessionId);
+		if (keyId !== null) this.#credentials.rememberSocket(keyId, sessionId);
 		return true;
 	}
 
@@ -593,22 +530,15 @@ export class TeamObject extends DurableObject<Env> {
 
 	// ------------------------------------------------------------ runners
 
-	async createRunnerToken(labels: Record<string, string>, expiresInMs: number): Promise<{ token: string; expiresAt: number }> {
-		const token = `hpt_${this.#team}_${newSecret()}`;
-		const expiresAt = Date.now() + expiresInMs;
-		const hash = await digest(token);
-		this.#sql.exec("DELETE FROM runner_tokens WHERE expires_at <= ?", Date.now());
-		this.#sql.exec("INSERT INTO runner_tokens (hash, labels, expires_at) VALUES (?, ?, ?)", hash, JSON.stringify(labels), expiresAt);
-		return { token, expiresAt };
+	createRunnerToken(labels: Record<string, string>, expiresInMs: number): Promise<{ token: string; expiresAt: number }> {
+		return this.#credentials.createRunnerToken(labels, expiresInMs);
 	}
 
 	/** Registers a runner's public key; the token is burnt in the same transaction. */
 	enrol(tokenHash: string, publicKey: string, name: string): Result<{ runnerId: RunnerId; team: TeamId }, Problem> {
 		return this.ctx.storage.transactionSync(() => {
-			const token = this.#sql
-				.exec<{ labels: string; expires_at: number }>("DELETE FROM runner_tokens WHERE hash = ? RETURNING labels, expires_at", tokenHash)
-				.toArray()[0];
-			if (token === undefined || token.expires_at <= Date.now())
+			const labels = this.#credentials.burnRunnerToken(tokenHash);
+			if (labels === null)
 				return err(problem("unauthorized", "this runner token is not valid: it was used, has expired, or never was one; make a new one"));
 			const runnerId = newId(RunnerId, "run");
 			const now = Date.now();
@@ -617,8 +547,8 @@ export class TeamObject extends DurableObject<Env> {
 				runnerId,
 				name,
 				publicKey,
-				token.labels,
-				token.labels,
+				labels,
+				labels,
 				now,
 				now,
 			);
@@ -981,18 +911,6 @@ export class TeamObject extends DurableObject<Env> {
 }
 
 export const noSuchSession = (): Problem => problem("not_found", "no such session in this team");
-
-function toKey(row: KeyRow): KeyDto {
-	return {
-		keyId: row.key_id,
-		name: row.name,
-		scopes: JSON.parse(row.scopes) as Scope[],
-		createdAt: row.created_at,
-		createdBy: row.created_by,
-		expiresAt: row.expires_at,
-		revokedAt: row.revoked_at,
-	};
-}
 
 // Only this object writes attachments, so they are read back as written.
 const attachment = (ws: WebSocket): ControlLink | null => ws.deserializeAttachment() as ControlLink | null;
