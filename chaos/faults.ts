@@ -1,0 +1,125 @@
+import type { Conversation } from "./conversation.ts";
+import type { Deed, Fault } from "./proxy.ts";
+import type { Random } from "./random.ts";
+import { CALM, rage, STORMY, type StormSize } from "./storms.ts";
+import type { Direction, LinkKind } from "./wire.ts";
+import type { World } from "./world.ts";
+
+/** One way to do harm, and what must hold through it. A row of docs/FAULTS.md. */
+export interface FaultRow {
+	name: string;
+	/** What is done, in words. */
+	what: string;
+	/** Of the design, or rules of PROTOCOL.md. */
+	promises: string[];
+	/** How often a run by chance is this; 0: only when it is asked for, or at night. */
+	weight: number;
+	/** Far over what it takes. */
+	limitMs: number;
+	/** Throws `NotTried` if this machine cannot do it. */
+	run(world: World): Promise<Conversation[]>;
+}
+
+export class NotTried extends Error {}
+
+const SIZE: StormSize = { sessions: 7, daemons: 2, daemonKills: 0, gatewayKills: 0, freezes: 0, budget: STORMY, attachShare: 0.12 };
+const STORM_MS = 150_000;
+const raging =
+	(size: (random: Random) => Partial<StormSize>): FaultRow["run"] =>
+	(world) =>
+		rage(world, { ...SIZE, ...size(world.random.fork("size")) });
+
+const storms: FaultRow[] = [
+	{
+		name: "links",
+		what: "every link of readers, of who types and of runners is cut, delayed, stalled and split by chance, at and inside messages",
+		promises: ["P1", "P2", "P3", "P4", "LNK-6", "BAT-2"],
+		weight: 6,
+		limitMs: STORM_MS,
+		run: raging(() => ({})),
+	},
+	{
+		name: "daemon-killed",
+		what: "as links, and daemons are killed with SIGKILL and started again within 0.7 s: the CLI goes on in the same process",
+		promises: ["P1", "P5", "P6", "BAT-3"],
+		weight: 6,
+		limitMs: STORM_MS,
+		run: raging((random) => ({ daemonKills: random.whole(4, 8) })),
+	},
+	{
+		name: "gateway-killed",
+		what: "as links, and the gateway is killed with SIGKILL, with its launcher or without, and started again on its state",
+		promises: ["P1", "P2", "P6", "LOG-3", "LOG-5"],
+		weight: 4,
+		limitMs: STORM_MS,
+		run: raging((random) => ({ gatewayKills: random.whole(2, 4) })),
+	},
+	{
+		name: "all-at-once",
+		what: "links are cut, daemons and the gateway are killed, and the gateway is frozen for up to 2.5 s",
+		promises: ["P1", "P2", "P3", "P4", "P5", "P6"],
+		weight: 8,
+		limitMs: STORM_MS,
+		run: raging((random) => ({ daemonKills: random.whole(4, 8), gatewayKills: random.whole(1, 3), freezes: random.whole(0, 2) })),
+	},
+];
+
+/** Links are broken at messages of one kind, each in another way, and left alone otherwise. */
+function aimed(name: string, what: string, promises: string[], link: LinkKind, direction: Direction, types: string[]): FaultRow {
+	return {
+		name,
+		what,
+		promises,
+		weight: 1,
+		limitMs: STORM_MS,
+		run: (world) => {
+			const random = world.random.fork("aim");
+			const faults: Fault[] = types.flatMap((type) =>
+				// Not each one, or a back-off that has grown is all there is to see.
+				[1, 2, 4, 6, 9, 13].map((nth) => ({ on: { link, at: { direction, type, nth } }, deed: deed(random) })),
+			);
+			return rage(world, { ...SIZE, sessions: 6, daemons: 1, budget: CALM, attachShare: 0, aimed: faults });
+		},
+	};
+}
+
+function deed(random: Random): Deed {
+	switch (random.whole(0, 5)) {
+		case 0:
+			return { do: "cut_before" };
+		case 1:
+			return { do: "cut_after" };
+		case 2:
+			return { do: "cut_inside", share: random.next() };
+		case 3:
+			return { do: "stall", ms: random.whole(200, 1_500) };
+		case 4:
+			return { do: "split", ms: random.whole(500, 3_000) };
+		default:
+			return { do: "delay", ms: random.whole(50, 1_000) };
+	}
+}
+
+const boundaries: FaultRow[] = [
+	aimed("at-handshake", "a runner's links break at challenge, proof and registration", ["LSE-2", "LSE-3"], "control", "up", [
+		"authenticate",
+		"register",
+	]),
+	aimed("at-offer", "the control link breaks at offers", ["LSE-4"], "control", "down", ["offer"]),
+	aimed("at-accept", "the control link breaks at acceptances", ["LSE-4"], "control", "up", ["accept"]),
+	aimed("at-attach", "session links break at the attach and its answer", ["LSE-1", "LSE-3", "BAT-4"], "session", "up", ["attach"]),
+	aimed("at-attached", "session links break at the answer to an attach", ["BAT-4"], "session", "down", ["attached"]),
+	aimed("at-started", "session links break where a process and a turn are said to begin", ["P5", "BAT-2"], "session", "up", [
+		"isolation",
+		"turn_started",
+	]),
+	aimed("at-batch", "session links break at batches of events", ["BAT-1", "BAT-2"], "session", "up", ["batch"]),
+	aimed("at-ack", "session links break at acknowledgements", ["BAT-3"], "session", "down", ["ack"]),
+	aimed("at-approval", "session links break where an approval is asked and where it is decided", ["P8", "APR-1"], "session", "up", [
+		"approval_requested",
+	]),
+	aimed("at-desired", "session links break where the runner is told what is desired", ["BAT-4", "P8"], "session", "down", ["desired"]),
+	aimed("at-end", "session links break where a turn is said to end", ["P4", "TRN-3"], "session", "up", ["turn_ended"]),
+];
+
+export const FAULTS: FaultRow[] = [...storms, ...boundaries];
