@@ -61,8 +61,13 @@ export interface Case {
 	mostAtOnce: number;
 	/** Processes that it should have had in all. */
 	processes: number;
-	/** A process was killed, or could not write: what it wrote down last may not be out. */
-	wasBroken: boolean;
+	/**
+	 * Of what a process printed last, so much may be missing: one thing where it was killed, anything where it had lost its right to
+	 * the session.
+	 */
+	mayLack: number;
+	/** It is known that two processes live for a while: one of them cannot be told. */
+	mayOverlap?: boolean;
 }
 
 /** What is streamed as a word that nobody else says: `say 3 s1t2a_` says `s1t2a_1 s1t2a_2 s1t2a_3`. */
@@ -79,7 +84,8 @@ export function check(given: Case): Finding[] {
 	else checkLedger(given, given.ledger, find);
 	for (const reader of given.readers) checkReader(reader, given, find);
 	if (given.printed !== undefined) checkPrinted(given.printed, given, find);
-	if (given.mostAtOnce > 1) find("secondProcesses", "cli", `${given.mostAtOnce} processes were alive at once`, given.mostAtOnce - 1);
+	if (given.mostAtOnce > 1 && !given.mayOverlap)
+		find("secondProcesses", "cli", `${given.mostAtOnce} processes were alive at once`, given.mostAtOnce - 1);
 	return findings;
 }
 
@@ -147,16 +153,18 @@ function howItEnded(ledger: Ledger[], script: string): "success" | "interrupted"
 
 // ---------------------------------------------------------------- the CLI and the log
 
-function checkLedger({ log, processes, wasBroken }: Case, ledger: Ledger[], find: Find): void {
-	const printed: string[] = [];
-	/** May be missing: the last thing of a process that was killed, or what it could not write. */
-	const uncertain = new Set<number>();
+function checkLedger({ log, processes, mayLack, mayOverlap }: Case, ledger: Ledger[], find: Find): void {
+	const printed: Printed[] = [];
 	const turns = new Map<string, number>();
 	const order: string[] = [];
 	for (const [i, entry] of ledger.entries()) {
-		if (!order.includes(entry.process)) order.push(entry.process);
+		if (!order.includes(entry.process)) {
+			if (entry.what === "began" && !entry.resumed && order.length > 0 && ledger.slice(0, i).some((e) => e.what === "turn"))
+				find("lost", "cli", `process ${order.length + 1} began a new conversation instead of going on with the one there was`);
+			order.push(entry.process);
+		}
 		// A process that writes after a later one began was alive beside it.
-		else if (order.at(-1) !== entry.process) {
+		else if (order.at(-1) !== entry.process && !mayOverlap) {
 			find(
 				"secondProcesses",
 				"cli",
@@ -166,15 +174,21 @@ function checkLedger({ log, processes, wasBroken }: Case, ledger: Ledger[], find
 		}
 		if (entry.what === "turn") turns.set(entry.script, (turns.get(entry.script) ?? 0) + 1);
 		const atom = atomOf(entry);
-		if (atom !== null) printed.push(atom);
 		const next = ledger[i + 1];
-		const isItsLast = next === undefined || next.process !== entry.process || next.what === "unwritten";
-		if (atom !== null && wasBroken && isItsLast) uncertain.add(printed.length - 1);
+		const isOut = !(next?.what === "unwritten" && next.process === entry.process);
+		if (atom !== null) printed.push({ atom, process: entry.process, isOut });
 	}
 	for (const [script, times] of turns) if (times > 1) find("doubled", "cli", `turn ${brief(script)} was run ${times} times`, times - 1);
 	const began = new Set(order).size;
 	if (began > processes) find("secondProcesses", "cli", `${began} processes were started where ${processes} would do`, began - processes);
-	compare(printed, atomsOf(log), uncertain, find);
+	compare(printed, atomsOf(log), mayLack, find);
+}
+
+interface Printed {
+	atom: string;
+	process: string;
+	/** It could be written. */
+	isOut: boolean;
 }
 
 /** One thing that was printed, as it can be told from the ledger and from the log alike. */
@@ -217,9 +231,13 @@ function atomsOf(log: LoggedEvent[]): { atom: string; offset: number }[] {
 	return atoms;
 }
 
-function compare(printed: string[], logged: { atom: string; offset: number }[], uncertain: Set<number>, find: Find): void {
+function compare(printed: Printed[], logged: { atom: string; offset: number }[], mayLack: number, find: Find): void {
 	const places = new Map<string, number[]>();
-	for (const [i, atom] of printed.entries()) places.set(atom, [...(places.get(atom) ?? []), i]);
+	for (const [i, { atom }] of printed.entries()) {
+		const there = places.get(atom);
+		if (there === undefined) places.set(atom, [i]);
+		else there.push(i);
+	}
 	const used = new Set<number>();
 	let last = -1;
 	for (const { atom, offset } of logged) {
@@ -229,15 +247,23 @@ function compare(printed: string[], logged: { atom: string; offset: number }[], 
 			continue;
 		}
 		used.add(at);
-		if (at < last) find("reordered", "log", `offset ${offset}: ${brief(atom)} was printed before ${brief(printed[last] ?? "")}`);
+		if (at < last) find("reordered", "log", `offset ${offset}: ${brief(atom)} was printed before ${brief(printed[last]?.atom ?? "")}`);
 		last = Math.max(last, at);
 	}
-	const lost = printed.map((_, i) => i).filter((i) => !used.has(i) && !uncertain.has(i));
+	// From the end: what is missing there may be so, up to the first that is not.
+	const lacked = new Map<string, number>();
+	const lost: number[] = [];
+	for (const [i, { process, isOut }] of [...printed.entries()].toReversed()) {
+		const before = lacked.get(process) ?? 0;
+		if (used.has(i)) lacked.set(process, Number.POSITIVE_INFINITY);
+		else if (isOut && before < mayLack) lacked.set(process, before + 1);
+		else if (isOut) lost.unshift(i);
+	}
 	if (lost.length > 0)
 		find(
 			"lost",
 			"log",
-			`${lost.length} of ${printed.length} printed are not there, the first: ${brief(printed[lost[0] ?? 0] ?? "")}`,
+			`${lost.length} of ${printed.length} printed are not there, the first: ${brief(printed[lost[0] ?? 0]?.atom ?? "")}`,
 			lost.length,
 		);
 }

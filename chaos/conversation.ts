@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Client, ProblemError, type SessionHandle, Unreachable } from "../shared/client.ts";
-import type { LoggedEvent, StopReason } from "../shared/events.ts";
+import type { LoggedEvent, SessionEvent, StopReason } from "../shared/events.ts";
 import { idBody } from "../shared/ids.ts";
 import type { Ledger } from "../test/fixtures/fake-cli.ts";
 import { type Case, check, type Finding, type Input } from "./checker.ts";
@@ -21,6 +21,8 @@ export interface Turn {
 	ahead?: boolean;
 	mayEnd?: StopReason[];
 	says?: string;
+	/** This long after the one before ended. */
+	afterMs?: number;
 }
 
 export interface ConversationOptions {
@@ -39,7 +41,7 @@ export interface ConversationOptions {
 }
 
 /** How long one thing that must come may take, with all back-offs on its way. */
-const PATIENCE_MS = 75_000;
+const PATIENCE_MS = 45_000;
 
 /** One session with whoever types into it and all who read it. */
 export class Conversation {
@@ -53,7 +55,9 @@ export class Conversation {
 	#attached: Attached | null = null;
 	/** Processes that it should need. */
 	processes = 1;
-	wasBroken = false;
+	/** See `Case`. */
+	mayLack = 0;
+	mayOverlap = false;
 	log: LoggedEvent[] = [];
 	#end = 0;
 
@@ -74,6 +78,7 @@ export class Conversation {
 		const hands = await world.proxy({ plan: plan && ((link, kind, n) => plan(`${name}:typist:${link}`, kind, n)) });
 		const typist = new Client({ url: hands.url, apiKey, random: () => HASTE * random.next() }).session(session.id);
 		const conversation = new Conversation(world, options, workDir, session, typist);
+		world.conversations.push(conversation);
 		for (const kind of options.readers ?? ["socket", "sse", "pages"]) await conversation.#read(kind);
 		if (options.decides ?? true) void conversation.#decideAll();
 		return conversation;
@@ -127,7 +132,9 @@ export class Conversation {
 	async talk(turns: Turn[]): Promise<void> {
 		const ends: Promise<unknown>[] = [];
 		for (const turn of turns) {
-			if (!turn.ahead) await Promise.all(ends);
+			// One that does not end is told by the check; those behind it would wait as long again.
+			if (!turn.ahead && (await Promise.all(ends)).includes(null)) return;
+			if (turn.afterMs !== undefined) await sleep(turn.afterMs);
 			const input = await this.send(turn);
 			if (input.turnId === null) continue;
 			ends.push(this.ended(input));
@@ -153,6 +160,28 @@ export class Conversation {
 			const own = events.filter(({ event }) => "turnId" in event && event.turnId === input.turnId);
 			return own.filter(({ event }) => event.type === "text_delta").length >= count || own.some(({ event }) => event.type === "turn_ended");
 		}, ms);
+	}
+
+	/** What a turn said, in whole, as its log has it so far. */
+	said(input: Input): string {
+		const reader = this.readers.toSorted((a, b) => b.last - a.last)[0];
+		return (reader?.events ?? [])
+			.map(({ event }) => (event.type === "text_delta" && event.turnId === input.turnId ? event.text : ""))
+			.join("");
+	}
+
+	/** How it ended, if it did. */
+	end(input: Input): Extract<SessionEvent, { type: "turn_ended" }> | null {
+		for (const reader of this.readers)
+			for (const { event } of reader.events) if (event.type === "turn_ended" && event.turnId === input.turnId) return event;
+		return null;
+	}
+
+	/** Sends a turn and waits for its end. */
+	async ask(turn: Turn): Promise<Input> {
+		const input = await this.send(turn);
+		await this.ended(input);
+		return input;
 	}
 
 	/** Waits for something, by whichever reader sees it first; null if it does not come. */
@@ -250,7 +279,8 @@ export class Conversation {
 			...(this.#attached === null ? {} : { printed: this.#attached.printed }),
 			mostAtOnce: this.world.mostAtOnce(this.workDir),
 			processes: this.processes,
-			wasBroken: this.wasBroken,
+			mayLack: this.mayLack,
+			mayOverlap: this.mayOverlap,
 		};
 	}
 

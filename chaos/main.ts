@@ -19,8 +19,9 @@
  */
 import { parseArgs } from "node:util";
 import { type Finding, KINDS, type Kind } from "./checker.ts";
-import { FAULTS, type FaultRow, NotTried } from "./faults.ts";
+import { FAULTS, type FaultRow } from "./faults.ts";
 import { Random } from "./random.ts";
+import { NotTried } from "./scenarios.ts";
 import { World } from "./world.ts";
 
 const { values } = parseArgs({
@@ -128,13 +129,7 @@ async function run(seed: number, row: FaultRow): Promise<Outcome> {
 		const tooLong = new Promise<never>((_, reject) => {
 			late = setTimeout(() => reject(new Error(`it took longer than ${row.limitMs / 1000} s`)), row.limitMs);
 		});
-		const conversations = await Promise.race([row.run(world), tooLong]);
-		sessions = conversations.length;
-		for (const conversation of conversations) {
-			events += conversation.log.length;
-			findings.push(...conversation.check());
-			await conversation.stop();
-		}
+		await Promise.race([row.run(world), tooLong]);
 	} catch (cause) {
 		if (cause instanceof NotTried) notTried = cause.message;
 		else
@@ -146,6 +141,14 @@ async function run(seed: number, row: FaultRow): Promise<Outcome> {
 			});
 	}
 	clearTimeout(late);
+	for (const conversation of world.conversations) {
+		sessions++;
+		if (notTried !== null) break;
+		// Of a run that broke off, what is there.
+		if (conversation.log.length === 0) await conversation.settle(1_000).catch(() => {});
+		events += conversation.log.length;
+		findings.push(...conversation.check());
+	}
 	findings.push(...world.findings);
 	if (findings.length > 0) tell(seed, row, world, findings);
 	await world.close();

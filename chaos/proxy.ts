@@ -127,11 +127,10 @@ export class FaultProxy {
 		for (const connection of this.#connections) connection.goOn();
 	}
 
-	/** Cuts all that is open now, of one kind or of all. */
-	cutAll(kind?: LinkKind): void {
+	/** Does this to all that is open now, of one kind or of all. */
+	performAll(deed: Deed, kind?: LinkKind): void {
 		for (const connection of [...this.#connections])
-			if (connection.purpose !== null && (kind === undefined || connection.purpose.kind === kind))
-				connection.perform({ do: "cut_before" }, "all");
+			if (connection.purpose !== null && (kind === undefined || connection.purpose.kind === kind)) connection.perform(deed, "all");
 	}
 
 	async close(): Promise<void> {
@@ -337,10 +336,10 @@ class Connection {
 	/** Settles when the bytes are the kernel's, or never will be. */
 	async #send(side: Side, bytes: Buffer): Promise<void> {
 		if (side.to.destroyed || side.to.writableEnded) return;
-		if (side.to.connecting) await new Promise<void>((resolve) => side.to.once("connect", resolve).once("close", () => resolve()));
+		if (side.to.connecting) await either(side.to, "connect");
 		if (side.to.destroyed) return;
 		if (side.to.write(bytes)) return;
-		await new Promise<void>((resolve) => side.to.once("drain", resolve).once("close", () => resolve()));
+		await either(side.to, "drain");
 	}
 
 	async #meet(deed: Deed, direction: Direction, unit: Unit): Promise<void> {
@@ -359,7 +358,9 @@ class Connection {
 	}
 
 	perform(deed: Deed, type: string): void {
-		if (this.#stopped || this.#over) return;
+		if (this.#over) return;
+		// What is stalled can still be cut.
+		if (this.#stopped) return deed.do === "cut_before" ? this.end() : undefined;
 		this.#stopped = true;
 		this.#proxy.tell(this, type, deed);
 		if (deed.do !== "stall") this.#proxy.lost(this);
@@ -426,6 +427,19 @@ class Connection {
 		socket.end();
 		this.#later(500, () => this.end());
 	}
+}
+
+/** Settles with this event of the socket, or its close. */
+function either(socket: Socket, event: "connect" | "drain"): Promise<void> {
+	return new Promise((resolve) => {
+		const done = (): void => {
+			socket.off(event, done);
+			socket.off("close", done);
+			resolve();
+		};
+		socket.on(event, done);
+		socket.on("close", done);
+	});
 }
 
 /** How a storm treats a link: this many faults, on one connection after the other. */

@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { Conversation, type ReaderKind, type Turn } from "./conversation.ts";
+import type { DiePoint } from "./die.ts";
 import { type Fault, storm } from "./proxy.ts";
 import type { Random } from "./random.ts";
 import type { LinkKind } from "./wire.ts";
-import type { Daemon, World } from "./world.ts";
+import { type Daemon, fakeCli, type World } from "./world.ts";
 
 export interface StormSize {
 	sessions: number;
@@ -17,13 +18,23 @@ export interface StormSize {
 	attachShare: number;
 	/** Faults of the runners' links at certain messages, besides those by chance. */
 	aimed?: Fault[];
+	/** Where the first daemon kills itself. */
+	dies?: DiePoint[];
+	/** Lines for all runner.toml. */
+	settings?: string;
+	/** What is typed, if not the usual. */
+	turns?: (session: string, chance: Random) => Turn[];
+	/** Processes a session should need; absent: one. */
+	processes?: number;
+	/** All runners offer the same, and may have a session one after the other. */
+	shared?: boolean;
 }
 
 export const CALM: Record<LinkKind, number> = { control: 0, session: 0, client: 0, sse: 0, rest: 0 };
 export const STORMY: Record<LinkKind, number> = { control: 3, session: 4, client: 4, sse: 8, rest: 6 };
 
 /** Several sessions on several runners, all links cut by chance, daemons and the gateway killed meanwhile. */
-export async function rage(world: World, size: StormSize): Promise<Conversation[]> {
+export async function rage(world: World, size: StormSize): Promise<void> {
 	const { random } = world;
 	const plan = storm({ random: random.fork("links"), budget: size.budget });
 	const daemons: Daemon[] = [];
@@ -32,26 +43,25 @@ export async function rage(world: World, size: StormSize): Promise<Conversation[
 			await world.daemon(`r${i}`, {
 				plan: (link, kind, n) => plan(`r${i}:${link}`, kind, n),
 				faults: i === 1 ? size.aimed : undefined,
+				...(i === 1 && size.dies !== undefined ? { dies: size.dies } : {}),
+				...(size.settings === undefined ? {} : { settings: size.settings }),
+				...(size.shared ? { providers: { shared: fakeCli() } } : {}),
 			}),
 		);
-	for (const daemon of daemons) daemon.start();
+	for (const daemon of daemons) daemon.launch();
 	await Promise.all(daemons.map((daemon) => daemon.ready()));
-	const conversations: Conversation[] = [];
 	const talks: Promise<void>[] = [];
 	for (let i = 1; i <= size.sessions; i++) {
 		const chance = random.fork(`session ${i}`);
 		const readers: ReaderKind[] = ["socket", "sse", "pages"];
 		if (chance.chance(size.attachShare)) readers.push("attach");
-		const provider = daemons[(i - 1) % daemons.length]?.name ?? "";
+		const provider = size.shared ? "shared" : (daemons[(i - 1) % daemons.length]?.name ?? "");
 		const conversation = await Conversation.open(world, { name: `s${i}`, provider, random: chance, readers, plan });
-		conversations.push(conversation);
-		talks.push(conversation.talk(turnsOf(`s${i}`, chance)).then(() => world.note(`s${i} has talked`)));
+		conversation.processes = size.processes ?? 1;
+		talks.push(conversation.talk((size.turns ?? turnsOf)(`s${i}`, chance)).then(() => world.note(`s${i} has talked`)));
 	}
 	await Promise.all([...talks, ...killings(world, daemons, size)]);
-	await Promise.all(
-		conversations.map((conversation) => conversation.settle().then(() => world.note(`${conversation.options.name} is settled`))),
-	);
-	return conversations;
+	await Promise.all(world.conversations.map((conversation) => conversation.settle()));
 }
 
 /** What is typed into one session: a few turns that stream, ask, print much, print rubbish, pause, are interrupted. */
@@ -77,6 +87,14 @@ export function turnsOf(session: string, chance: Random): Turn[] {
 		turns.push(turn);
 	}
 	return turns;
+}
+
+/** Turns in which all happens that a journal has a note for, each soon. */
+export function eventful(session: string, chance: Random): Turn[] {
+	return [1, 2, 3, 4].flatMap((t): Turn[] => [
+		{ text: `slow ${chance.whole(2, 10)}\nsay 10 ${session}t${t}a_\nask ${session}t${t}b_tool\nsay 5 ${session}t${t}c_` },
+		{ text: `slow 30\nsay 200 ${session}t${t}d_`, interruptAfter: chance.whole(1, 8) },
+	]);
 }
 
 /** Kills at times that the seed says, spread over the first seconds. */

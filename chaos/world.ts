@@ -7,13 +7,16 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { Client } from "../shared/client.ts";
 import { runHotplex } from "../test/support/stack.ts";
-import type { Finding } from "./checker.ts";
+import type { Finding, Kind } from "./checker.ts";
+import type { Conversation } from "./conversation.ts";
+import type { DiePoint } from "./die.ts";
 import { FaultProxy, type ProxyOptions } from "./proxy.ts";
 import type { Random } from "./random.ts";
 
 export const OWN_ROOT = fileURLToPath(new URL("..", import.meta.url));
 const FAKE_CLI = join(OWN_ROOT, "test/fixtures/fake-cli.ts");
 const GATEWAY_CHILD = fileURLToPath(new URL("gateway-child.ts", import.meta.url));
+const DIE = new URL("die.ts", import.meta.url).href;
 const START_MS = 30_000;
 /** How often processes are looked at. */
 const SIGHT_MS = 250;
@@ -43,6 +46,7 @@ export class World {
 	readonly gateway: Gateway;
 	readonly daemons: Daemon[] = [];
 	readonly proxies: FaultProxy[] = [];
+	readonly conversations: Conversation[] = [];
 	/** What went wrong outside of any session. */
 	readonly findings: Finding[] = [];
 	/** What was done to it, for whoever reads a failure. */
@@ -54,6 +58,7 @@ export class World {
 	#sightTimer: NodeJS.Timeout | null = null;
 	readonly #names = new Map<string, string>();
 	#isClosing = false;
+	readonly #atEnd: (() => void)[] = [];
 	daemonKills = 0;
 	gatewayKills = 0;
 
@@ -98,6 +103,22 @@ export class World {
 
 	note(deed: string): void {
 		this.deeds.push(`${((Date.now() - this.#began) / 1000).toFixed(2)} s ${deed}`);
+	}
+
+	/** Tells what does not hold. */
+	expect(holds: boolean, kind: Kind, where: string, what: string): void {
+		if (!holds) this.findings.push({ kind, count: 1, where, what });
+	}
+
+	/** Kills all that runs in work directories: what is left of a host that went down, besides its daemon. */
+	endClis(): number {
+		this.note("all CLIs killed");
+		return this.#endClis();
+	}
+
+	/** Calls this when it closes, before its directory goes. */
+	atEnd(run: () => void): void {
+		this.#atEnd.push(run);
 	}
 
 	/** A party's own proxy to the gateway. */
@@ -154,6 +175,7 @@ export class World {
 		await Promise.all(this.proxies.map((proxy) => proxy.close()));
 		// CLIs outlive their daemons, as they should; nobody else ends them.
 		for (let tries = 0; tries < 20 && this.#endClis() > 0; tries++) await sleep(20);
+		for (const run of this.#atEnd) run();
 		if (!this.#keep) rmSync(this.dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 });
 	}
 
@@ -167,6 +189,7 @@ export class World {
 		for (const daemon of this.daemons) if (daemon.pid !== null) end(daemon.pid);
 		for (const pid of this.gateway.pids) end(pid);
 		this.#endClis();
+		for (const run of this.#atEnd) run();
 		if (!this.#keep) rmSync(this.dir, { recursive: true, force: true });
 	};
 }
@@ -230,14 +253,15 @@ export class Gateway {
 	/** Of the launcher and of workerd. */
 	get pids(): number[] {
 		const launcher = this.#child?.pid;
-		return [...(launcher === undefined ? [] : [launcher]), ...this.#workerd()];
+		return [...(launcher === undefined ? [] : [launcher]), ...this.workerd()];
 	}
 
 	get said(): string {
 		return this.#said;
 	}
 
-	#workerd(): number[] {
+	/** Its pid, while it lives. */
+	workerd(): number[] {
 		try {
 			const { pid } = JSON.parse(readFileSync(join(this.#stateDir, "gateway/process.json"), "utf8")) as { pid: number };
 			return readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("config.capnp") ? [pid] : [];
@@ -285,7 +309,7 @@ export class Gateway {
 			this.#world.gatewayKills++;
 			this.#world.note(`gateway killed (${what})`);
 		}
-		const workerd = this.#workerd();
+		const workerd = this.workerd();
 		if (what === "all" && child !== null) {
 			this.#child = null;
 			const gone = child.exitCode !== null || child.signalCode !== null ? null : new Promise((resolve) => child.once("exit", resolve));
@@ -320,7 +344,7 @@ export class Gateway {
 
 	/** Stopped and continued: everything it does in between is late, its alarms too. */
 	async freeze(ms: number): Promise<void> {
-		const pids = this.#workerd();
+		const pids = this.workerd();
 		this.#world.note(`gateway frozen for ${ms} ms`);
 		for (const pid of pids) process.kill(pid, "SIGSTOP");
 		await sleep(ms);
@@ -344,8 +368,10 @@ export interface DaemonOptions extends Omit<ProxyOptions, "port" | "nameOf"> {
 	root?: string;
 	/** More of its environment. */
 	env?: Record<string, string>;
-	/** Arguments of node, before the program. */
-	nodeArgs?: string[];
+	/** Loaded before the program, see die.ts and clock.ts. */
+	preload?: string;
+	/** Where it kills itself, in one life after the other; each time it is started again. */
+	dies?: DiePoint[];
 }
 
 /** `hotplex runner run`, behind a proxy of its own. */
@@ -369,6 +395,18 @@ export class Daemon {
 		this.proxy = proxy;
 		this.options = options;
 		this.stateDir = options.stateDir ?? join(world.dir, "runners", name);
+	}
+
+	/** The same identity in another directory, behind a proxy of its own. */
+	static async copy(world: World, of: Daemon, name: string): Promise<Daemon> {
+		const proxy = await world.proxy();
+		const copy = new Daemon(world, name, proxy, { providers: of.options.providers ?? { [of.name]: fakeCli() } });
+		mkdirSync(copy.stateDir, { recursive: true });
+		copy.configure();
+		const identity = JSON.parse(readFileSync(join(of.stateDir, "identity.json"), "utf8")) as Record<string, unknown>;
+		writeFileSync(join(copy.stateDir, "identity.json"), JSON.stringify({ ...identity, url: proxy.url }), { mode: 0o600 });
+		world.daemons.push(copy);
+		return copy;
 	}
 
 	static async enrol(world: World, name: string, options: DaemonOptions): Promise<Daemon> {
@@ -403,12 +441,14 @@ export class Daemon {
 		writeFileSync(join(this.stateDir, "runner.toml"), `${head}\n${tables.join("\n")}`);
 	}
 
-	/** Settles when it runs; `ready` is another matter. */
-	start(): void {
+	launch(): void {
 		if (this.#child !== null) return;
-		const { root = this.#world.root, nodeArgs = [], env = {} } = this.options;
+		const { root = this.#world.root, env = {} } = this.options;
+		const dies = this.options.dies?.shift();
+		const preload = dies === undefined ? this.options.preload : DIE;
+		const nodeArgs = preload === undefined ? [] : ["--import", preload];
 		const child = spawn(process.execPath, [...nodeArgs, join(root, "runner/main.ts"), "runner", "run", "--state-dir", this.stateDir], {
-			env: { ...this.#world.env, ...env },
+			env: { ...this.#world.env, ...env, ...(dies === undefined ? {} : { CHAOS_DIE: JSON.stringify(dies) }) },
 			stdio: ["ignore", "ignore", "pipe"],
 		});
 		this.#child = child;
@@ -423,13 +463,19 @@ export class Daemon {
 			this.#child = null;
 			this.exit = { code, signal };
 			if (this.mayEnd || this.#world.isClosing) return;
+			if (dies !== undefined && signal === "SIGKILL") {
+				this.#world.daemonKills++;
+				this.#world.note(`${this.name} killed ${dies.when} its ${dies.step} number ${dies.nth}`);
+				setTimeout(() => !this.#world.isClosing && this.launch(), 100);
+				return;
+			}
 			this.#world.findings.push({
 				kind: "unfinished",
 				count: 1,
 				where: this.name,
 				what: `its daemon ended by itself (${signal ?? code}): ${this.said.slice(-1_000)}`,
 			});
-			this.start();
+			this.launch();
 		});
 	}
 
@@ -445,7 +491,7 @@ export class Daemon {
 		const child = this.#child;
 		if (child === null) return;
 		if (counts) {
-			this.#world.daemonKills++;
+			if (signal === "SIGKILL") this.#world.daemonKills++;
 			this.#world.note(`${this.name} killed (${signal})`);
 		}
 		this.#child = null;
@@ -457,7 +503,7 @@ export class Daemon {
 	async restart(downMs: number): Promise<void> {
 		await this.kill();
 		await sleep(downMs);
-		if (!this.#world.isClosing) this.start();
+		if (!this.#world.isClosing) this.launch();
 	}
 
 	/** Waits until it ended by itself. */
