@@ -5,17 +5,12 @@ import { parse as parseToml } from "smol-toml";
 import { z } from "zod";
 import { describe } from "../shared/codec.ts";
 import { err, ok, type Result } from "../shared/result.ts";
+import { Duration as AnyDuration } from "../shared/units.ts";
 
 const MAX_TIMER_MS = 24 * 24 * 3_600_000;
-const UNITS: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
 
-/** A duration with its unit, "30s" or "10m", as milliseconds. A bare number is refused: nobody can know its unit. */
-export const Duration = z
-	.string()
-	.regex(/^\d+(ms|s|m|h)$/, 'expected a number with a unit, like "30s", "10m" or "24h"')
-	.transform((text) => Number.parseInt(text, 10) * (UNITS[text.replace(/^\d+/, "")] ?? 1))
-	// A longer one makes a timer fire at once.
-	.refine((ms) => ms <= MAX_TIMER_MS, "expected at most 24 days");
+/** A duration with its unit, "30s" or "10m", as milliseconds. A longer one makes a timer fire at once. */
+export const Duration = AnyDuration.refine((ms) => ms <= MAX_TIMER_MS, "expected at most 24 days");
 
 const ProviderSettings = z.strictObject({
 	/** What it speaks: Claude Code's own stream-json, or the Agent Client Protocol. */

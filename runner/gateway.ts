@@ -20,6 +20,8 @@ const SETTINGS = [
 	"ACCESS_ADMINS",
 	"ALLOWED_ORIGINS",
 	"PUBLIC_URL",
+	"LOG_MAX_BYTES",
+	"LOG_MAX_AGE",
 ];
 const DEFAULT_PORT = 8787;
 /** workerd drains on SIGTERM and stays while one WebSocket is open; what it acknowledged is on disk, so a kill is safe. */

@@ -2,6 +2,8 @@ import { z } from "zod";
 import { describe } from "../shared/codec.ts";
 import { TeamId } from "../shared/ids.ts";
 import { err, ok, type Result } from "../shared/result.ts";
+import { Duration, Size } from "../shared/units.ts";
+import type { Retention } from "./event-log.ts";
 import type { SessionObject } from "./session-object.ts";
 import type { TeamObject } from "./team-object.ts";
 
@@ -25,6 +27,10 @@ export interface Env {
 	ALLOWED_ORIGINS?: string;
 	/** The gateway's address as callers see it, if a proxy changes the host. */
 	PUBLIC_URL?: string;
+	/** How large a session's log may become, "64MiB". */
+	LOG_MAX_BYTES?: string;
+	/** How old its events may become, "30d". Absent: as old as they like. */
+	LOG_MAX_AGE?: string;
 }
 
 export interface Config {
@@ -35,6 +41,7 @@ export interface Config {
 	access: { issuer: string; audience: string; team: TeamId; admins: Set<string> } | null;
 	allowedOrigins: Set<string>;
 	publicUrl: URL | null;
+	retention: Retention;
 }
 
 const list = z
@@ -46,9 +53,17 @@ const list = z
 			.map((x) => x.trim())
 			.filter((x) => x !== ""),
 	);
+const YEAR_MS = 365 * 86_400_000;
 const LOOPBACK = /^http:\/\/(127\.0\.0\.1|localhost|\[::1\])(:\d+)?$/;
 
+const RetentionSettings = z.object({
+	// A log holds its largest events and some more at least; an object of Cloudflare's ends at 10 GB.
+	LOG_MAX_BYTES: Size.refine((n) => n >= 1024 ** 2 && n <= 8 * 1024 ** 3, "expected 1MiB to 8GiB").default(256 * 1024 ** 2),
+	LOG_MAX_AGE: Duration.refine((ms) => ms >= 60_000 && ms <= 100 * YEAR_MS, "expected 1m to 36500d").optional(),
+});
+
 const Settings = z.object({
+	...RetentionSettings.shape,
 	HOTPLEX_KEYS: list.pipe(z.array(z.string().regex(/^hpk_[a-z0-9-]+_[0-9a-z]{26}:[0-9a-f]{64}$/, "expected hpk_TEAM_ID:HEX"))),
 	HOTPLEX_TEAMS: list.pipe(z.array(TeamId)),
 	CF_ACCESS_TEAM_DOMAIN: z
@@ -65,8 +80,7 @@ const Settings = z.object({
 
 /** The settings, or why the gateway serves nothing: with no way to authenticate anybody it stays shut (P15). */
 export function readConfig(env: Env): Result<Config, string> {
-	const present = Object.fromEntries(Object.entries(env).filter(([, v]) => typeof v === "string" && v !== ""));
-	const parsed = Settings.safeParse(present);
+	const parsed = Settings.safeParse(present(env));
 	if (!parsed.success) return err(`the configuration is not valid: ${describe(parsed.error)}`);
 	const s = parsed.data;
 	if ((s.CF_ACCESS_TEAM_DOMAIN === undefined) !== (s.CF_ACCESS_AUD === undefined))
@@ -89,5 +103,23 @@ export function readConfig(env: Env): Result<Config, string> {
 		...s.HOTPLEX_KEYS.map((k) => k.split("_")[1] ?? ""),
 		...(access ? [access.team] : []),
 	]);
-	return ok({ keys, teams, access, allowedOrigins: new Set(s.ALLOWED_ORIGINS), publicUrl: s.PUBLIC_URL ? new URL(s.PUBLIC_URL) : null });
+	return ok({
+		keys,
+		teams,
+		access,
+		allowedOrigins: new Set(s.ALLOWED_ORIGINS),
+		publicUrl: s.PUBLIC_URL ? new URL(s.PUBLIC_URL) : null,
+		retention: retentionOf(s),
+	});
 }
+
+/** For the objects, which need nothing else. Where the settings are not valid the gateway serves nothing, and nothing is removed. */
+export function readRetention(env: Env): Retention {
+	const parsed = RetentionSettings.safeParse(present(env));
+	return parsed.success ? retentionOf(parsed.data) : { maxBytes: Number.MAX_SAFE_INTEGER, maxAgeMs: null };
+}
+
+const retentionOf = (s: z.output<typeof RetentionSettings>): Retention => ({ maxBytes: s.LOG_MAX_BYTES, maxAgeMs: s.LOG_MAX_AGE ?? null });
+
+/** Empty is absent; bindings are no settings. */
+const present = (env: Env): object => Object.fromEntries(Object.entries(env).filter(([, v]) => typeof v === "string" && v !== ""));

@@ -4,6 +4,7 @@ import { join, resolve } from "node:path";
 import fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
 import { Duration, type Flags, findStateDir, type RunnerConfig, readRunnerConfig } from "../../runner/config.ts";
+import { Size } from "../../shared/units.ts";
 
 const root = mkdtempSync(join(tmpdir(), "hotplex-config-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -173,17 +174,25 @@ describe("flags and environment", () => {
 	});
 });
 
+describe("sizes", () => {
+	test("[CFG-5] a size is its number in its unit, and a number without one is none", () => {
+		expect(["0B", "7B", "1KiB", "64MiB", "2GiB"].map((text) => Size.parse(text))).toEqual([0, 7, 1024, 64 * 1024 ** 2, 2 * 1024 ** 3]);
+		for (const text of ["", "64", "MiB", "64MB", "64mib", "64 MiB", "1.5GiB", "-1B", "1KiB\n", "9".repeat(13).concat("B")])
+			expect([text, Size.safeParse(text).success]).toEqual([text, false]);
+	});
+});
+
 describe("durations", () => {
 	test("[CFG-5] a duration is its number in its unit, and a number without one is none", () => {
-		const units = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 } as const;
+		const units = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 		fc.assert(
-			fc.property(fc.nat({ max: 500 }), fc.constantFrom("ms", "s", "m", "h"), (n, unit) => {
+			fc.property(fc.nat({ max: 24 }), fc.constantFrom("ms", "s", "m", "h", "d"), (n, unit) => {
 				expect(Duration.parse(`${n}${unit}`)).toBe(n * units[unit]);
 				expect(Duration.safeParse(`${n}`).success).toBe(false);
 			}),
 		);
 	});
-	test.each(["", "s", "-1s", "1.5s", "1 s", "1S", "1s ", "1s\n", "1m30s", "1d", "1e3s"])("[CFG-5] %j is none", (text) => {
+	test.each(["", "s", "-1s", "1.5s", "1 s", "1S", "1s ", "1s\n", "1m30s", "1w", "25d", "1e3s"])("[CFG-5] %j is none", (text) => {
 		expect(Duration.safeParse(text).success).toBe(false);
 	});
 });
