@@ -1,9 +1,11 @@
 import { z } from "zod";
 import { describe } from "../shared/codec.ts";
 import { TeamId } from "../shared/ids.ts";
+import { MAX_RECONNECT_WINDOW_MS, RECONNECT_WINDOW_MS } from "../shared/limits.ts";
 import { err, ok, type Result } from "../shared/result.ts";
-import { Duration, Size } from "../shared/units.ts";
+import { Duration, LongDuration, Size } from "../shared/units.ts";
 import type { Retention } from "./event-log.ts";
+import type { Capacities } from "./placement.ts";
 import type { SessionObject } from "./session-object.ts";
 import type { TeamObject } from "./team-object.ts";
 
@@ -31,6 +33,12 @@ export interface Env {
 	LOG_MAX_BYTES?: string;
 	/** How old its events may become, "30d". Absent: as old as they like. */
 	LOG_MAX_AGE?: string;
+	/** How long a session is held for a runner that is away, "10m" if absent, at most "24h". */
+	RECONNECT_WINDOW?: string;
+	/** How many sessions a team may have hosted at once, idle ones included; absent: as many as its runners take. */
+	TEAM_CAPACITY?: string;
+	/** How many of those one principal may have opened. */
+	PRINCIPAL_CAPACITY?: string;
 }
 
 export interface Config {
@@ -42,6 +50,7 @@ export interface Config {
 	allowedOrigins: Set<string>;
 	publicUrl: URL | null;
 	retention: Retention;
+	reconnectWindowMs: number;
 }
 
 const list = z
@@ -56,13 +65,21 @@ const list = z
 const YEAR_MS = 365 * 86_400_000;
 const LOOPBACK = /^http:\/\/(127\.0\.0\.1|localhost|\[::1\])(:\d+)?$/;
 
+const capacity = z
+	.string()
+	.regex(/^[1-9]\d{0,5}$/, "expected a whole number from 1 to 999999")
+	.transform(Number)
+	.optional();
+const CapacitySettings = z.object({ TEAM_CAPACITY: capacity, PRINCIPAL_CAPACITY: capacity });
+
 const RetentionSettings = z.object({
 	// A log holds its largest events and some more at least; an object of Cloudflare's ends at 10 GB.
 	LOG_MAX_BYTES: Size.refine((n) => n >= 1024 ** 2 && n <= 8 * 1024 ** 3, "expected 1MiB to 8GiB").default(256 * 1024 ** 2),
-	LOG_MAX_AGE: Duration.refine((ms) => ms >= 60_000 && ms <= 100 * YEAR_MS, "expected 1m to 36500d").optional(),
+	LOG_MAX_AGE: LongDuration.refine((ms) => ms >= 60_000 && ms <= 100 * YEAR_MS, "expected 1m to 36500d").optional(),
 });
 
 const Settings = z.object({
+	...CapacitySettings.shape,
 	...RetentionSettings.shape,
 	HOTPLEX_KEYS: list.pipe(z.array(z.string().regex(/^hpk_[a-z0-9-]+_[0-9a-z]{26}:[0-9a-f]{64}$/, "expected hpk_TEAM_ID:HEX"))),
 	HOTPLEX_TEAMS: list.pipe(z.array(TeamId)),
@@ -76,7 +93,23 @@ const Settings = z.object({
 	ACCESS_ADMINS: list,
 	ALLOWED_ORIGINS: list.pipe(z.array(z.string().regex(/^https?:\/\/[^/]+$/, "expected scheme://host, without a path"))),
 	PUBLIC_URL: z.url().optional(),
+	RECONNECT_WINDOW: Duration.refine((ms) => ms >= 1000 && ms <= MAX_RECONNECT_WINDOW_MS, "expected 1s to 24h").optional(),
 });
+
+/** The settings among the bindings. In wrangler.toml a number may stand without quotes, and must not pass for absent. */
+const present = (env: Env): Record<string, string> =>
+	Object.fromEntries(
+		Object.entries(env as unknown as Record<string, unknown>).flatMap(([name, value]) =>
+			typeof value === "number" || (typeof value === "string" && value !== "") ? [[name, String(value)]] : [],
+		),
+	);
+
+/** What may be hosted at once; nothing at all if that cannot be read, since a gateway with such settings serves nothing either. */
+export function readCapacities(env: Env): Capacities {
+	const parsed = CapacitySettings.safeParse(present(env));
+	if (!parsed.success) return { team: 0, principal: 0 };
+	return { team: parsed.data.TEAM_CAPACITY ?? null, principal: parsed.data.PRINCIPAL_CAPACITY ?? null };
+}
 
 /** The settings, or why the gateway serves nothing: with no way to authenticate anybody it stays shut (P15). */
 export function readConfig(env: Env): Result<Config, string> {
@@ -110,6 +143,7 @@ export function readConfig(env: Env): Result<Config, string> {
 		allowedOrigins: new Set(s.ALLOWED_ORIGINS),
 		publicUrl: s.PUBLIC_URL ? new URL(s.PUBLIC_URL) : null,
 		retention: retentionOf(s),
+		reconnectWindowMs: s.RECONNECT_WINDOW ?? RECONNECT_WINDOW_MS,
 	});
 }
 
@@ -120,6 +154,3 @@ export function readRetention(env: Env): Retention {
 }
 
 const retentionOf = (s: z.output<typeof RetentionSettings>): Retention => ({ maxBytes: s.LOG_MAX_BYTES, maxAgeMs: s.LOG_MAX_AGE ?? null });
-
-/** Empty is absent; bindings are no settings. */
-const present = (env: Env): object => Object.fromEntries(Object.entries(env).filter(([, v]) => typeof v === "string" && v !== ""));

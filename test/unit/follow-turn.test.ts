@@ -22,6 +22,7 @@ const ACCEPTED = {
 	turnId: TURN,
 	clientId: "c1",
 	state: "running",
+	why: null,
 	stopReason: null,
 	error: null,
 	acceptedAt: 1,

@@ -8,11 +8,13 @@ interface Config {
 	access: { issuer: string; audience: string; team: string; admins: Set<string> } | null;
 	allowedOrigins: Set<string>;
 	publicUrl: URL | null;
+	reconnectWindowMs: number;
 	retention: { maxBytes: number; maxAgeMs: number | null };
 }
 const path: string = "../../worker/config.ts";
-const { readConfig, readRetention } = (await import(path)) as {
+const { readConfig, readCapacities, readRetention } = (await import(path)) as {
 	readConfig: (env: Record<string, unknown>) => Result<Config, string>;
+	readCapacities: (env: Record<string, unknown>) => { team: number | null; principal: number | null };
 	readRetention: (env: Record<string, unknown>) => Config["retention"];
 };
 
@@ -27,6 +29,7 @@ const WITH_KEYS: Config = {
 	access: null,
 	allowedOrigins: new Set(),
 	publicUrl: null,
+	reconnectWindowMs: 600_000,
 	retention,
 };
 const WITH_ACCESS: Config = {
@@ -35,6 +38,7 @@ const WITH_ACCESS: Config = {
 	access: { issuer: "https://acme.cloudflareaccess.com", audience: "a".repeat(64), team: "default", admins: new Set() },
 	allowedOrigins: new Set(),
 	publicUrl: null,
+	reconnectWindowMs: 600_000,
 	retention,
 };
 
@@ -95,6 +99,7 @@ describe("the gateway's configuration", () => {
 			{ ...KEYS, LOG_MAX_BYTES: "64MiB", LOG_MAX_AGE: "30d" },
 			{ ...WITH_KEYS, retention: { maxBytes: 64 * 1024 * 1024, maxAgeMs: 30 * 86_400_000 } },
 		],
+		["a reconnect window", { ...KEYS, RECONNECT_WINDOW: "24h" }, { ...WITH_KEYS, reconnectWindowMs: 86_400_000 }],
 		["bindings are no settings", { ...KEYS, SESSION: {}, TEAM: {}, ANYTHING: "else" }, WITH_KEYS],
 	])("[CFG-6] %s", (_, env, config) => {
 		expect(readConfig(env)).toEqual({ ok: true, value: config });
@@ -135,6 +140,12 @@ describe("the gateway's configuration", () => {
 		["LOG_MAX_AGE", { ...KEYS, LOG_MAX_AGE: "30" }],
 		["LOG_MAX_AGE", { ...KEYS, LOG_MAX_AGE: "30s" }],
 		["LOG_MAX_AGE", { ...KEYS, LOG_MAX_AGE: "999999999999d" }],
+		["RECONNECT_WINDOW", { ...KEYS, RECONNECT_WINDOW: "600" }],
+		["RECONNECT_WINDOW", { ...KEYS, RECONNECT_WINDOW: "25h" }],
+		["RECONNECT_WINDOW", { ...KEYS, RECONNECT_WINDOW: "0s" }],
+		["TEAM_CAPACITY", { ...KEYS, TEAM_CAPACITY: "0" }],
+		["TEAM_CAPACITY", { ...KEYS, TEAM_CAPACITY: "10 sessions" }],
+		["PRINCIPAL_CAPACITY", { ...KEYS, PRINCIPAL_CAPACITY: "-1" }],
 	])("[CFG-7] a %s of another form is named, and it serves nothing: %j", (name, env) => {
 		expect(readConfig(env)).toEqual({ ok: false, error: expect.stringMatching(new RegExp(`^the configuration is not valid: ${name}`)) });
 	});
@@ -143,5 +154,16 @@ describe("the gateway's configuration", () => {
 		expect(readRetention({})).toEqual(retention);
 		expect(readRetention({ LOG_MAX_BYTES: "1MiB", LOG_MAX_AGE: "1m" })).toEqual({ maxBytes: 1024 * 1024, maxAgeMs: 60_000 });
 		expect(readRetention({ LOG_MAX_BYTES: "1MiB", LOG_MAX_AGE: "soon" })).toEqual({ maxBytes: Number.MAX_SAFE_INTEGER, maxAgeMs: null });
+	});
+
+	test.each<[string, Record<string, unknown>, { team: number | null; principal: number | null }]>([
+		["absent", {}, { team: null, principal: null }],
+		["empty", { TEAM_CAPACITY: "", PRINCIPAL_CAPACITY: "" }, { team: null, principal: null }],
+		["the team's", { TEAM_CAPACITY: "10" }, { team: 10, principal: null }],
+		["a number, as wrangler.toml may have it", { TEAM_CAPACITY: 10 }, { team: 10, principal: null }],
+		["a principal's", { PRINCIPAL_CAPACITY: "4", TEAM: {} }, { team: null, principal: 4 }],
+		["not valid: nothing is hosted", { TEAM_CAPACITY: "10", PRINCIPAL_CAPACITY: "1e3" }, { team: 0, principal: 0 }],
+	])("[CFG-6] the bounds of what is hosted at once: %s", (_, env, capacities) => {
+		expect(readCapacities(env)).toEqual(capacities);
 	});
 });
