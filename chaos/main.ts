@@ -11,6 +11,7 @@
  *   --parallel N   worlds at once (4)
  *   --root DIR     the product's sources, a copy with something changed in it
  *   --report FILE  a table of what was tried and what came of it
+ *   --patience S   how long a turn or a reader may take after what was done to it (45)
  *   --keep         leaves the worlds' directories
  *   --json         only the last line, which is there in any case
  *
@@ -34,6 +35,7 @@ const { values } = parseArgs({
 		parallel: { type: "string", default: "4" },
 		root: { type: "string" },
 		report: { type: "string" },
+		patience: { type: "string", default: "45" },
 		keep: { type: "boolean", default: false },
 		list: { type: "boolean", default: false },
 		json: { type: "boolean", default: false },
@@ -76,6 +78,13 @@ const say = (line: string): void => {
 /** A signal ends all worlds' processes too. */
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130));
 
+/** What no run waited for; it must not end the others. */
+const strays: string[] = [];
+process.on("unhandledRejection", (cause) => {
+	strays.push(cause instanceof Error ? (cause.stack ?? cause.message) : String(cause));
+	process.stderr.write(`${strays.at(-1)}\n`);
+});
+
 const began = Date.now();
 const outcomes: Outcome[] = [];
 say(`seed ${firstSeed}`);
@@ -117,9 +126,10 @@ async function run(seed: number, row: FaultRow): Promise<Outcome> {
 	const startedAt = Date.now();
 	const findings: Finding[] = [];
 	let notTried: string | null = null;
-	const world = await World.start({
+	const world = new World({
 		random: new Random(`${seed}/${row.name}`),
 		keep: values.keep,
+		patienceMs: 1_000 * wholeNumber("patience", values.patience),
 		...(values.root === undefined ? {} : { root: values.root }),
 	});
 	let sessions = 0;
@@ -129,6 +139,7 @@ async function run(seed: number, row: FaultRow): Promise<Outcome> {
 		const tooLong = new Promise<never>((_, reject) => {
 			late = setTimeout(() => reject(new Error(`it took longer than ${row.limitMs / 1000} s`)), row.limitMs);
 		});
+		await world.start();
 		await Promise.race([row.run(world), tooLong]);
 	} catch (cause) {
 		if (cause instanceof NotTried) notTried = cause.message;
@@ -194,7 +205,7 @@ function summary() {
 		lost: found("lost"),
 		doubled: found("doubled"),
 		reordered: found("reordered"),
-		unfinished: found("unfinished"),
+		unfinished: found("unfinished") + strays.length,
 		secondProcesses: found("secondProcesses"),
 		unanswered: found("unanswered"),
 		runs: outcomes.length,

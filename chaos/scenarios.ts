@@ -118,6 +118,44 @@ export async function splitBrain(world: World): Promise<void> {
 	await oneProcessEach(world);
 }
 
+/**
+ * The first daemon's links break, and its new ones get no answer until the second has taken over. Then it is the newer connection of the two,
+ * with a lease that is not the session's any more: the second gives way, and the session is nobody's but the next lease's.
+ */
+export async function splitBrainRedialled(world: World): Promise<void> {
+	const first = await oneDaemon(world);
+	const busy = await open(world, "s1");
+	await busy.ask({ text: "say 3 s1t1a_" });
+	const mayEnd = ["failed" as const, "end_turn" as const];
+	const broken = await busy.send({ text: "slow 15\nsay 700 s1t2a_", mayEnd });
+	const queued = await busy.send({ text: "slow 10\nsay 300 s1t3a_", mayEnd });
+	await busy.words(broken, 20);
+	first.proxy.hold();
+	first.proxy.performAll({ do: "cut_before" });
+	world.note("r1 is cut off, and dials again");
+	[busy.processes, busy.mayLack, busy.mayOverlap] = [4, Number.POSITIVE_INFINITY, true];
+	const second = await Daemon.copy(world, first, "r1-again");
+	for (const daemon of [first, second]) daemon.mayEnd = true;
+	second.launch();
+	await second.ready();
+	await busy.words(queued, world.random.whole(5, 60));
+	first.proxy.release();
+	world.note("r1 is back");
+	await poll(() => first.exit !== null || second.exit !== null, 60_000);
+	const exits = [first.exit, second.exit].filter((exit) => exit !== null);
+	world.expect(
+		exits.length === 1 && exits[0]?.code === 12,
+		"secondProcesses",
+		"r1",
+		`of two daemons these ended: ${JSON.stringify(exits)}`,
+	);
+	await busy.ended(broken);
+	await busy.ended(queued);
+	await busy.ask({ text: "say 5 s1t4a_" });
+	await settleAll(world);
+	await oneProcessEach(world);
+}
+
 async function oneProcessEach(world: World): Promise<void> {
 	for (const conversation of world.conversations) {
 		const isOne = await poll(() => pidsOf(world, conversation).length <= 1, 8_000);

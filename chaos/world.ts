@@ -36,6 +36,8 @@ export interface WorldOptions {
 	/** Where the product's sources are: this checkout, or a copy with something changed in it. */
 	root?: string;
 	keep?: boolean;
+	/** How long one thing that must come may take, with all back-offs on its way. */
+	patienceMs?: number;
 }
 
 /** One gateway, its runners, and what is between them and everybody else: all real processes, in a directory of its own, on the loopback. */
@@ -43,6 +45,7 @@ export class World {
 	readonly dir = mkdtempSync(join(tmpdir(), "hotplex-chaos-"));
 	readonly root: string;
 	readonly random: Random;
+	readonly patienceMs: number;
 	readonly gateway: Gateway;
 	readonly daemons: Daemon[] = [];
 	readonly proxies: FaultProxy[] = [];
@@ -62,19 +65,18 @@ export class World {
 	daemonKills = 0;
 	gatewayKills = 0;
 
-	private constructor(options: WorldOptions) {
+	constructor(options: WorldOptions) {
 		this.root = options.root ?? OWN_ROOT;
 		this.random = options.random;
 		this.#keep = options.keep ?? false;
+		this.patienceMs = options.patienceMs ?? 45_000;
 		this.gateway = new Gateway(this);
 	}
 
-	static async start(options: WorldOptions): Promise<World> {
-		const world = new World(options);
-		process.once("exit", world.#onExit);
-		await world.gateway.start();
-		world.#sightTimer = setInterval(() => world.look(), SIGHT_MS);
-		return world;
+	async start(): Promise<void> {
+		process.once("exit", this.#onExit);
+		await this.gateway.start();
+		this.#sightTimer = setInterval(() => this.look(), SIGHT_MS);
 	}
 
 	get main(): string {
