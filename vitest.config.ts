@@ -16,7 +16,14 @@ export default defineConfig({
 			{ test: { name: "unit", include: ["test/unit/**/*.test.ts"], isolate: false, sequence: { groupOrder: 1 } } },
 			{
 				plugins: [cloudflareTest({ wrangler: { configPath: "./wrangler.toml" } })],
-				test: { name: "workerd", include: ["test/workerd/**/*.test.ts"], maxWorkers: 1, sequence: { groupOrder: 2 } },
+				test: {
+					name: "workerd",
+					include: ["test/workerd/**/*.test.ts"],
+					maxWorkers: 1,
+					sequence: { groupOrder: 2 },
+					// Some take an object through its whole life; a busy machine is no failure.
+					testTimeout: 30_000,
+				},
 			},
 			{
 				test: {

@@ -5,7 +5,7 @@ import { execa } from "execa";
 import { type Problem, problem } from "../shared/errors.ts";
 import type { Isolation } from "../shared/events.ts";
 import { err, ok, type Result } from "../shared/result.ts";
-import type { Journal } from "./journal.ts";
+import { type Journal, seal, unseal } from "./journal.ts";
 
 /** How a CLI's processes are kept together, found out once at start by trying. */
 export interface Containment {
@@ -132,19 +132,14 @@ export class CliProcess {
 		// It does not keep the daemon alive: a drained daemon may leave before a CLI that it hands over.
 		child.unref();
 		const identity = identify(pid);
-		if (identity !== null) writeFileSync(join(journal.dir, "process.json"), JSON.stringify(identity), { mode: 0o600 });
+		if (identity !== null) for (const name of IDENTITY_FILES) writeFileSync(join(journal.dir, name), seal(identity), { mode: 0o600 });
 		return ok(new CliProcess(pid, stdin, exited));
 	}
 
-	/** The process of an earlier daemon's journal, if it is still the same one. */
-	static adopt(journal: Journal): CliProcess | null {
-		let identity: Identity;
-		try {
-			identity = JSON.parse(readFileSync(join(journal.dir, "process.json"), "utf8")) as Identity;
-		} catch {
-			return null;
-		}
-		if (!isSame(identity)) return null;
+	/** The process of an earlier daemon's journal, by its directory, if it is still the same one. */
+	static adopt(dir: string): CliProcess | null {
+		const identity = storedIdentity(dir);
+		if (identity === null || !isSame(identity)) return null;
 		const exited = new Promise<Exit>((resolve) => {
 			const timer = setInterval(() => {
 				if (isSame(identity)) return;
@@ -152,7 +147,7 @@ export class CliProcess {
 				resolve({ exitCode: null, signal: null });
 			}, POLL_MS);
 		});
-		return new CliProcess(identity.pid, journal.path("stdin"), exited);
+		return new CliProcess(identity.pid, join(dir, "stdin"), exited);
 	}
 
 	get isGone(): boolean {
@@ -169,11 +164,22 @@ export class CliProcess {
 	async stop(graceMs = TERM_GRACE_MS): Promise<Exit> {
 		if (!this.#gone) {
 			signalGroup(this.pid, "SIGTERM");
+			// One that is stopped would not hear it.
+			signalGroup(this.pid, "SIGCONT");
 			const timer = setTimeout(() => this.kill(), graceMs);
 			await this.exited;
 			clearTimeout(timer);
 		}
 		return this.exited;
+	}
+
+	/** Stops it where it is; what it has written stays. */
+	pause(): void {
+		if (!this.#gone) signalGroup(this.pid, "SIGSTOP");
+	}
+
+	resume(): void {
+		if (!this.#gone) signalGroup(this.pid, "SIGCONT");
 	}
 
 	kill(): void {
@@ -217,6 +223,21 @@ function signalGroup(pid: number, signal: NodeJS.Signals): void {
 	} catch {
 		// Gone already.
 	}
+}
+
+/** Written twice: were it unreadable, a process would run on that nobody knows. */
+const IDENTITY_FILES = ["process.json", "process-2.json"];
+
+function storedIdentity(dir: string): Identity | null {
+	for (const name of IDENTITY_FILES) {
+		try {
+			const identity = unseal<Identity>(readFileSync(join(dir, name), "utf8"));
+			if (identity !== null) return identity;
+		} catch {
+			// Not there.
+		}
+	}
+	return null;
 }
 
 /** Field 22 of /proc/PID/stat is the start in clock ticks since boot; the name before it may hold spaces and parentheses. */

@@ -5,17 +5,7 @@ import { parse as parseToml } from "smol-toml";
 import { z } from "zod";
 import { describe } from "../shared/codec.ts";
 import { err, ok, type Result } from "../shared/result.ts";
-
-const MAX_TIMER_MS = 24 * 24 * 3_600_000;
-const UNITS: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
-
-/** A duration with its unit, "30s" or "10m", as milliseconds. A bare number is refused: nobody can know its unit. */
-export const Duration = z
-	.string()
-	.regex(/^\d+(ms|s|m|h)$/, 'expected a number with a unit, like "30s", "10m" or "24h"')
-	.transform((text) => Number.parseInt(text, 10) * (UNITS[text.replace(/^\d+/, "")] ?? 1))
-	// A longer one makes a timer fire at once.
-	.refine((ms) => ms <= MAX_TIMER_MS, "expected at most 24 days");
+import { Duration, Size } from "../shared/units.ts";
 
 const ProviderSettings = z.strictObject({
 	/** What it speaks: Claude Code's own stream-json, or the Agent Client Protocol. */
@@ -46,6 +36,10 @@ const File = z.strictObject({
 	silenceTimeout: Duration.default(10 * 60_000),
 	/** How long turns may go on after SIGTERM. */
 	drainGrace: Duration.default(30_000),
+	/** Output of a session that the gateway has not taken yet; at this its CLI is stopped until it takes some. A journal that is larger when a turn ends has its process replaced. */
+	maxJournal: Size.default(1024 ** 3),
+	/** What stays free on the disk of the state directory; below it CLIs are stopped and no sessions are taken. */
+	minFreeDisk: Size.default(128 * 1024 ** 2),
 	/** Absent: claude-code and opencode where they are installed, and the demonstration. */
 	providers: z.record(z.string().regex(/^[a-z0-9][a-z0-9_-]*$/), ProviderSettings).optional(),
 });
@@ -59,6 +53,8 @@ export interface Flags {
 	idleTimeout?: string | undefined;
 	silenceTimeout?: string | undefined;
 	drainGrace?: string | undefined;
+	maxJournal?: string | undefined;
+	minFreeDisk?: string | undefined;
 }
 
 /** Flag over environment (`HOTPLEX_CAPACITY`, ...) over file over the command's own defaults. Unknown keys are errors. */
@@ -88,6 +84,8 @@ export function readRunnerConfig(
 		idleTimeout: flags.idleTimeout ?? env.HOTPLEX_IDLE_TIMEOUT,
 		silenceTimeout: flags.silenceTimeout ?? env.HOTPLEX_SILENCE_TIMEOUT,
 		drainGrace: flags.drainGrace ?? env.HOTPLEX_DRAIN_GRACE,
+		maxJournal: flags.maxJournal ?? env.HOTPLEX_MAX_JOURNAL,
+		minFreeDisk: flags.minFreeDisk ?? env.HOTPLEX_MIN_FREE_DISK,
 	};
 	const merged = { ...defaults, ...file, ...Object.fromEntries(Object.entries(over).filter(([, v]) => v !== undefined)) };
 	const parsed = File.safeParse(merged);

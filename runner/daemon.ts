@@ -1,5 +1,5 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { arch } from "node:os";
+import { linkSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statfsSync, writeFileSync } from "node:fs";
+import { arch, hostname } from "node:os";
 import { join } from "node:path";
 import { check } from "../shared/codec.ts";
 import { type ErrorCode, problem } from "../shared/errors.ts";
@@ -10,7 +10,7 @@ import type { RunnerConfig } from "./config.ts";
 import { type Host, HostedSession, sessionsDir } from "./hosted-session.ts";
 import type { StopWhy } from "./hosting.ts";
 import type { Identity } from "./identity.ts";
-import { Journal } from "./journal.ts";
+import { unseal } from "./journal.ts";
 import { Link } from "./link.ts";
 import { type InstalledProvider, offered } from "./providers.ts";
 import { ownWorkDir, resolveWorkDir } from "./work-dir.ts";
@@ -19,6 +19,8 @@ export const VERSION = "0.1.0";
 
 /** Processes change with every turn; the status file is for people. */
 const STATUS_DELAY_MS = 200;
+/** How long an answer about the free disk is good for. */
+const DISK_MS = 100;
 
 export interface DaemonOptions {
 	config: RunnerConfig;
@@ -30,6 +32,8 @@ export interface DaemonOptions {
 	log(line: string): void;
 	/** The gateway ended this runner for good; the daemon has stopped. */
 	onEnded(code: number, reason: string): void;
+	/** The daemon cannot go on, and its process must end now. The CLIs stay for the next one. */
+	onFailed(why: string): never;
 }
 
 /** The runner daemon: one control link, and a hosted session for each lease. It listens on nothing. */
@@ -40,6 +44,8 @@ export class Daemon {
 	readonly #hosted = new Map<SessionId, HostedSession>();
 	readonly #natives = new Map<string, SessionId>();
 	#draining = false;
+	#makingWay = false;
+	#disk: { spareBytes: number; at: number } | null = null;
 	#statusTimer: NodeJS.Timeout | null = null;
 	#connected = false;
 	#closed = false;
@@ -65,6 +71,8 @@ export class Daemon {
 				this.#natives.set(native, sessionId);
 				return true;
 			},
+			spareDiskBytes: () => this.#spareDiskBytes(),
+			failed: (cause) => options.onFailed(`the journal cannot be written: ${cause instanceof Error ? cause.message : String(cause)}`),
 			changed: () => {
 				this.#statusTimer ??= setTimeout(() => this.#writeStatus(), STATUS_DELAY_MS);
 			},
@@ -101,6 +109,13 @@ export class Daemon {
 				return Promise.race([session.handBack(why, graceMs), new Promise<void>((resolve) => setTimeout(resolve, graceMs + 5_000).unref())]);
 			}),
 		);
+		this.close();
+	}
+
+	/** Makes way for the next daemon, of a newer version say: no turn ends, and the CLIs stay. Settles when this process may end. */
+	async makeWay(): Promise<void> {
+		this.#makingWay = true;
+		await Promise.all([...this.#hosted.values()].map((session) => session.makeWay()));
 		this.close();
 	}
 
@@ -141,7 +156,8 @@ export class Daemon {
 				void this.drain().then(() => this.#options.onEnded(1000, "drained"));
 				return;
 			case "make_room": {
-				const idle = [...this.#hosted.values()].filter((s) => s.idleSince !== null).sort((a, b) => (a.idleSince ?? 0) - (b.idleSince ?? 0));
+				const asked = [...this.#hosted.values()].filter((s) => frame.sessionId === undefined || s.sessionId === frame.sessionId);
+				const idle = asked.filter((s) => s.idleSince !== null).sort((a, b) => (a.idleSince ?? 0) - (b.idleSince ?? 0));
 				void idle[0]?.handBack("idle", 0);
 				return;
 			}
@@ -160,7 +176,7 @@ export class Daemon {
 			type: "register",
 			version: VERSION,
 			capacity: config.capacity,
-			labels: { os: process.platform, arch: arch(), ...config.labels },
+			labels: { os: process.platform, arch: arch(), host: hostname(), ...config.labels },
 			providers: offered(providers),
 			isolation: containment.reached,
 			draining: this.#draining,
@@ -175,7 +191,9 @@ export class Daemon {
 		if (known?.generation === generation) return this.#send({ type: "accept", sessionId, generation });
 		const refuse = (code: ErrorCode, detail: string) =>
 			this.#send({ type: "refuse", sessionId, generation, problem: problem(code, detail) });
-		if (this.#draining) return refuse("draining", "this runner is draining");
+		if (this.#draining || this.#makingWay) return refuse("draining", "this runner is draining");
+		if (this.#spareDiskBytes() <= 0)
+			return refuse("at_capacity", `this runner's disk has less than ${this.#options.config.minFreeDisk} bytes left`);
 		// One that gave its lease back may still be here: this offer came by another link than the answer to that.
 		const hosting = [...this.#hosted.values()].filter((s) => s !== known && !s.isReleased).length;
 		if (hosting >= this.#options.config.capacity) return refuse("at_capacity", `this runner hosts ${hosting} sessions already`);
@@ -219,6 +237,16 @@ export class Daemon {
 		this.#options.onEnded(code, reason);
 	}
 
+	/** Asked of the file system once a while for all sessions. */
+	#spareDiskBytes(): number {
+		const now = Date.now();
+		if (this.#disk === null || now - this.#disk.at >= DISK_MS) {
+			const { bavail, bsize } = statfsSync(this.#options.stateDir);
+			this.#disk = { spareBytes: bavail * bsize - this.#options.config.minFreeDisk, at: now };
+		}
+		return this.#disk.spareBytes;
+	}
+
 	#send(frame: ControlFrame): void {
 		this.#link.send(frame);
 	}
@@ -239,12 +267,67 @@ export class Daemon {
 			providers: offered(this.#options.providers),
 			hosted: [...this.#hosted.values()].map((s) => ({ sessionId: s.sessionId, generation: s.generation, ...s.status })),
 		};
-		writeFileSync(statusFile(this.#options.stateDir), `${JSON.stringify(status)}\n`, { mode: 0o600 });
+		try {
+			writeFileSync(statusFile(this.#options.stateDir), `${JSON.stringify(status)}\n`, { mode: 0o600 });
+		} catch {
+			// A full disk; it is for people only.
+		}
+	}
+}
+
+/**
+ * Makes this process the only one on a state directory. Two would be one runner with two sets of processes. Answers the pid of the one that
+ * holds it, null if that is this one now.
+ */
+export function claimStateDir(stateDir: string): number | null {
+	mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+	const path = join(stateDir, "daemon.lock");
+	const own = join(stateDir, `daemon.lock.${process.pid}`);
+	// Linked when it is whole, so that nobody reads half of it.
+	writeFileSync(own, JSON.stringify(identify(process.pid)), { mode: 0o600 });
+	try {
+		for (;;) {
+			try {
+				linkSync(own, path);
+				return null;
+			} catch {
+				const holder = readHolder(path);
+				if (holder !== null && isSame(holder)) return holder.pid;
+			}
+			// Left by one that is gone. Whoever moves it away looks again at what that was: another may have been faster.
+			const moved = join(stateDir, `daemon.lock.${process.pid}.old`);
+			try {
+				renameSync(path, moved);
+			} catch {
+				continue;
+			}
+			const was = readHolder(moved);
+			if (was !== null && isSame(was)) {
+				try {
+					linkSync(moved, path);
+				} catch {
+					// A third one is there by now.
+				}
+				rmSync(moved, { force: true });
+				return was.pid;
+			}
+			rmSync(moved, { force: true });
+		}
+	} finally {
+		rmSync(own, { force: true });
+	}
+}
+
+function readHolder(path: string): { pid: number; startTime: string; bootId: string } | null {
+	try {
+		return JSON.parse(readFileSync(path, "utf8")) as { pid: number; startTime: string; bootId: string };
+	} catch {
+		return null;
 	}
 }
 
 /** What the daemon of this state directory says of itself, null if none runs. */
-export function daemonStatus(stateDir: string): (Record<string, unknown> & { pid: number }) | null {
+export function daemonStatus(stateDir: string): (Record<string, unknown> & { pid: number; startTime: string; bootId: string }) | null {
 	try {
 		const status = JSON.parse(readFileSync(statusFile(stateDir), "utf8")) as { pid: number; startTime: string; bootId: string };
 		return isSame(status) ? { ...status } : null;
@@ -257,7 +340,7 @@ const statusFile = (stateDir: string): string => join(stateDir, "runner-status.j
 
 function readSpec(dir: string): SessionSpec | null {
 	try {
-		const spec = check(SessionSpec, JSON.parse(readFileSync(join(dir, "hosting.json"), "utf8")));
+		const spec = check(SessionSpec, unseal(readFileSync(join(dir, "hosting.json"), "utf8")));
 		return spec.ok ? spec.value : null;
 	} catch {
 		return null;
@@ -266,6 +349,6 @@ function readSpec(dir: string): SessionSpec | null {
 
 /** Ends what an older lease left behind, if it is still the process it was, and removes its journals. */
 function sweep(dir: string): void {
-	for (const name of readdirSync(dir)) if (/^\d+$/.test(name)) CliProcess.adopt(new Journal(join(dir, name)))?.kill();
+	for (const name of readdirSync(dir)) if (/^\d+$/.test(name)) CliProcess.adopt(join(dir, name))?.kill();
 	rmSync(dir, { recursive: true, force: true });
 }

@@ -20,6 +20,9 @@ const SETTINGS = [
 	"ACCESS_ADMINS",
 	"ALLOWED_ORIGINS",
 	"PUBLIC_URL",
+	"RECONNECT_WINDOW",
+	"TEAM_CAPACITY",
+	"PRINCIPAL_CAPACITY",
 ];
 const DEFAULT_PORT = 8787;
 /** workerd drains on SIGTERM and stays while one WebSocket is open; what it acknowledged is on disk, so a kill is safe. */
@@ -42,6 +45,8 @@ export interface Gateway {
 	url: string;
 	apiKey: string;
 	stop(): Promise<void>;
+	/** At once. What it acknowledged is on disk. */
+	kill(): void;
 }
 
 /** The Worker under bare workerd, its state in `stateDir`. Starts again by itself if workerd dies. */
@@ -110,6 +115,10 @@ export async function startGateway(options: GatewayOptions): Promise<Result<Gate
 	return ok({
 		url,
 		apiKey,
+		kill: () => {
+			stopping = true;
+			child.kill("SIGKILL");
+		},
 		stop: async () => {
 			stopping = true;
 			clearTimeout(restart);

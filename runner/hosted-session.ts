@@ -8,9 +8,9 @@ import { type Generation, idBody, type SessionId, seq, type TurnId } from "../sh
 import { MAX_BATCH_BYTES } from "../shared/limits.ts";
 import { CliProcess, type Containment, TERM_GRACE_MS } from "./cli-process.ts";
 import type { RunnerConfig } from "./config.ts";
-import { Hosting, type Note, type StopWhy } from "./hosting.ts";
+import { Hosting, type Note, type PauseWhy, type StopWhy } from "./hosting.ts";
 import type { Identity } from "./identity.ts";
-import { Journal } from "./journal.ts";
+import { Journal, seal, unseal } from "./journal.ts";
 import { Link } from "./link.ts";
 import type { InstalledProvider } from "./providers.ts";
 import { ownWorkDir, resolveWorkDir } from "./work-dir.ts";
@@ -24,6 +24,10 @@ const INTERRUPT_GRACE_MS = 10_000;
 /** How often silence and idleness are looked for, at least. */
 const WATCH_MS = 5_000;
 const MIN_WATCH_MS = 50;
+/** How often the journal's size is looked at, when no output is reported. */
+const GUARD_MS = 250;
+/** How long a daemon that makes way for the next waits until what it read is in the log. Streamed text is stored within 5 s. */
+const LEAVE_MS = 8_000;
 const TAKEN = "another session of this runner has this conversation open; two processes would fork it and lose a branch";
 const STDERR_TAIL_BYTES = 2_000;
 
@@ -35,6 +39,10 @@ export interface Host {
 	provider(name: string): InstalledProvider | null;
 	/** One process per conversation: false if another hosted session has it. */
 	claimNative(nativeSessionId: string, sessionId: SessionId): boolean;
+	/** Bytes that are free for journals, above what is to stay free. */
+	spareDiskBytes(): number;
+	/** A note could not be written. What is not written is not done, so the daemon ends; the CLIs stay, and the next one goes on with them. */
+	failed(cause: unknown): never;
 	/** What its process does has changed, for whoever looks at the daemon. */
 	changed(): void;
 	/** The session is over here, and nothing of it is left. */
@@ -48,6 +56,10 @@ interface Run {
 	process: CliProcess | null;
 	/** Lines for stdin so far, for comparison with what an earlier daemon had written. */
 	writes: number;
+	/** The seq that its last mark says. */
+	markedSeq: number;
+	exited: boolean;
+	/** And nothing of it is left to be read. */
 	ended: boolean;
 }
 
@@ -75,7 +87,15 @@ export class HostedSession {
 	#lastSentAt = 0;
 	#runs: Run[] = [];
 	/** Journals of an earlier daemon that are not opened yet, in order. */
-	#unread: number[] = [];
+	#unread: number[];
+	/** The process of the last of them, found at once, so that its journal is kept within bounds before the gateway is reached. */
+	#survivor: { journal: Journal; process: CliProcess } | null = null;
+	/** Why the CLI is stopped. */
+	#paused: PauseWhy | null = null;
+	#toldPaused = false;
+	readonly #guardTimer: NodeJS.Timeout;
+	/** Makes way for the next daemon: nothing more is read or written. */
+	#leaving: (() => void) | null = null;
 	#caughtUp = false;
 	/** Turns under way to a journal; those in it are its own to know. */
 	readonly #begun = new Set<TurnId>();
@@ -91,6 +111,7 @@ export class HostedSession {
 	#lastTurnAt = Date.now();
 	#toldSilent = false;
 	#released = false;
+	#abandoned = false;
 	#over = false;
 
 	constructor(host: Host, sessionId: SessionId, generation: Generation, spec: SessionSpec) {
@@ -100,7 +121,18 @@ export class HostedSession {
 		this.#spec = spec;
 		this.#dir = join(sessionsDir(host.stateDir), sessionId, String(generation));
 		mkdirSync(this.#dir, { recursive: true, mode: 0o700 });
-		writeFileSync(join(this.#dir, "hosting.json"), JSON.stringify(spec), { mode: 0o600 });
+		const specFile = join(this.#dir, "hosting.json");
+		if (!existsSync(specFile)) this.#write(() => writeFileSync(specFile, seal(spec), { mode: 0o600 }));
+		this.#unread = readdirSync(this.#dir)
+			.filter((name) => /^\d+$/.test(name))
+			.map(Number)
+			.sort((a, b) => a - b);
+		const last = this.#unread.at(-1);
+		if (last !== undefined) {
+			const journal = new Journal(join(this.#dir, String(last)));
+			const process = CliProcess.adopt(journal.dir);
+			if (process !== null) this.#survivor = { journal, process };
+		}
 		const { url, team, runnerId } = host.identity;
 		this.#link = new Link({
 			url: `${url.replace(/^http/, "ws")}/v1/link/${team}/${runnerId}/${sessionId}`,
@@ -112,6 +144,8 @@ export class HostedSession {
 			onEnded: () => void this.drop("lease_lost"),
 		});
 		const { silenceTimeout, idleTimeout } = host.config;
+		this.#guardTimer = setInterval(() => this.#guard(), GUARD_MS);
+		this.#guard();
 		this.#watchTimer = setInterval(() => this.#watch(), Math.max(MIN_WATCH_MS, Math.min(WATCH_MS, silenceTimeout / 2, idleTimeout / 2)));
 	}
 
@@ -146,7 +180,7 @@ export class HostedSession {
 		if (this.#over) return;
 		this.#handingBack = why;
 		this.#close();
-		await this.#run?.process?.stop(1_000);
+		await this.#process?.stop(1_000);
 		rmSync(this.#dir, { recursive: true, force: true });
 		this.#host.forget(this);
 	}
@@ -158,6 +192,7 @@ export class HostedSession {
 
 	/** Ends the process and keeps the journal: its end is told by the next daemon. */
 	async suspend(graceMs: number): Promise<void> {
+		await this.#survivor?.process.stop(graceMs);
 		await this.#stopProcess("drained", graceMs);
 		this.#close();
 	}
@@ -165,6 +200,21 @@ export class HostedSession {
 	/** Lets go without ending anything: the process goes on, and the next daemon finds it. */
 	leave(): void {
 		if (!this.#over) this.#close();
+	}
+
+	/**
+	 * The same, for a daemon of another version: waits until what was read is in the log and marks the place, so that the next one may make
+	 * other events of what follows.
+	 */
+	async makeWay(): Promise<void> {
+		if (this.#over) return;
+		this.#flush();
+		await new Promise<void>((resolve) => {
+			this.#leaving = resolve;
+			setTimeout(resolve, LEAVE_MS).unref();
+			this.#mark();
+		});
+		this.leave();
 	}
 
 	// ------------------------------------------------------------ the link
@@ -181,7 +231,7 @@ export class HostedSession {
 				this.#spec = frame.spec;
 				this.#nativeSessionId ??= frame.nativeSessionId;
 				this.#acked(frame.ackedSeq);
-				if (this.#runs.length === 0) this.#openRuns();
+				this.#fold();
 				this.#sentSeq = frame.ackedSeq;
 				this.#flush();
 				this.#want(frame.desired);
@@ -192,6 +242,7 @@ export class HostedSession {
 				return;
 			case "ack":
 				this.#acked(frame.seq);
+				this.#mark();
 				this.#fold();
 				this.#releaseIfDone();
 				return;
@@ -247,6 +298,18 @@ export class HostedSession {
 		this.#sendTimer = this.#sendNow = null;
 	}
 
+	/** Notes that everything up to here is in the log, whenever it is. */
+	#mark(): void {
+		const run = this.#run;
+		if (this.#outbox.length > 0 || !this.#caughtUp) return;
+		if (run !== null && run.markedSeq !== this.#seq) {
+			this.#write(() => run.journal.mark(run.hosting.mark(this.#seq)));
+			run.markedSeq = this.#seq;
+			if (run.ended) run.journal.close();
+		}
+		this.#leaving?.();
+	}
+
 	#push(event: RunnerEvent): void {
 		const place = ++this.#seq;
 		// In the log already: this journal was read before, by an earlier daemon.
@@ -265,13 +328,9 @@ export class HostedSession {
 		return this.#runs.at(-1) ?? null;
 	}
 
-	/** Reads the journals of this generation again; what is in the log already is passed over. */
-	#openRuns(): void {
-		this.#unread = readdirSync(this.#dir)
-			.filter((name) => /^\d+$/.test(name))
-			.map(Number)
-			.sort((a, b) => a - b);
-		this.#fold();
+	/** The process that there is, also before its journal is read. */
+	get #process(): CliProcess | null {
+		return this.#run?.process ?? this.#survivor?.process ?? null;
 	}
 
 	#openRun(number: number): Run {
@@ -281,8 +340,11 @@ export class HostedSession {
 		// Read again later, the dialogue must begin as it began.
 		const launchFile = join(journal.dir, "launch.json");
 		// A daemon killed just before this line left a journal without a single note.
-		if (!existsSync(launchFile)) writeFileSync(launchFile, JSON.stringify({ nativeSessionId: this.#nativeSessionId }), { mode: 0o600 });
-		const { nativeSessionId } = JSON.parse(readFileSync(launchFile, "utf8")) as { nativeSessionId: string | null };
+		if (!existsSync(launchFile))
+			this.#write(() => writeFileSync(launchFile, seal({ nativeSessionId: this.#nativeSessionId }), { mode: 0o600 }));
+		const launch = unseal<{ nativeSessionId: string | null }>(readFileSync(launchFile, "utf8"));
+		if (launch === null) journal.damage = "what its CLI was launched with is not what was written";
+		const nativeSessionId = launch?.nativeSessionId ?? null;
 		const dialogue = installed?.provider.dialogue({ spec: this.#spec, workDir: workDir.ok ? workDir.value : "/", nativeSessionId }) ?? {
 			take: () => ({ events: [], writes: [] }),
 		};
@@ -293,6 +355,8 @@ export class HostedSession {
 			hosting: new Hosting(this.#spec.provider, dialogue, deriveId),
 			process: null,
 			writes: 0,
+			markedSeq: -1,
+			exited: false,
 			ended: false,
 		};
 		this.#runs.push(run);
@@ -301,18 +365,21 @@ export class HostedSession {
 
 	/** Passes on whatever the journals have, up to the bound of the outbox. */
 	#fold(): void {
-		if (this.#ackedSeq === null || this.#over) return;
+		if (this.#ackedSeq === null || this.#over || this.#leaving !== null) return;
 		while (this.#outboxBytes < MAX_OUTBOX_BYTES) {
 			const run = this.#run;
 			if (run === null || run.ended) {
 				const number = this.#unread.shift();
 				if (number === undefined) break;
 				const reopened = this.#openRun(number);
-				reopened.process = CliProcess.adopt(reopened.journal);
+				if (this.#unread.length > 0) continue;
+				reopened.process = this.#survivor?.process ?? null;
+				this.#survivor = null;
 				if (reopened.process) this.#followProcess(reopened, reopened.process);
 				continue;
 			}
-			const entry = run.journal.next();
+			const entry = run.journal.damage === null ? run.journal.next() : null;
+			if (run.journal.damage !== null) return void this.#abandon(run.journal.damage);
 			if (entry !== null) {
 				if (entry.type === "line") {
 					this.#lastOutputAt = Date.now();
@@ -323,27 +390,71 @@ export class HostedSession {
 			}
 			// It ended while no daemon looked.
 			if (this.#caughtUp || run.process !== null) break;
-			this.#note(run, { type: "exited", exitCode: null, signal: null, stderr: run.journal.stderrTail(STDERR_TAIL_BYTES), why: null });
+			this.#note(run, {
+				type: "exited",
+				exitCode: null,
+				signal: null,
+				stderr: run.journal.stderrTail(STDERR_TAIL_BYTES),
+				why: null,
+				unseen: true,
+			});
 		}
 		const run = this.#run;
 		if (run?.hosting.unusable != null && run.process !== null && this.#stopWhy === null) void this.#stopProcess("unusable");
 		if (!this.#caughtUp && this.#unread.length === 0 && (run === null || run.ended || run.journal.isReplayed)) {
+			// As after a machine that lost its power with unwritten pages: the log has more than the files.
+			if (this.#seq < this.#ackedSeq) return void this.#abandon(`it holds ${this.#seq} events, and ${this.#ackedSeq} are in the log`);
 			this.#caughtUp = true;
 			void this.#reconcile();
 		}
+		this.#guard();
+	}
+
+	/**
+	 * The journal cannot be trusted: nothing more is made of it. The process is ended, the turn too, and the lease is given back, so that the next
+	 * input starts with a journal that can.
+	 */
+	async #abandon(damage: string): Promise<void> {
+		if (this.#abandoned) return;
+		this.#abandoned = true;
+		const process = this.#process;
+		await process?.stop(TERM_GRACE_MS);
+		if (this.#over) return;
+		for (const run of this.#runs) run.journal.close();
+		this.#runs = [];
+		this.#unread = [];
+		this.#survivor = null;
+		this.#outbox = [];
+		this.#outboxBytes = 0;
+		this.#seq = this.#ackedSeq ?? 0;
+		const why = `the journal of this session is damaged: ${damage}; what it held and the log does not is lost`;
+		this.#push({ type: "notice", code: "journal_damaged", detail: why });
+		const turn = this.#desired?.turn ?? null;
+		if (turn !== null) {
+			// Where no process was left the machine restarted, most likely, and that is what a person must know.
+			const code = process === null ? "interrupted" : "journal_damaged";
+			this.#begun.add(turn.turnId);
+			this.#push({ type: "turn_ended", turnId: turn.turnId, stopReason: "failed", error: { code, detail: why } });
+		}
+		this.#push({ type: "process_state", state: "dead", why });
+		this.#caughtUp = true;
+		this.#handingBack = "journal_damaged";
+		this.#flush();
 	}
 
 	#apply(run: Run, entry: Parameters<Hosting["take"]>[0]): void {
 		const hadTurn = run.hosting.turn !== null;
 		const was = run.hosting.process;
 		const { events, writes } = run.hosting.take(entry);
-		for (const event of events) this.#push(event);
+		// Before a mark everything is in the log, whatever this code makes of it.
+		if (!run.journal.hasMarkAhead) for (const event of events) this.#push(event);
+		if (entry.type === "mark") this.#seq = run.markedSeq = entry.seq;
 		for (const line of writes) {
 			run.writes++;
 			// What an earlier daemon wrote stays written; what it only meant to write is written now.
 			if (run.writes <= run.journal.wroteBefore || run.process === null) continue;
 			run.process.write(line);
-			run.journal.note({ type: "wrote", total: run.writes });
+			this.#write(() => run.journal.note({ type: "wrote", total: run.writes }));
 		}
 		const { nativeSessionId } = run.hosting;
 		if (nativeSessionId !== undefined && nativeSessionId !== this.#nativeSessionId) {
@@ -353,7 +464,9 @@ export class HostedSession {
 				void this.#stopProcess("unusable");
 			}
 		}
-		if (entry.type === "exited" || entry.type === "not_started") {
+		if (entry.type === "exited" || entry.type === "not_started") run.exited = true;
+		// A mark can follow the end.
+		if (run.exited && !run.journal.hasMarkAhead) {
 			run.ended = true;
 			run.journal.close();
 		}
@@ -362,13 +475,56 @@ export class HostedSession {
 			this.#lastTurnAt = Date.now();
 			if (this.#interruptTimer) clearTimeout(this.#interruptTimer);
 			this.#interruptTimer = null;
+			// All of it is kept until the process ends; a new one resumes the conversation with an empty journal.
+			if (this.#caughtUp && run.journal.bytes > this.#host.config.maxJournal) void this.handBack("journal_full", 0);
 			void this.#reconcile();
 		}
 	}
 
 	#note(run: Run, note: Note): void {
-		run.journal.note(note);
+		this.#write(() => run.journal.note(note));
 		this.#apply(run, note);
+	}
+
+	#write(write: () => void): void {
+		try {
+			write();
+		} catch (cause) {
+			this.#host.failed(cause);
+		}
+	}
+
+	/**
+	 * Stops the CLI while the gateway does not take its output and the journal is at its bound, or the disk almost full, and lets it go on
+	 * when there is room for half as much again. It writes to the file itself, so what it writes before the next look comes on top.
+	 */
+	#guard(): void {
+		const process = this.#process;
+		if (this.#over || process === null || process.isGone) return;
+		const { maxJournal, minFreeDisk } = this.#host.config;
+		const waiting = (this.#run?.journal ?? this.#survivor?.journal)?.waitingBytes ?? 0;
+		const bytes = waiting + this.#outboxBytes;
+		const spare = this.#host.spareDiskBytes();
+		const factor = this.#paused === null ? 1 : 0.5;
+		const why: PauseWhy | null =
+			spare <= (this.#paused === "disk_full" ? minFreeDisk / 2 : 0) ? "disk_full" : bytes >= maxJournal * factor ? "journal_full" : null;
+		if (why !== null && this.#paused === null) process.pause();
+		if (why === null && this.#paused !== null) process.resume();
+		this.#paused = why;
+		this.#tellPaused(bytes);
+	}
+
+	/** Once the journals are read: a note in mid-replay would stand elsewhere at the next reading. */
+	#tellPaused(bytes: number): void {
+		const run = this.#run;
+		if (!this.#caughtUp || run === null || run.ended || this.#leaving !== null || (this.#paused !== null) === this.#toldPaused) return;
+		this.#toldPaused = this.#paused !== null;
+		if (this.#paused === null) return this.#note(run, { type: "resumed" });
+		const detail =
+			this.#paused === "disk_full"
+				? "the runner's disk is almost full; the CLI is stopped until there is room"
+				: `${bytes} bytes of its output wait for the gateway; the CLI is stopped until half of that is taken`;
+		this.#note(run, { type: "paused", why: this.#paused, detail });
 	}
 
 	#followProcess(run: Run, process: CliProcess): void {
@@ -382,6 +538,8 @@ export class HostedSession {
 	/** After the exit: what it still wrote, then the exit itself. */
 	#finish(run: Run, exit: { exitCode: number | null; signal: string | null }): void {
 		this.#fold();
+		// Whoever comes next sees that it is gone.
+		if (this.#leaving !== null || this.#abandoned) return;
 		if (this.#outboxBytes >= MAX_OUTBOX_BYTES) {
 			setTimeout(() => this.#finish(run, exit), 100);
 			return;
@@ -415,7 +573,7 @@ export class HostedSession {
 
 	async #doDifference(): Promise<void> {
 		const desired = this.#desired;
-		if (this.#over || desired === null || !this.#caughtUp) return;
+		if (this.#over || desired === null || !this.#caughtUp || this.#leaving !== null) return;
 		if (desired.stop) {
 			this.#handingBack = "terminated";
 			await this.#stopProcess("terminated", 2_000);
@@ -499,7 +657,7 @@ export class HostedSession {
 	#interrupt(): void {
 		const run = this.#run;
 		// A note in mid-replay would stand elsewhere at the next reading.
-		if (!this.#caughtUp) return;
+		if (!this.#caughtUp || this.#leaving !== null) return;
 		if (run?.hosting.turn && !run.ended && !run.hosting.turn.interrupted) this.#note(run, { type: "interrupt" });
 		if (run?.process) this.#interruptTimer ??= setTimeout(() => void this.#stopProcess("interrupted"), INTERRUPT_GRACE_MS);
 	}
@@ -515,8 +673,9 @@ export class HostedSession {
 
 	/** A CLI that fell silent, and a session that nobody uses. */
 	#watch(): void {
-		if (!this.#caughtUp) return;
+		if (!this.#caughtUp || this.#leaving !== null) return;
 		const now = Date.now();
+		if (this.#paused !== null) this.#lastOutputAt = now;
 		const run = this.#run;
 		const { silenceTimeout, idleTimeout } = this.#host.config;
 		if (run?.hosting.turn && run.process && !run.ended) {
@@ -552,6 +711,7 @@ export class HostedSession {
 	#close(): void {
 		this.#over = true;
 		clearInterval(this.#watchTimer);
+		clearInterval(this.#guardTimer);
 		this.#cancelFlush();
 		if (this.#interruptTimer) clearTimeout(this.#interruptTimer);
 		for (const run of this.#runs) run.journal.close();

@@ -10,7 +10,26 @@ import type { Dialogue, DialogueEvent } from "./providers/provider.ts";
  * did and saw (notes), in one order. Folding it again gives the same events, so that an event's seq is its place in that
  * order and nothing needs to be remembered but the files.
  */
-export type Entry = { type: "line"; text: string | null } | Note;
+export type Entry = { type: "line"; text: string | null } | Note | Mark;
+
+/**
+ * A place in the journal up to which all events are in the log: there were `seq` of them in the generation. Another version of this code
+ * may make other events of the same lines; it starts counting here, with what the old one had told the gateway.
+ */
+export interface Mark {
+	type: "mark";
+	seq: number;
+	counter: number;
+	pending: [ApprovalId, string][];
+	turn: HostedTurn | null;
+}
+
+interface HostedTurn {
+	turnId: TurnId;
+	origin: "input" | "cli";
+	started: boolean;
+	interrupted: boolean;
+}
 
 /** What the daemon writes into the journal before it acts on it. */
 export type Note =
@@ -22,12 +41,25 @@ export type Note =
 	| { type: "turn_dropped"; turnId: TurnId }
 	| { type: "interrupt" }
 	| { type: "decide"; decision: Decision }
+	/** The CLI is stopped, since its output cannot be taken: the journal is at its bound, or the disk almost full. */
+	| { type: "paused"; why: PauseWhy; detail: string }
+	| { type: "resumed" }
 	/** No output for this long in mid-turn. */
 	| { type: "silent"; silentMs: number }
-	/** `why`: the daemon ended it, for this reason; else it ended by itself. */
-	| { type: "exited"; exitCode: number | null; signal: string | null; stderr: string; why: StopWhy | null };
+	/** `why`: the daemon ended it, for this reason; else it ended by itself. `unseen`: while no daemon looked. */
+	| { type: "exited"; exitCode: number | null; signal: string | null; stderr: string; why: StopWhy | null; unseen?: true };
 
-export type StopWhy = "interrupted" | "stalled" | "terminated" | "idle" | "drained" | "lease_lost" | "unusable";
+export type StopWhy =
+	| "interrupted"
+	| "stalled"
+	| "terminated"
+	| "idle"
+	| "drained"
+	| "lease_lost"
+	| "unusable"
+	| "journal_full"
+	| "journal_damaged";
+export type PauseWhy = "journal_full" | "disk_full";
 
 export interface Output {
 	events: RunnerEvent[];
@@ -49,7 +81,7 @@ export class Hosting {
 	/** Turns this process has heard of, ended or not. */
 	readonly turns = new Set<TurnId>();
 	process: ProcessState = "dead";
-	turn: { turnId: TurnId; origin: "input" | "cli"; started: boolean; interrupted: boolean } | null = null;
+	turn: HostedTurn | null = null;
 	/** Approvals that wait for a decision: the CLI's own id of each. */
 	readonly pending = new Map<ApprovalId, string>();
 	readonly #openTools = new Set<string>();
@@ -70,6 +102,11 @@ export class Hosting {
 	/** Whether silence now has a reason: a tool runs, or a person is asked. */
 	get isWaiting(): boolean {
 		return this.#openTools.size > 0 || this.pending.size > 0;
+	}
+
+	/** What a mark at this place must say. */
+	mark(seq: number): Mark {
+		return { type: "mark", seq, counter: this.#counter, pending: [...this.pending], turn: this.turn === null ? null : { ...this.turn } };
 	}
 
 	take(entry: Entry): Output {
@@ -115,6 +152,19 @@ export class Hosting {
 				this.#say({ type: "decide", requestId, decision });
 				return;
 			}
+			case "mark":
+				// Nothing new where the same code wrote it.
+				this.#counter = entry.counter;
+				this.pending.clear();
+				for (const [approvalId, requestId] of entry.pending) this.pending.set(approvalId, requestId);
+				this.turn = entry.turn === null ? null : { ...entry.turn };
+				return;
+			case "paused":
+				this.#emit({ type: "notice", code: "paused", detail: entry.detail });
+				return;
+			case "resumed":
+				this.#emit({ type: "notice", code: "resumed", detail: `${this.#name} goes on` });
+				return;
 			case "silent":
 				this.#emit({ type: "notice", code: "silent", detail: `no output for ${Math.round(entry.silentMs / 1000)} s` });
 				return;
@@ -139,12 +189,14 @@ export class Hosting {
 			else if (this.turn.interrupted || (note.why !== null && note.why !== "unusable"))
 				this.#endTurn({ type: "turn_ended", stopReason: "cancelled" });
 			else {
-				const code = this.#wasReady ? "process_died" : "start_failed";
-				const detail = this.unusable ?? `${this.#name} ended${ended}${this.#wasReady ? " in mid-turn" : " before it was ready"}${stderr}`;
+				const code = note.unseen ? "interrupted" : this.#wasReady ? "process_died" : "start_failed";
+				const detail = note.unseen
+					? `${this.#name} was gone when its runner came back (the machine restarted, or both were killed); send it again to go on with its history${stderr}`
+					: (this.unusable ?? `${this.#name} ended${ended}${this.#wasReady ? " in mid-turn" : " before it was ready"}${stderr}`);
 				this.#endTurn({ type: "turn_ended", stopReason: "failed", error: { code, detail } });
 			}
 		}
-		const why = note.why ?? `ended by itself${stderr}`;
+		const why = note.why ?? `${note.unseen ? "gone when its runner came back" : "ended by itself"}${stderr}`;
 		this.#setProcess("dead", { exitCode: note.exitCode, signal: note.signal, why });
 	}
 

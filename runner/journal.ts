@@ -1,7 +1,20 @@
-import { appendFileSync, closeSync, type FSWatcher, mkdirSync, openSync, readFileSync, readSync, watch, writeFileSync } from "node:fs";
+import {
+	appendFileSync,
+	closeSync,
+	type FSWatcher,
+	mkdirSync,
+	openSync,
+	readFileSync,
+	readSync,
+	statSync,
+	truncateSync,
+	watch,
+	writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
+import { crc32 } from "node:zlib";
 import { MAX_LINE_BYTES } from "../shared/limits.ts";
-import type { Entry, Note } from "./hosting.ts";
+import type { Entry, Mark, Note } from "./hosting.ts";
 import { LineSplitter } from "./lines.ts";
 
 /** How often the output is looked at when no change is reported; inotify misses nothing on local disks, others may. */
@@ -9,50 +22,69 @@ const POLL_MS = 250;
 /** One for all: reading is synchronous, and the splitter keeps copies. A fresh one for each of a CLI's lines cost more than all the rest. */
 const CHUNK = Buffer.alloc(256 * 1024);
 
+/** What stands in `notes`: entries in their places, how much of stdin is written, and marks with the sum of the output before them. */
+type Written = Note | { type: "wrote"; total: number } | (Mark & { crc: number });
 /** A note and its place: after the lines that end at or before `at` bytes of stdout. */
-type Placed = { at: number; note: Note | { type: "wrote"; total: number } };
+type Placed = { at: number; note: Written };
 
 /**
  * The journal of one process, in one directory: `stdout` and `stderr`, which the CLI itself appends to, `stdin`, its FIFO, and `notes`, what the
- * daemon did, one JSON line each. Nothing of it is in memory only: a daemon that is killed reads on from the files.
+ * daemon did, one sealed JSON line each. Nothing of it is in memory only: a daemon that is killed reads on from the files.
  */
 export class Journal {
 	readonly dir: string;
 	readonly #splitter = new LineSplitter(MAX_LINE_BYTES);
 	/** Notes of an earlier daemon that are not passed on yet. */
 	#replay: Placed[];
+	#marksAhead: number;
 	/** Lines that were read and not passed on. */
 	#lines: { text: string | null; end: number }[] = [];
 	#readTo = 0;
 	/** Where the last line ended that was passed on. */
 	#at = 0;
+	/** The sum of the output's first `#summedTo` bytes. */
+	#crc = 0;
+	#summedTo = 0;
 	#stdout: number | null = null;
 	#watcher: FSWatcher | null = null;
 	#timer: NodeJS.Timeout | null = null;
+	/** Where the last mark stands: all before it is in the log. */
+	readonly markedTo: number;
 	/** Lines for stdin that an earlier daemon is known to have written. */
 	readonly wroteBefore: number;
 	readonly isNew: boolean;
+	/** What of the files is not as it was written, in words. Nothing that follows from them can be trusted then. */
+	damage: string | null = null;
 
 	constructor(dir: string) {
 		this.dir = dir;
 		mkdirSync(dir, { recursive: true, mode: 0o700 });
-		const notes = readNotes(this.path("notes"));
+		const notes = this.#readNotes();
 		this.isNew = notes === null;
 		this.wroteBefore = (notes ?? []).reduce((n, p) => (p.note.type === "wrote" ? p.note.total : n), 0);
 		this.#replay = (notes ?? []).filter((p) => p.note.type !== "wrote");
+		this.#marksAhead = this.#replay.filter((p) => p.note.type === "mark").length;
+		this.markedTo = this.#replay.reduce((at, p) => (p.note.type === "mark" ? p.at : at), 0);
 		if (notes === null)
 			for (const name of ["stdout", "stderr", "notes"] as const) writeFileSync(this.path(name), "", { mode: 0o600, flag: "a" });
-		// Ends a line that a kill cut in half, so that the next note does not go on in it.
-		else appendFileSync(this.path("notes"), "\n");
 	}
 
 	path(name: "stdout" | "stderr" | "stdin" | "notes"): string {
 		return join(this.dir, name);
 	}
 
-	/** Writes down what is about to be done. It is in the file when this returns. */
+	/** Writes down what is about to be done. It is in the file when this returns; throws if the disk does not take it. */
 	note(note: Note | { type: "wrote"; total: number }): void {
-		appendFileSync(this.path("notes"), `${JSON.stringify({ at: this.#at, note } satisfies Placed)}\n`);
+		this.#write(note);
+	}
+
+	/** Writes down that everything so far is in the log. */
+	mark(mark: Mark): void {
+		this.#write({ ...mark, crc: this.#sumTo(this.#at) });
+	}
+
+	#write(note: Written): void {
+		appendFileSync(this.path("notes"), `${seal({ at: this.#at, note } satisfies Placed)}\n`);
 	}
 
 	/** The next entry, or null if there is none yet. Notes of earlier daemons come back in their places. */
@@ -62,7 +94,12 @@ export class Journal {
 			const placed = this.#replay[0];
 			if (placed !== undefined && placed.note.type !== "wrote" && placed.at <= this.#at) {
 				this.#replay.shift();
-				return placed.note;
+				if (placed.note.type !== "mark") return placed.note;
+				const { crc, ...mark } = placed.note;
+				this.#marksAhead--;
+				// One pass over the file, at the last mark, which covers all before it.
+				if (this.#marksAhead === 0 && this.#sumTo(placed.at) !== crc) this.damage = "its output before a mark is not what was read then";
+				return mark;
 			}
 			if (line !== undefined) {
 				this.#lines.shift();
@@ -70,9 +107,10 @@ export class Journal {
 				return { type: "line", text: line.text };
 			}
 			if (!this.#read()) {
-				// A note can stand beyond the output only if the output was cut off behind our back.
 				if (placed === undefined || placed.note.type === "wrote") return null;
-				this.#at = placed.at;
+				// What was done stands beyond the output that it was done for.
+				this.damage = "its output is shorter than it was";
+				return null;
 			}
 		}
 	}
@@ -80,6 +118,21 @@ export class Journal {
 	/** Whether all notes of earlier daemons are passed on. */
 	get isReplayed(): boolean {
 		return this.#replay.length === 0;
+	}
+
+	/** Whether a mark follows: what comes before it is in the log. */
+	get hasMarkAhead(): boolean {
+		return this.#marksAhead > 0;
+	}
+
+	/** Bytes of output that are not passed on yet; before any are, those behind the last mark. */
+	get waitingBytes(): number {
+		return Math.max(0, sizeOf(this.path("stdout")) - Math.max(this.#at, this.#marksAhead > 0 ? this.markedTo : 0));
+	}
+
+	/** What it takes of the disk, nearly. */
+	get bytes(): number {
+		return sizeOf(this.path("stdout")) + sizeOf(this.path("stderr")) + sizeOf(this.path("notes"));
 	}
 
 	/** The end of what the CLI said on stderr. */
@@ -106,31 +159,68 @@ export class Journal {
 
 	/** Reads one chunk; false at the end of what is there. */
 	#read(): boolean {
-		this.#stdout ??= openSync(this.path("stdout"), "r");
-		const bytes = readSync(this.#stdout, CHUNK, 0, CHUNK.length, this.#readTo);
+		const bytes = this.#readAt(this.#readTo, CHUNK.length);
 		if (bytes === 0) return false;
 		this.#readTo += bytes;
 		this.#lines.push(...this.#splitter.push(CHUNK.subarray(0, bytes)));
 		return true;
 	}
+
+	#readAt(place: number, maxBytes: number): number {
+		this.#stdout ??= openSync(this.path("stdout"), "r");
+		return readSync(this.#stdout, CHUNK, 0, Math.min(maxBytes, CHUNK.length), place);
+	}
+
+	/** The sum of the output up to here; what was summed before is not read again. */
+	#sumTo(end: number): number {
+		if (end < this.#summedTo) this.#crc = this.#summedTo = 0;
+		while (this.#summedTo < end) {
+			const bytes = this.#readAt(this.#summedTo, end - this.#summedTo);
+			if (bytes === 0) break;
+			this.#crc = crc32(CHUNK.subarray(0, bytes), this.#crc);
+			this.#summedTo += bytes;
+		}
+		return this.#crc;
+	}
+
+	/** Null if there is no journal yet. */
+	#readNotes(): Placed[] | null {
+		const path = this.path("notes");
+		let written: Buffer;
+		try {
+			written = readFileSync(path);
+		} catch {
+			return null;
+		}
+		// A line that a kill cut in half was not acted on.
+		const whole = written.lastIndexOf("\n") + 1;
+		if (whole < written.length) truncateSync(path, whole);
+		const placed: Placed[] = [];
+		for (const line of written.subarray(0, whole).toString("utf8").split("\n")) {
+			if (line === "") continue;
+			const note = unseal<Placed>(line);
+			if (note === null) this.damage = "a line of its notes is not what was written";
+			else placed.push(note);
+		}
+		return placed;
+	}
 }
 
-/** Null if there is no journal yet. */
-function readNotes(path: string): Placed[] | null {
-	let text: string;
+/** JSON in one line with its sum, so that a byte that changed on the disk is seen. */
+export function seal(value: unknown): string {
+	const json = JSON.stringify(value);
+	return `${json}\t${crc32(json).toString(16)}`;
+}
+
+/** What was sealed, null if it is not what was written. Lines of before there were sums have none. JSON has no tab. */
+export function unseal<T>(line: string): T | null {
+	const [json = "", sum] = line.trimEnd().split("\t");
+	if (sum !== undefined && crc32(json).toString(16) !== sum) return null;
 	try {
-		text = readFileSync(path, "utf8");
+		return JSON.parse(json) as T;
 	} catch {
 		return null;
 	}
-	const placed: Placed[] = [];
-	for (const line of text.split("\n")) {
-		if (line === "") continue;
-		try {
-			placed.push(JSON.parse(line) as Placed);
-		} catch {
-			// Cut in half by a kill, before it was acted on.
-		}
-	}
-	return placed;
 }
+
+const sizeOf = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0;

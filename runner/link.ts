@@ -21,6 +21,27 @@ export interface LinkOptions<S extends z.ZodType> {
 	/** The gateway ended it for good, with the close code that says why. */
 	onEnded(code: number, reason: string): void;
 	random?: () => number;
+	heartbeatMs?: number;
+}
+
+/**
+ * Handshakes under way in this process. When a gateway is deployed all links break at once; past the jitter, a thousand of them still
+ * come in a crowd of this many at a time.
+ */
+const MAX_HANDSHAKES = 32;
+const handshakes = { open: 0, waiting: [] as (() => void)[] };
+function beginHandshake(begin: () => void): void {
+	if (handshakes.open >= MAX_HANDSHAKES) {
+		handshakes.waiting.push(begin);
+		return;
+	}
+	handshakes.open++;
+	begin();
+}
+function endHandshake(): void {
+	handshakes.open--;
+	const next = handshakes.waiting.shift();
+	if (next !== undefined) beginHandshake(next);
 }
 
 /** A WebSocket to the gateway that comes back when it breaks. The only user of `ws`. */
@@ -30,12 +51,13 @@ export class Link<S extends z.ZodType> {
 	#backoff: Backoff = FRESH;
 	#retry: NodeJS.Timeout | null = null;
 	#heartbeat: NodeJS.Timeout | null = null;
-	#unanswered = 0;
+	/** A ping is on its way. Any word of the gateway is an answer. */
+	#isAsked = false;
 	#ended = false;
 
 	constructor(options: LinkOptions<S>) {
 		this.#options = options;
-		this.#connect();
+		beginHandshake(() => this.#connect());
 	}
 
 	/** False if there is no connection now: what must arrive is owed by the journal, not by this call. */
@@ -64,6 +86,7 @@ export class Link<S extends z.ZodType> {
 	}
 
 	#connect(): void {
+		if (this.#ended) return endHandshake();
 		const socket = new WebSocket(this.#options.url, {
 			// A compressed frame could be small on the wire and huge here.
 			perMessageDeflate: false,
@@ -73,21 +96,28 @@ export class Link<S extends z.ZodType> {
 			followRedirects: false,
 		});
 		this.#socket = socket;
+		let handshaking = true;
+		const settle = (): void => {
+			if (handshaking) endHandshake();
+			handshaking = false;
+		};
 		socket.on("open", () => {
+			settle();
 			this.#backoff = opened(this.#backoff, Date.now());
-			this.#unanswered = 0;
-			this.#heartbeat = setInterval(() => this.#beat(socket), HEARTBEAT_MS);
+			this.#isAsked = false;
+			this.#heartbeat = setInterval(() => this.#beat(socket), this.#options.heartbeatMs ?? HEARTBEAT_MS);
 		});
 		socket.on("message", (data, isBinary) => {
 			if (this.#socket !== socket) return;
-			this.#unanswered = 0;
+			this.#isAsked = false;
 			const frame = isBinary ? null : decode(this.#options.schema, String(data), MAX_FRAME_BYTES);
 			// A gateway of another version may say more than we know; what we do not understand we do not act on.
 			if (frame?.ok === true) this.#options.onFrame(frame.value);
 		});
 		// "close" follows every error.
-		socket.on("error", () => {});
+		socket.on("error", settle);
 		socket.on("unexpected-response", (_request, response) => {
+			settle();
 			let body = "";
 			response.on("data", (chunk: Buffer) => {
 				if (body.length < 65_536) body += chunk.toString("utf8");
@@ -98,13 +128,16 @@ export class Link<S extends z.ZodType> {
 			});
 			response.on("error", () => this.#down(socket, 1006, "the answer broke off"));
 		});
-		socket.on("close", (code, reason) => this.#down(socket, code, reason.toString("utf8")));
+		socket.on("close", (code, reason) => {
+			settle();
+			this.#down(socket, code, reason.toString("utf8"));
+		});
 	}
 
 	#beat(socket: WebSocket): void {
-		// Two unanswered pings: the link is dead, though no close came. Half-open connections look alive for hours.
-		if (this.#unanswered >= 2) return socket.terminate();
-		this.#unanswered++;
+		// The last ping was not answered: the link is dead, though no close came. Half-open connections look alive for hours.
+		if (this.#isAsked) return socket.terminate();
+		this.#isAsked = true;
 		if (socket.readyState === WebSocket.OPEN) socket.send(PING);
 	}
 
@@ -121,7 +154,7 @@ export class Link<S extends z.ZodType> {
 		this.#options.onDown?.();
 		const next = closed(this.#backoff, Date.now(), this.#options.random ?? Math.random);
 		this.#backoff = next.backoff;
-		this.#retry = setTimeout(() => this.#connect(), next.delayMs);
+		this.#retry = setTimeout(() => beginHandshake(() => this.#connect()), next.delayMs);
 	}
 }
 

@@ -3,6 +3,7 @@ import { Problem } from "./errors.ts";
 import { Isolation, LoggedEvent, SessionStateName, StopReason, Usage } from "./events.ts";
 import { ClientId, Decision, InputText, Labels, OfferedProvider, PermissionMode } from "./frames.ts";
 import { Epoch, KeyId, Offset, RunnerId, SessionId, TeamId, TurnId } from "./ids.ts";
+import { parseSelector, selectorErrorText } from "./selector.ts";
 
 /** The bodies of the REST interface. Requests are strict: an unknown field is an error that names it. */
 
@@ -14,6 +15,12 @@ const page = <T extends z.ZodType>(item: T) => z.object({ data: z.array(item), n
 export const PageQuery = z.object({
 	limit: z.coerce.number().int().min(1).max(200).default(50),
 	cursor: z.string().max(256).optional(),
+});
+
+/** Which runners a session may go to, by their labels: `gpu=true, os in (linux), !spot`. */
+const SelectorText = z.string().superRefine((text, issues) => {
+	const selector = parseSelector(text);
+	if (!selector.ok) issues.addIssue({ code: "custom", message: selectorErrorText(selector.error) });
 });
 
 export const CreateSession = z.strictObject({
@@ -39,6 +46,8 @@ export const CreateSession = z.strictObject({
 		.regex(/^[A-Za-z0-9][A-Za-z0-9._:/@[\]-]*$/, "expected a model's name")
 		.optional(),
 	permissionMode: PermissionMode.default("default"),
+	/** Absent: any runner that offers the provider. */
+	selector: SelectorText.optional(),
 });
 export type CreateSession = z.infer<typeof CreateSession>;
 
@@ -52,17 +61,41 @@ export const Session = z.object({
 	state: SessionStateName,
 	why: z.string().nullable(),
 	runnerId: RunnerId.nullable(),
+	/** In its canonical form; null: any runner. */
+	selector: z.string().nullable(),
+	/** Who opened it; null: it is older than that is kept. */
+	principal: z.string().nullable(),
 	createdAt: z.int(),
 	updatedAt: z.int(),
 });
 export type Session = z.infer<typeof Session>;
 export const SessionPage = page(Session);
 
+export const ReleaseSession = z.strictObject({
+	/** Take the running turn's input once more, as a new turn. Its runner may have begun it, so only a person can say that this is right. */
+	again: z.boolean().default(false),
+});
+/** A session that waits for a runner. */
+export const QueueEntry = z.object({
+	sessionId: SessionId,
+	principal: z.string().nullable(),
+	/** 1 is served next, if all can be placed. */
+	position: z.int(),
+	since: z.int(),
+	why: z.string(),
+	provider: z.string(),
+	selector: z.string().nullable(),
+});
+export type QueueEntry = z.infer<typeof QueueEntry>;
+export const QueueList = z.object({ data: z.array(QueueEntry) });
+
 export const CreateTurn = z.strictObject({ text: InputText, clientId: ClientId.optional() });
 export const Turn = z.object({
 	turnId: TurnId,
 	clientId: z.string().nullable(),
 	state: z.enum(["waiting", "running", "ended"]),
+	/** Why it waits, in words for a person; null if it does not. */
+	why: z.string().nullable(),
 	stopReason: StopReason.nullable(),
 	error: z.object({ code: z.string(), detail: z.string() }).nullable(),
 	acceptedAt: z.int(),
@@ -116,7 +149,8 @@ export const Runner = z.object({
 	name: z.string(),
 	state: z.enum(["online", "offline", "draining", "revoked"]),
 	version: z.string().nullable(),
-	labels: Labels,
+	/** Its own, its providers' (`provider/NAME`, with the version), and over both those of the token that it enrolled with. */
+	labels: z.record(z.string(), z.string()),
 	capacity: z.int(),
 	hosting: z.int(),
 	providers: z.array(OfferedProvider),

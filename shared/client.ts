@@ -10,6 +10,7 @@ import {
 	type EnrolRunner,
 	EventPage,
 	KeyList,
+	QueueList,
 	RunnerList,
 	RunnerToken,
 	Session,
@@ -104,6 +105,11 @@ export class Client {
 
 	sessions(page: PageOf = {}): Promise<z.output<typeof SessionPage>> {
 		return this.request("GET", `/v1/sessions${query({ ...page })}`, { answer: SessionPage });
+	}
+
+	/** What waits for a runner, in the order of service. */
+	queue(): Promise<z.output<typeof QueueList>> {
+		return this.request("GET", "/v1/queue", { answer: QueueList });
 	}
 
 	runners(): Promise<z.output<typeof RunnerList>> {
@@ -257,6 +263,11 @@ export class SessionHandle {
 	/** Ends the running turn as `cancelled`; the session and what waits stay. */
 	async interrupt(): Promise<void> {
 		await this.#client.request("POST", `${this.#path}/interrupt`, { answer: Nothing });
+	}
+
+	/** Gives up the runner that holds the session, so that another may have it. `again`: the turn that it had is taken once more, as a new one. */
+	async release(options: { again?: boolean } = {}): Promise<void> {
+		await this.#client.request("POST", `${this.#path}/release`, { body: options, answer: Nothing });
 	}
 
 	/** Answers an approval or a question. The first answer counts; a later one is a `conflict`. */

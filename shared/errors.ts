@@ -29,6 +29,8 @@ export const ERRORS = {
 	no_runner: { status: 503, close: null, retryable: true, title: "No runner took the session in time" },
 	runner_lost: { status: 503, close: null, retryable: true, title: "The runner was away for too long" },
 	process_died: { status: 502, close: null, retryable: true, title: "The CLI ended in mid-turn" },
+	interrupted: { status: 502, close: null, retryable: true, title: "The CLI was gone when its runner came back" },
+	journal_damaged: { status: 502, close: null, retryable: true, title: "The runner's journal of the session cannot be trusted" },
 	start_failed: { status: 502, close: null, retryable: true, title: "The CLI did not start" },
 	stalled: { status: 504, close: null, retryable: true, title: "The CLI fell silent in mid-turn" },
 	model_error: { status: 502, close: null, retryable: true, title: "The model's API reported an error" },

@@ -71,7 +71,7 @@ const gatewayEvents = [
 	z.object({
 		type: z.literal("session_state"),
 		state: SessionStateName,
-		/** Why it waits, in words for a person: "2 runners offer claude-code, both at capacity; position 3". */
+		/** Why it waits, in words for a person: "2 runners match gpu=true, both at capacity; position 3". */
 		why: z.string().optional(),
 	}),
 	z.object({ type: z.literal("lease_granted"), runnerId: RunnerId, generation: Generation }),
@@ -158,7 +158,11 @@ const runnerEvents = [
 	z.object({ type: z.literal("usage"), turnId, ...Usage.shape }),
 	z.object({ type: z.literal("turn_ended"), turnId, stopReason: StopReason, error: FailureDetail.optional() }),
 	/** Something of the runner that a person should know; it changes nothing. */
-	z.object({ type: z.literal("notice"), code: z.enum(["silent", "line_too_long", "approval_too_large"]), detail: z.string() }),
+	z.object({
+		type: z.literal("notice"),
+		code: z.enum(["silent", "line_too_long", "approval_too_large", "paused", "resumed", "journal_damaged"]),
+		detail: z.string(),
+	}),
 	/** What the CLI wrote and its provider does not know, as it was. */
 	z.object({ type: z.literal("raw"), source: z.enum(["stdout", "stderr"]), text: z.string() }),
 	/** A slice of an event over `MAX_EVENT_BYTES`: its JSON is `text` of 0 .. count-1 joined. See `PartJoiner`. */

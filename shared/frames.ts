@@ -208,8 +208,8 @@ export const ToControlFrame = z.discriminatedUnion("type", [
 	/** The lease is gone: end the session's processes at once and forget it. */
 	z.object({ type: z.literal("drop"), sessionId: SessionId, generation: Generation, why: z.string() }),
 	z.object({ type: z.literal("drain") }),
-	/** Sessions wait for this runner's capacity: hand back the one that was idle for the longest time, if one is. */
-	z.object({ type: z.literal("make_room") }),
+	/** Others wait: hand back this session if it is idle; without one, whichever was idle for the longest time. */
+	z.object({ type: z.literal("make_room"), sessionId: SessionId.optional() }),
 	z.object({ type: z.literal("error"), re: z.string().optional(), problem: Problem }),
 	z.object({ type: z.literal("pong") }),
 ]);

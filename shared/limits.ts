@@ -29,6 +29,8 @@ export const MAX_PAGE_BYTES = 512 * 1024;
 export const MAX_PAGE_EVENTS = 1000;
 /** Inputs that wait behind the running turn of a session. */
 export const MAX_WAITING_INPUTS = 16;
+/** A label selector's text. Its characters are ASCII, or it does not parse. */
+export const MAX_SELECTOR_BYTES = 1024;
 /** Sockets that watch one session. */
 export const MAX_WATCHERS = 256;
 
@@ -38,8 +40,11 @@ export const HELLO_TIMEOUT_MS = 10_000;
 export const HEARTBEAT_MS = 20_000;
 /** Streamed text waits at most this long in memory before it is stored. Objects hibernate after 10 s of silence, so it must be less. */
 export const FLUSH_AFTER_MS = 5_000;
-/** How long a lease outlives its runner's control link. */
+/** A session is told to be offline when its runner's link is away for this long; shorter absences cost no write. Less than the 10 s after which an idle object hibernates. */
+export const OFFLINE_AFTER_MS = 8_000;
+/** How long a lease outlives its runner's control link, if the gateway is not configured otherwise. */
 export const RECONNECT_WINDOW_MS = 10 * 60_000;
+export const MAX_RECONNECT_WINDOW_MS = 24 * 3_600_000;
 /** How long an approval waits for a person. Then it is denied. */
 export const APPROVAL_TIMEOUT_MS = 15 * 60_000;
 /** How long a turn waits for a runner. */

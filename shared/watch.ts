@@ -79,7 +79,6 @@ const ACK_AFTER_MS = 1_000;
 const MAX_QUEUE_BYTES = 4 * WATCHER_WINDOW_BYTES;
 /** What an item costs beside its text. */
 const ITEM_BYTES = 64;
-const MISSED_PONGS = 2;
 /** Close codes of our own (4000-4099 are nobody's in PROTOCOL.md); the gateway makes nothing of them. */
 const CLOSE_GAP = 4000;
 const CLOSE_SILENT = 4001;
@@ -385,7 +384,8 @@ class Connection {
 	#live = true;
 	#welcomed = false;
 	#cancelTimer: () => void;
-	#unanswered = 0;
+	/** A ping is on its way. Any word of the gateway is an answer. */
+	#isAsked = false;
 	#said: Problem | null = null;
 
 	constructor(socket: Socket, hello: ClientFrame, setTimer: SetTimer, ends: Ends) {
@@ -432,7 +432,7 @@ class Connection {
 		if (!this.#live) return;
 		const frame = understood(text);
 		if (frame === null || typeof text !== "string") return this.fail(4400, "the gateway sent a frame that is not of this protocol");
-		this.#unanswered = 0;
+		this.#isAsked = false;
 		if (frame.type === "error") this.#said = frame.problem;
 		if (frame.type === "welcome") {
 			this.#welcomed = true;
@@ -444,8 +444,8 @@ class Connection {
 
 	#beat(everyMs: number): void {
 		this.#cancelTimer = this.#setTimer(() => {
-			if (this.#unanswered >= MISSED_PONGS) return this.fail(CLOSE_SILENT, "the gateway fell silent");
-			this.#unanswered++;
+			if (this.#isAsked) return this.fail(CLOSE_SILENT, "the gateway fell silent");
+			this.#isAsked = true;
 			this.#socket.send(PING);
 			this.#beat(everyMs);
 		}, everyMs);

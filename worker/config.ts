@@ -1,7 +1,10 @@
 import { z } from "zod";
 import { describe } from "../shared/codec.ts";
 import { TeamId } from "../shared/ids.ts";
+import { MAX_RECONNECT_WINDOW_MS, RECONNECT_WINDOW_MS } from "../shared/limits.ts";
 import { err, ok, type Result } from "../shared/result.ts";
+import { Duration } from "../shared/units.ts";
+import type { Capacities } from "./placement.ts";
 import type { SessionObject } from "./session-object.ts";
 import type { TeamObject } from "./team-object.ts";
 
@@ -25,6 +28,12 @@ export interface Env {
 	ALLOWED_ORIGINS?: string;
 	/** The gateway's address as callers see it, if a proxy changes the host. */
 	PUBLIC_URL?: string;
+	/** How long a session is held for a runner that is away, "10m" if absent, at most "24h". */
+	RECONNECT_WINDOW?: string;
+	/** How many sessions a team may have hosted at once, idle ones included; absent: as many as its runners take. */
+	TEAM_CAPACITY?: string;
+	/** How many of those one principal may have opened. */
+	PRINCIPAL_CAPACITY?: string;
 }
 
 export interface Config {
@@ -35,6 +44,7 @@ export interface Config {
 	access: { issuer: string; audience: string; team: TeamId; admins: Set<string> } | null;
 	allowedOrigins: Set<string>;
 	publicUrl: URL | null;
+	reconnectWindowMs: number;
 }
 
 const list = z
@@ -48,7 +58,15 @@ const list = z
 	);
 const LOOPBACK = /^http:\/\/(127\.0\.0\.1|localhost|\[::1\])(:\d+)?$/;
 
+const capacity = z
+	.string()
+	.regex(/^[1-9]\d{0,5}$/, "expected a whole number from 1 to 999999")
+	.transform(Number)
+	.optional();
+const CapacitySettings = z.object({ TEAM_CAPACITY: capacity, PRINCIPAL_CAPACITY: capacity });
+
 const Settings = z.object({
+	...CapacitySettings.shape,
 	HOTPLEX_KEYS: list.pipe(z.array(z.string().regex(/^hpk_[a-z0-9-]+_[0-9a-z]{26}:[0-9a-f]{64}$/, "expected hpk_TEAM_ID:HEX"))),
 	HOTPLEX_TEAMS: list.pipe(z.array(TeamId)),
 	CF_ACCESS_TEAM_DOMAIN: z
@@ -61,12 +79,27 @@ const Settings = z.object({
 	ACCESS_ADMINS: list,
 	ALLOWED_ORIGINS: list.pipe(z.array(z.string().regex(/^https?:\/\/[^/]+$/, "expected scheme://host, without a path"))),
 	PUBLIC_URL: z.url().optional(),
+	RECONNECT_WINDOW: Duration.refine((ms) => ms >= 1000 && ms <= MAX_RECONNECT_WINDOW_MS, "expected 1s to 24h").optional(),
 });
+
+/** The settings among the bindings. In wrangler.toml a number may stand without quotes, and must not pass for absent. */
+const present = (env: Env): Record<string, string> =>
+	Object.fromEntries(
+		Object.entries(env as unknown as Record<string, unknown>).flatMap(([name, value]) =>
+			typeof value === "number" || (typeof value === "string" && value !== "") ? [[name, String(value)]] : [],
+		),
+	);
+
+/** What may be hosted at once; nothing at all if that cannot be read, since a gateway with such settings serves nothing either. */
+export function readCapacities(env: Env): Capacities {
+	const parsed = CapacitySettings.safeParse(present(env));
+	if (!parsed.success) return { team: 0, principal: 0 };
+	return { team: parsed.data.TEAM_CAPACITY ?? null, principal: parsed.data.PRINCIPAL_CAPACITY ?? null };
+}
 
 /** The settings, or why the gateway serves nothing: with no way to authenticate anybody it stays shut (P15). */
 export function readConfig(env: Env): Result<Config, string> {
-	const present = Object.fromEntries(Object.entries(env).filter(([, v]) => typeof v === "string" && v !== ""));
-	const parsed = Settings.safeParse(present);
+	const parsed = Settings.safeParse(present(env));
 	if (!parsed.success) return err(`the configuration is not valid: ${describe(parsed.error)}`);
 	const s = parsed.data;
 	if ((s.CF_ACCESS_TEAM_DOMAIN === undefined) !== (s.CF_ACCESS_AUD === undefined))
@@ -89,5 +122,12 @@ export function readConfig(env: Env): Result<Config, string> {
 		...s.HOTPLEX_KEYS.map((k) => k.split("_")[1] ?? ""),
 		...(access ? [access.team] : []),
 	]);
-	return ok({ keys, teams, access, allowedOrigins: new Set(s.ALLOWED_ORIGINS), publicUrl: s.PUBLIC_URL ? new URL(s.PUBLIC_URL) : null });
+	return ok({
+		keys,
+		teams,
+		access,
+		allowedOrigins: new Set(s.ALLOWED_ORIGINS),
+		publicUrl: s.PUBLIC_URL ? new URL(s.PUBLIC_URL) : null,
+		reconnectWindowMs: s.RECONNECT_WINDOW ?? RECONNECT_WINDOW_MS,
+	});
 }

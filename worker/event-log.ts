@@ -283,6 +283,8 @@ function toTurn(row: TurnRow): Turn {
 		turnId: row.turn_id,
 		clientId: row.client_id,
 		state: row.ended_at !== null ? "ended" : row.started_at !== null ? "running" : "waiting",
+		// Only the session's state knows; see `whyWaits`.
+		why: null,
 		stopReason: row.stop_reason,
 		error: row.error === null ? null : JSON.parse(row.error),
 		acceptedAt: row.accepted_at,

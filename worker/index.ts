@@ -18,6 +18,8 @@ import {
 	KeyList,
 	PageQuery,
 	Problem as ProblemBody,
+	QueueList,
+	ReleaseSession,
 	RunnerList,
 	RunnerToken,
 	type Scope,
@@ -295,6 +297,24 @@ app.openapi(
 app.openapi(
 	createRoute({
 		method: "post",
+		path: "/v1/sessions/{sessionId}/release",
+		summary:
+			"Give up the runner that holds the session, or that it waits for, so that another may have it; a turn that it had ends as `runner_lost`",
+		security,
+		request: { params: inSession, ...body(ReleaseSession) },
+		responses: { 204: { description: "Given up" }, ...errors },
+	}),
+	async (c) => {
+		const who = allow(c, "sessions:write");
+		const refused = await (await session(c, who, c.req.valid("param").sessionId)).giveUp(who.actor, c.req.valid("json").again);
+		if (refused) throw new Refusal(refused);
+		return c.body(null, 204);
+	},
+);
+
+app.openapi(
+	createRoute({
+		method: "post",
 		path: "/v1/sessions/{sessionId}/approvals/{approvalId}",
 		summary: "Decide a tool call or answer a question; the first decision counts",
 		security,
@@ -354,6 +374,20 @@ app.openapi(
 	async (c) => {
 		const who = allow(c, "sessions:read");
 		return c.json(await (await session(c, who, c.req.valid("param").sessionId)).stats(), 200);
+	},
+);
+
+app.openapi(
+	createRoute({
+		method: "get",
+		path: "/v1/queue",
+		summary: "What waits for a runner, in the order of service, and why",
+		security,
+		responses: { 200: json(QueueList, "All that waits"), ...errors },
+	}),
+	async (c) => {
+		const who = allow(c, "sessions:read");
+		return c.json({ data: await team(c, who).listQueue() }, 200);
 	},
 );
 

@@ -27,6 +27,7 @@ import {
 	MAX_PAGE_EVENTS,
 	MAX_RUNNER_FRAME_BYTES,
 	MAX_WATCHERS,
+	OFFLINE_AFTER_MS,
 	WATCHER_WINDOW_BYTES,
 } from "../shared/limits.ts";
 import { err, ok, type Result } from "../shared/result.ts";
@@ -34,7 +35,18 @@ import type { Principal } from "./auth.ts";
 import type { Env } from "./config.ts";
 import { EventLog } from "./event-log.ts";
 import { newId, newSecret, verifyEd25519 } from "./secrets.ts";
-import { describe, type Effect, initial, nextAlarm, type SessionInput, type SessionState, step, touchesState } from "./session.ts";
+import {
+	describe,
+	type Effect,
+	type Granted,
+	initial,
+	nextAlarm,
+	type SessionInput,
+	type SessionState,
+	step,
+	touchesState,
+	whyWaits,
+} from "./session.ts";
 
 /** What a session is from its first to its last day. */
 export interface SessionMeta {
@@ -95,6 +107,8 @@ export class SessionObject extends DurableObject<Env> {
 	#life = newSecret().slice(0, 16);
 	/** When the alarm is set to, as far as this life knows; undefined: ask. */
 	#alarmAt: number | null | undefined;
+	/** Since when the lease's runner has no link; told (`detached`) after a grace, since most come back at once. */
+	#linkLostAt: number | null = null;
 	/** Frames sent and not acknowledged, by socket; lost with the memory, and then counted from the attachment. */
 	readonly #outstanding = new WeakMap<WebSocket, { offset: number; bytes: number }[]>();
 
@@ -110,9 +124,18 @@ export class SessionObject extends DurableObject<Env> {
 		// Before this memory began more may have been shown and taken than is stored.
 		this.#rewind();
 		// A link that died with the gateway's process never told that it closed.
+		this.#noticeLink(null);
+	}
+
+	/** Remembers since when the runner's link is away. Nothing is written for a link that comes back within the grace. */
+	#noticeLink(closing: WebSocket | null): void {
 		const { lease } = this.#state;
-		if (lease.phase === "held" && lease.link === "up" && ctx.getWebSockets("runner").length === 0)
-			this.#take({ type: "detached", generation: lease.generation });
+		const isUp = this.ctx.getWebSockets("runner").some((ws) => {
+			const link = attachment(ws);
+			return ws !== closing && ws.readyState === WebSocket.OPEN && link?.kind === "runner" && this.#isCurrent(link);
+		});
+		if (lease.phase !== "held" || lease.link !== "up" || isUp) this.#linkLostAt = null;
+		else this.#linkLostAt ??= Date.now();
 	}
 
 	/** Takes back what watchers were shown and the log does not hold, and has the runner send it again. */
@@ -162,13 +185,15 @@ export class SessionObject extends DurableObject<Env> {
 		const known = this.#log.turnOfClient(name);
 		if (known !== null)
 			return known.text === text
-				? ok({ ...known.turn, duplicate: true })
+				? ok({ ...this.#withWhy(known.turn), duplicate: true })
 				: err(problem("conflict", `the client id ${name} was used for another text; use a new one for a new input`));
 		const turnId = newId(TurnId, "trn");
 		const refused = this.#take({ type: "input", turnId, clientId: name, text, by });
 		if (refused) return err(refused);
 		const taken = this.#log.turn(turnId);
-		return taken ? ok({ ...taken.turn, duplicate: false }) : err(problem("internal", "the input was taken and is not there"));
+		return taken
+			? ok({ ...this.#withWhy(taken.turn), duplicate: false })
+			: err(problem("internal", "the input was taken and is not there"));
 	}
 
 	/** Ends the running turn; answers its id, or null if none runs. */
@@ -186,8 +211,25 @@ export class SessionObject extends DurableObject<Env> {
 		this.#take({ type: "terminate", by });
 	}
 
+	/** Gives up the runner that holds the session or that it waits for. `again`: the running turn's input is taken once more, as a new turn. */
+	giveUp(by: string, again: boolean): Problem | null {
+		const { turn } = this.#state;
+		const text = turn === null ? null : (this.#log.turn(turn.turnId)?.text ?? null);
+		const repeated =
+			again && turn !== null && text !== null && text !== ""
+				? { turnId: newId(TurnId, "trn"), clientId: `again:${turn.turnId}`, text }
+				: null;
+		const refused = this.#take({ type: "give_up", by, again: repeated });
+		if (refused) return refused;
+		for (const ws of this.ctx.getWebSockets("runner")) {
+			const link = attachment(ws);
+			if (link?.kind === "runner" && link.generation !== null && !this.#isCurrent(link)) close(ws, "lease_lost", `released by ${by}`);
+		}
+		return null;
+	}
+
 	/** The team gives it a runner. False: it needs none any more, and the lease is over. */
-	granted(lease: { runnerId: RunnerId; generation: Generation; publicKey: string }): boolean {
+	granted(lease: Granted): boolean {
 		this.#take({ type: "granted", ...lease });
 		return this.#state.lease.phase === "held" && this.#state.lease.generation === lease.generation;
 	}
@@ -196,9 +238,13 @@ export class SessionObject extends DurableObject<Env> {
 		this.#take({ type: "queued", why });
 	}
 
-	/** `closing` is what the runner's link is closed for; without it, that the lease is over. */
+	/**
+	 * `closing` is what the runner's link is closed for; without it, that the lease is over. `unlessReached`: only if the runner never came. False:
+	 * it did, and the lease goes on.
+	 */
 	leaseEnded({
 		closing,
+		unlessReached = false,
 		...ended
 	}: {
 		generation: Generation;
@@ -206,13 +252,28 @@ export class SessionObject extends DurableObject<Env> {
 		detail: string;
 		again: boolean;
 		closing?: ErrorCode;
-	}): void {
+		unlessReached?: boolean;
+	}): boolean {
+		const { lease } = this.#state;
+		if (unlessReached && lease.phase === "held" && lease.generation === ended.generation && lease.link !== "never") return false;
 		this.#take({ type: "lease_ended", ...ended });
 		for (const ws of this.ctx.getWebSockets("runner")) {
 			const link = attachment(ws);
 			if (link?.kind === "runner" && link.generation !== null && link.generation <= ended.generation)
 				close(ws, closing ?? "lease_lost", ended.detail);
 		}
+		return true;
+	}
+
+	/** Closes runner links that are half open: no ping came for two heartbeats. The team asks when the control link is. */
+	async endSilentLinks(): Promise<void> {
+		for (const ws of this.ctx.getWebSockets("runner")) {
+			const link = attachment(ws);
+			if (link?.kind !== "runner" || ws.readyState !== WebSocket.OPEN || Date.now() < silentAt(this.ctx, ws, link.openedAt)) continue;
+			close(ws, "going_away", "no ping came for two heartbeats; come back");
+			this.#noticeLink(ws);
+		}
+		await this.#schedule();
 	}
 
 	/** A page of the log as JSON (`EventPage`): what is stored, so that it never changes again. */
@@ -231,11 +292,16 @@ export class SessionObject extends DurableObject<Env> {
 	}
 
 	turn(turnId: string): TurnDto | null {
-		return this.#log.turn(turnId)?.turn ?? null;
+		const known = this.#log.turn(turnId);
+		return known === null ? null : this.#withWhy(known.turn);
 	}
 
 	turns(limit: number, cursor: number | null): TurnDto[] {
-		return this.#log.turns(limit, cursor);
+		return this.#log.turns(limit, cursor).map((turn) => this.#withWhy(turn));
+	}
+
+	#withWhy(turn: TurnDto): TurnDto {
+		return { ...turn, why: whyWaits(this.#state, turn.turnId) };
 	}
 
 	stats(): StatsDto {
@@ -313,6 +379,9 @@ export class SessionObject extends DurableObject<Env> {
 			if (isSilent(peer) && now - peer.openedAt >= HELLO_TIMEOUT_MS) close(ws, "hello_timeout", "the first frame did not come within 10 s");
 			else if (peer.kind === "client" && isExpired(peer.principal, now)) close(ws, "unauthorized", "the credential has expired");
 		}
+		const { lease } = this.#state;
+		if (lease.phase === "held" && this.#linkLostAt !== null && now - this.#linkLostAt >= OFFLINE_AFTER_MS)
+			this.#take({ type: "detached", generation: lease.generation });
 		this.#take({ type: "clock" });
 		await this.#schedule();
 	}
@@ -491,8 +560,10 @@ export class SessionObject extends DurableObject<Env> {
 		for (const older of this.ctx.getWebSockets("runner"))
 			if (older !== ws) close(older, "superseded", "a newer connection of this runner took over");
 		ws.serializeAttachment(attached);
+		this.#linkLostAt = null;
+		// The runner goes on after what is stored, perhaps with other events than those that came over an older connection: those must be stored then.
+		if (this.#taken > this.#cursor.seq) this.#store();
 		this.#take({ type: "attached", generation: f.generation }, () => {
-			// What came over an older connection and is not stored comes again over this one.
 			sendTo(ws, {
 				type: "attached",
 				protocol: PROTOCOL_VERSION,
@@ -551,13 +622,7 @@ export class SessionObject extends DurableObject<Env> {
 	}
 
 	#gone(ws: WebSocket): void {
-		const link = attachment(ws);
-		if (link?.kind !== "runner" || link.generation === null) return;
-		const others = this.ctx.getWebSockets("runner").some((other) => {
-			const peer = attachment(other);
-			return other !== ws && other.readyState === WebSocket.OPEN && peer?.kind === "runner" && peer.generation === link.generation;
-		});
-		if (!others) this.#take({ type: "detached", generation: link.generation });
+		if (attachment(ws)?.kind === "runner") this.#noticeLink(ws);
 	}
 
 	// ------------------------------------------------------------ decide, commit, perform
@@ -638,10 +703,12 @@ export class SessionObject extends DurableObject<Env> {
 		// If one of these is lost, the alarm asks again, and asking ends whatever lease the team still has on its books.
 		const call =
 			effect.do === "ask_for_runner"
-				? stub.acquire(sessionId)
+				? stub.acquire(sessionId, this.#cursor.generation)
 				: effect.do === "stop_asking"
 					? stub.stopAsking(sessionId)
-					: stub.release(sessionId, effect.generation);
+					: effect.do === "forget_home"
+						? stub.forgetHome(sessionId)
+						: stub.release(sessionId, effect.generation, effect.forgetHome ?? false);
 		this.ctx.waitUntil(call.catch((cause: unknown) => console.warn(`session ${sessionId}: ${effect.do} did not reach the team`, cause)));
 	}
 
@@ -652,17 +719,17 @@ export class SessionObject extends DurableObject<Env> {
 		if (was.name === is.name && was.why === is.why && before.lease === this.#state.lease) return;
 		const meta = this.#meta;
 		if (meta === null) return;
-		const runnerId = this.#state.lease.phase === "held" ? this.#state.lease.runnerId : null;
 		this.ctx.waitUntil(
 			this.env.TEAM.getByName(meta.team)
-				.noteSession(meta.sessionId, is.name, is.why, runnerId)
+				.noteSession(meta.sessionId, is.name, is.why)
 				.catch((cause: unknown) => console.warn(`session ${meta.sessionId}: its state did not reach the index`, cause)),
 		);
 	}
 
 	/** Sets the one alarm to the earliest need, if it is not early enough already. Each setting is a row written. */
 	async #schedule(): Promise<void> {
-		const needs = [nextAlarm(this.#state), this.#log.flushDueAt, this.#firstDeadline()].filter((n) => n !== null);
+		const lost = this.#linkLostAt === null ? null : this.#linkLostAt + OFFLINE_AFTER_MS;
+		const needs = [nextAlarm(this.#state), this.#log.flushDueAt, this.#firstDeadline(), lost].filter((n) => n !== null);
 		if (needs.length === 0) return;
 		const due = Math.min(...needs);
 		if (this.#alarmAt === undefined) this.#alarmAt = await this.ctx.storage.getAlarm();
@@ -689,6 +756,10 @@ export class SessionObject extends DurableObject<Env> {
 		return this.#meta;
 	}
 }
+
+/** When a link counts as half open: two heartbeats after its last ping, which the platform answers and remembers without waking the object. */
+export const silentAt = (ctx: DurableObjectState, ws: WebSocket, openedAt: number): number =>
+	Math.max(openedAt, ctx.getWebSocketAutoResponseTimestamp(ws)?.getTime() ?? 0) + 2 * HEARTBEAT_MS;
 
 // RPC types are computed by the compiler; named ones keep that from going deep.
 export type TurnDto = z.output<typeof Turn>;

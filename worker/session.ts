@@ -4,6 +4,7 @@ import type { Decision, SessionSpec } from "../shared/frames.ts";
 import type { ApprovalId, Generation, RunnerId, TurnId } from "../shared/ids.ts";
 import { APPROVAL_TIMEOUT_MS, ASK_AGAIN_MS, MAX_WAITING_INPUTS, QUEUE_TIMEOUT_MS } from "../shared/limits.ts";
 import { unreachable } from "../shared/result.ts";
+import { inWords } from "../shared/units.ts";
 
 /**
  * The session's state machine, pure: `step` decides, the object commits and then performs. What must not be lost is
@@ -29,7 +30,18 @@ export type LeaseState =
 	| { phase: "none" }
 	/** The team was asked for a runner; `why` is its answer if none is free. */
 	| { phase: "asking"; why: string | null; askAgainAt: number }
-	| { phase: "held"; runnerId: RunnerId; generation: Generation; publicKey: string; link: "never" | "up" | "down" };
+	| {
+			phase: "held";
+			runnerId: RunnerId;
+			/** For people. A state that was stored by an older gateway has none. */
+			runnerName?: string;
+			generation: Generation;
+			publicKey: string;
+			/** Whether the runner came; "down" is told after a grace, since links break and come back all the time. */
+			link: "never" | "up" | "down";
+			/** How long the lease outlives its runner's absence. */
+			windowMs?: number;
+	  };
 
 export interface Turn {
 	turnId: TurnId;
@@ -52,22 +64,36 @@ export type SessionInput =
 	| { type: "interrupt"; by: string }
 	| { type: "decide"; decision: Decision; by: string }
 	| { type: "terminate"; by: string }
-	| { type: "granted"; runnerId: RunnerId; generation: Generation; publicKey: string }
+	| ({ type: "granted" } & Granted)
 	| { type: "queued"; why: string }
 	/** The team took the lease back. `again`: the turn never reached the runner, so another may have it. */
 	| { type: "lease_ended"; generation: Generation; code: ErrorCode; detail: string; again: boolean }
 	| { type: "attached"; generation: Generation }
 	| { type: "detached"; generation: Generation }
 	| { type: "released"; generation: Generation; why: string }
+	/** A person gives up the runner, which may be away for long. `again`: the turn's input, taken once more as this new turn. */
+	| { type: "give_up"; by: string; again: { turnId: TurnId; clientId: string; text: string } | null }
 	| { type: "runner_event"; event: RunnerEvent }
 	| { type: "clock" };
+
+/** A lease, as the team gives it. */
+export interface Granted {
+	runnerId: RunnerId;
+	runnerName: string;
+	generation: Generation;
+	publicKey: string;
+	windowMs: number;
+}
 
 export type Effect =
 	| { do: "append"; event: SessionEvent }
 	/** Ask the team for a runner; it answers `granted` or `queued`. */
 	| { do: "ask_for_runner" }
 	| { do: "stop_asking" }
-	| { do: "release_lease"; generation: Generation }
+	/** `forgetHome`: another runner may have the session; what its last one holds is given up. */
+	| { do: "release_lease"; generation: Generation; forgetHome?: true }
+	/** The same, where there is no lease. */
+	| { do: "forget_home" }
 	/** Send `desired(state)` on the runner's link. */
 	| { do: "tell_runner" };
 
@@ -108,10 +134,21 @@ const isReached = (lease: LeaseState): boolean => lease.phase === "held" && leas
 export function describe(state: SessionState): { name: SessionStateName; why: string | null } {
 	if (state.closed) return { name: "closed", why: null };
 	if (state.lease.phase === "asking" && state.lease.why !== null) return { name: "queued", why: state.lease.why };
-	if (state.lease.phase === "held" && state.lease.link === "down")
-		return { name: "offline", why: "its runner is away; the session goes on when it is back" };
+	if (state.lease.phase === "held" && state.lease.link === "down") return { name: "offline", why: awayInWords(state.lease) };
 	if (state.process !== null) return { name: state.process, why: null };
 	return { name: state.lease.phase === "held" ? "starting" : "idle", why: null };
+}
+
+const awayInWords = ({ runnerName, windowMs }: Extract<LeaseState, { phase: "held" }>): string =>
+	`its runner${runnerName === undefined ? "" : ` ${runnerName}`} is away; the session is held for it${
+		windowMs === undefined ? "" : ` for ${inWords(windowMs)}`
+	} and goes on when it is back; releasing it gives the runner up`;
+/** Why this turn has not begun, in words for a person; null if it has, or is about to. */
+export function whyWaits(state: SessionState, turnId: TurnId): string | null {
+	const place = state.waiting.indexOf(turnId);
+	const before = place + (state.turn === null ? 0 : 1);
+	if (place >= 0 && before > 0) return `${before === 1 ? "1 turn of this session runs" : `${before} turns of this session run`} before it`;
+	return state.turn?.turnId === turnId && !state.turn.started ? describe(state).why : null;
 }
 
 /** The state under way: `take` changes a copy and lists effects. */
@@ -165,7 +202,8 @@ class Move {
 				// Between the question and its answer the need may have gone.
 				if (s.closed || s.turn === null) this.effects.push({ do: "release_lease", generation: input.generation });
 				else {
-					s.lease = { phase: "held", runnerId: input.runnerId, generation: input.generation, publicKey: input.publicKey, link: "never" };
+					const { type: _, ...lease } = input;
+					s.lease = { phase: "held", ...lease, link: "never" };
 					this.append({ type: "lease_granted", runnerId: input.runnerId, generation: input.generation });
 					if (wasReached) this.#endTurn("failed", { code: "runner_lost", detail: "a newer lease took its runner's place" });
 				}
@@ -184,7 +222,9 @@ class Move {
 				return null;
 			}
 			case "attached":
-				if (s.lease.phase === "held" && s.lease.generation === input.generation) s.lease = { ...s.lease, link: "up" };
+				// A link that came back within the grace changes nothing, so that a storm of them writes nothing.
+				if (s.lease.phase === "held" && s.lease.generation === input.generation && s.lease.link !== "up")
+					s.lease = { ...s.lease, link: "up" };
 				return null;
 			case "detached":
 				if (s.lease.phase === "held" && s.lease.generation === input.generation && s.lease.link === "up")
@@ -199,6 +239,8 @@ class Move {
 				else if (s.turn?.interrupt) this.#endTurn("cancelled");
 				else this.#next();
 				return null;
+			case "give_up":
+				return this.#giveUp(input.by, input.again);
 			case "runner_event":
 				this.#report(input.event);
 				return null;
@@ -276,6 +318,30 @@ class Move {
 		this.append({ type: "lease_ended", runnerId: s.lease.runnerId, generation: s.lease.generation, why });
 		s.lease = { phase: "none" };
 		s.process = null;
+	}
+
+	#giveUp(by: string, again: Extract<SessionInput, { type: "give_up" }>["again"]): Problem | null {
+		const s = this.state;
+		if (s.closed) return problem("session_closed", "this session has ended; it holds no runner");
+		if (s.lease.phase === "none")
+			return problem("conflict", "this session holds no runner and waits for none; its next input asks for one");
+		const why = `released by ${by}`;
+		if (s.lease.phase === "asking") {
+			this.effects.push({ do: "forget_home" });
+			return null;
+		}
+		const wasReached = isReached(s.lease);
+		this.effects.push({ do: "release_lease", generation: s.lease.generation, forgetHome: true });
+		this.#dropLease(why);
+		// Never a silent requeue: what the old runner may have begun ends here, and a person says whether it is begun again.
+		if (s.turn && wasReached) {
+			if (again !== null) {
+				this.append({ type: "input", ...again, by });
+				s.waiting = [again.turnId, ...s.waiting];
+			}
+			this.#endTurn("failed", { code: "runner_lost", detail: why });
+		} else this.#next();
+		return null;
 	}
 
 	#decide(decision: Decision, by: string): Problem | null {

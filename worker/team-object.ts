@@ -1,6 +1,6 @@
 import { DurableObject } from "cloudflare:workers";
 import type { z } from "zod";
-import type { CreateSession, Key, Runner, Scope, Session } from "../shared/api.ts";
+import type { CreateSession, QueueEntry, Runner, Session } from "../shared/api.ts";
 import { decode, encode } from "../shared/codec.ts";
 import { closeCode, closeReason, type ErrorCode, type Problem, problem } from "../shared/errors.ts";
 import type { SessionStateName } from "../shared/events.ts";
@@ -14,7 +14,7 @@ import {
 	signedText,
 	type ToControlFrame,
 } from "../shared/frames.ts";
-import { type Generation, generation, KeyId, RunnerId, SessionId, type TeamId } from "../shared/ids.ts";
+import { type Generation, type KeyId, RunnerId, SessionId, type TeamId } from "../shared/ids.ts";
 import {
 	ASK_AGAIN_MS,
 	HEARTBEAT_MS,
@@ -24,12 +24,15 @@ import {
 	RECONNECT_WINDOW_MS,
 } from "../shared/limits.ts";
 import { err, ok, type Result } from "../shared/result.ts";
+import { matches, parseSelector, type Selector, selectorErrorText, selectorText } from "../shared/selector.ts";
+import { inWords } from "../shared/units.ts";
 import type { Principal } from "./auth.ts";
-import type { Env } from "./config.ts";
-import { type Candidate, place, placeIfFreed } from "./placement.ts";
+import { type Env, readCapacities, readConfig } from "./config.ts";
+import { Credentials, type KeyDto, type KeyRequest } from "./credentials.ts";
+import { type Candidate, type Grant, type Queue, schedule, type Wait } from "./placement.ts";
 import { migrate } from "./schema.ts";
-import { digest, newId, newSecret, sameDigest, verifyEd25519 } from "./secrets.ts";
-import { HOSTS_HEADER, RUNNER_HEADER } from "./session-object.ts";
+import { newId, newSecret, verifyEd25519 } from "./secrets.ts";
+import { HOSTS_HEADER, RUNNER_HEADER, silentAt } from "./session-object.ts";
 
 const SCHEMA = [
 	`
@@ -68,11 +71,26 @@ CREATE TABLE IF NOT EXISTS leases (
 -- Sessions that wait for a runner, first come first served.
 CREATE TABLE IF NOT EXISTS waiting (session_id TEXT PRIMARY KEY, since INTEGER NOT NULL, why TEXT);
 `,
+	`
+ALTER TABLE sessions ADD COLUMN selector TEXT;                  -- which runners it may go to, in canonical form; null: any
+ALTER TABLE sessions ADD COLUMN principal TEXT;                 -- who opened it; null: older than this column
+-- The queue is not first come first served any more: its principals take turns (placement.ts).
+ALTER TABLE waiting ADD COLUMN tag INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE waiting ADD COLUMN position INTEGER;                -- as the session was told last, with why
+CREATE TABLE queue (granted INTEGER NOT NULL);                  -- one row: how many grants there have been
+INSERT INTO queue (granted) VALUES (0);
+`,
 ];
 
 /** How long a runner may take to answer an offer before the lease is taken back. */
 const OFFER_TIMEOUT_MS = 15_000;
-const TICKET_MS = 30_000;
+/** What waits and asks again is not placed again more often than this; whatever changes the books places at once. */
+const PLACE_AGAIN_MS = 1_000;
+/** A session up to this position is told of every change of it, one behind only of a change by a tenth: each is an entry of its log. */
+const NEAR_POSITION = 10;
+
+/** States of a hosted session in which it has no turn: it can make way, and resumes later. */
+const IDLE_STATES: ReadonlySet<string> = new Set<SessionStateName>(["ready", "idle", "dead"]);
 
 /** What survives hibernation with a control link. */
 interface ControlLink {
@@ -113,34 +131,31 @@ type SessionRow = {
 	updated_at: number;
 	home: RunnerId | null;
 	generation: number;
-};
-type KeyRow = {
-	key_id: KeyId;
-	hash: string;
-	name: string;
-	scopes: string;
-	created_at: number;
-	created_by: string;
-	expires_at: number | null;
-	revoked_at: number | null;
+	selector: string | null;
+	principal: string | null;
 };
 
 // RPC types are computed by the compiler; named ones keep that from going deep.
 export type SessionDto = z.output<typeof Session>;
+export type QueueEntryDto = z.output<typeof QueueEntry>;
 export type RunnerDto = z.output<typeof Runner>;
-export type KeyDto = z.output<typeof Key>;
 
 /** One team: its keys, runners, leases, queue and index of sessions. No event passes here. */
 export class TeamObject extends DurableObject<Env> {
 	readonly #sql: SqlStorage;
+	readonly #credentials: Credentials;
 	/** Runners that said they are full although our books show room, and until when that is believed. Forgetting it costs one refusal. */
 	readonly #fullUntil = new Map<RunnerId, number>();
+	/** Idle sessions that were told to make way, and until when that is believed. Forgetting it costs a second one its place. */
+	readonly #leavingUntil = new Map<SessionId, number>();
+	#placedAt = 0;
 
 	constructor(ctx: DurableObjectState, env: Env) {
 		super(ctx, env);
 		ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING, PONG));
 		this.#sql = ctx.storage.sql;
 		migrate(this.#sql, SCHEMA);
+		this.#credentials = new Credentials(this.#sql, () => this.#team);
 		this.#noticeAbsence();
 	}
 
@@ -154,56 +169,22 @@ export class TeamObject extends DurableObject<Env> {
 	// ------------------------------------------------------------ keys and tickets
 
 	authenticateKey(keyId: KeyId, hash: string): Result<Principal, Problem> | null {
-		const row = this.#sql.exec<KeyRow>("SELECT * FROM keys WHERE key_id = ?", keyId).toArray()[0];
-		if (row === undefined || !sameDigest(row.hash, hash)) return null;
-		if (row.revoked_at !== null || (row.expires_at !== null && row.expires_at <= Date.now())) return null;
-		return ok({ team: this.#team, actor: `key:${keyId}`, scopes: JSON.parse(row.scopes) as Scope[], keyId, expiresAt: row.expires_at });
+		return this.#credentials.authenticateKey(keyId, hash);
 	}
 
-	async createKey(
-		request: { name: string; scopes: Scope[]; expiresInMs?: number | undefined },
-		by: Principal,
-	): Promise<Result<KeyDto & { apiKey: string }, Problem>> {
-		const more = request.scopes.filter((s) => !by.scopes.includes(s));
-		if (more.length > 0) return err(problem("forbidden", `a key cannot have more than its maker: you lack ${more.join(", ")}`));
-		const keyId = newId(KeyId, "key");
-		const apiKey = `hpk_${this.#team}_${keyId.slice(4)}_${newSecret()}`;
-		const now = Date.now();
-		const row: KeyRow = {
-			key_id: keyId,
-			hash: await digest(apiKey),
-			name: request.name,
-			scopes: JSON.stringify([...new Set(request.scopes)]),
-			created_at: now,
-			created_by: by.actor,
-			expires_at: request.expiresInMs === undefined ? null : now + request.expiresInMs,
-			revoked_at: null,
-		};
-		this.#sql.exec(
-			"INSERT INTO keys (key_id, hash, name, scopes, created_at, created_by, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-			row.key_id,
-			row.hash,
-			row.name,
-			row.scopes,
-			row.created_at,
-			row.created_by,
-			row.expires_at,
-		);
-		return ok({ ...toKey(row), apiKey });
+	createKey(request: KeyRequest, by: Principal): Promise<Result<KeyDto & { apiKey: string }, Problem>> {
+		return this.#credentials.createKey(request, by);
 	}
 
 	listKeys(): KeyDto[] {
-		return this.#sql.exec<KeyRow>("SELECT * FROM keys ORDER BY created_at").toArray().map(toKey);
+		return this.#credentials.listKeys();
 	}
 
 	/** Ends the key and closes every socket that was opened with it. */
 	async revokeKey(keyId: KeyId): Promise<boolean> {
-		const known =
-			this.#sql.exec("UPDATE keys SET revoked_at = coalesce(revoked_at, ?) WHERE key_id = ?", Date.now(), keyId).rowsWritten > 0;
-		this.#sql.exec("DELETE FROM tickets WHERE principal ->> 'keyId' = ?", keyId);
-		const sessions = this.#sql.exec<{ session_id: string }>("SELECT session_id FROM key_sockets WHERE key_id = ?", keyId).toArray();
-		await Promise.allSettled(sessions.map((s) => this.#session(s.session_id).revokeKey(keyId)));
-		this.#sql.exec("DELETE FROM key_sockets WHERE key_id = ?", keyId);
+		const { known, sessions } = this.#credentials.revokeKey(keyId);
+		await Promise.allSettled(sessions.map((sessionId) => this.#session(sessionId).revokeKey(keyId)));
+		this.#credentials.forgetSockets(keyId);
 		return known;
 	}
 
@@ -212,38 +193,18 @@ export class TeamObject extends DurableObject<Env> {
 		by: Principal,
 		origin: string | null,
 	): Promise<Result<{ ticket: string; expiresAt: number }, Problem>> {
-		if (this.#row(sessionId) === null) return err(noSuchSession());
-		const now = Date.now();
-		const ticket = `tkt_${this.#team}_${newSecret()}`;
-		const hash = await digest(ticket);
-		this.#sql.exec("DELETE FROM tickets WHERE expires_at <= ?", now);
-		this.#sql.exec(
-			"INSERT INTO tickets (hash, session_id, principal, origin, expires_at) VALUES (?, ?, ?, ?, ?)",
-			hash,
-			sessionId,
-			JSON.stringify(by),
-			origin,
-			now + TICKET_MS,
-		);
-		return ok({ ticket, expiresAt: now + TICKET_MS });
+		return this.#row(sessionId) === null ? err(noSuchSession()) : ok(await this.#credentials.createTicket(sessionId, by, origin));
 	}
 
-	/** The principal a ticket was made for. It is gone with the first try, right or wrong. */
 	redeemTicket(hash: string, sessionId: SessionId, origin: string | null): Result<Principal, Problem> | null {
-		const row = this.#sql
-			.exec<{ session_id: string; principal: string; origin: string | null; expires_at: number }>(
-				"DELETE FROM tickets WHERE hash = ? RETURNING session_id, principal, origin, expires_at",
-				hash,
-			)
-			.toArray()[0];
-		if (row === undefined || row.expires_at <= Date.now() || row.session_id !== sessionId || row.origin !== origin) return null;
-		return ok(JSON.parse(row.principal) as Principal);
+		const principal = this.#credentials.redeemTicket(hash, sessionId, origin);
+		return principal === null ? null : ok(principal);
 	}
 
 	/** Whether a socket to this session may be opened; remembers it for the key's revocation. */
 	admitSocket(sessionId: SessionId, keyId: KeyId | null): boolean {
 		if (this.#row(sessionId) === null) return false;
-		if (keyId !== null) this.#sql.exec("INSERT OR IGNORE INTO key_sockets (key_id, session_id) VALUES (?, ?)", keyId, sessionId);
+		if (keyId !== null) this.#credentials.rememberSocket(keyId, sessionId);
 		return true;
 	}
 
@@ -255,7 +216,9 @@ export class TeamObject extends DurableObject<Env> {
 		if (known !== null && known.state !== "new") return ok({ session: this.#toSession(known), created: false });
 		let row = known;
 		if (row === null) {
-			const provider = this.#provider(request.provider ?? null);
+			const selector = request.selector === undefined ? ok(null) : parseSelector(request.selector);
+			if (!selector.ok) return err(problem("bad_request", `selector: ${selectorErrorText(selector.error)}`));
+			const provider = this.#provider(request.provider ?? null, selector.value);
 			if (!provider.ok) return provider;
 			const spec: SessionSpec = {
 				provider: provider.value,
@@ -266,12 +229,14 @@ export class TeamObject extends DurableObject<Env> {
 			const sessionId = newId(SessionId, "ses");
 			const now = Date.now();
 			this.#sql.exec(
-				"INSERT INTO sessions (session_id, key, spec, state, created_at, updated_at) VALUES (?, ?, ?, 'new', ?, ?)",
+				"INSERT INTO sessions (session_id, key, spec, state, created_at, updated_at, selector, principal) VALUES (?, ?, ?, 'new', ?, ?, ?, ?)",
 				sessionId,
 				request.key ?? null,
 				JSON.stringify(spec),
 				now,
 				now,
+				selector.value === null ? null : selectorText(selector.value),
+				by.actor,
 			);
 			row = this.#row(sessionId);
 			if (row === null) return err(problem("internal", "the session was written and is not there"));
@@ -288,8 +253,8 @@ export class TeamObject extends DurableObject<Env> {
 		return ok({ session: this.#toSession(this.#row(row.session_id) ?? row), created });
 	}
 
-	/** The provider of a new session: the one that was asked for, or the first that an online runner offers. */
-	#provider(asked: string | null): Result<string, Problem> {
+	/** The provider of a new session: the one that was asked for, or the first that an online runner offers, of those that match if any does. */
+	#provider(asked: string | null, selector: Selector | null): Result<string, Problem> {
 		const candidates = this.#candidates();
 		if (candidates.length === 0)
 			return err(
@@ -298,7 +263,9 @@ export class TeamObject extends DurableObject<Env> {
 					"the team has no runner yet: make a token with `hotplex runners token` and run `hotplex runner enrol` on a machine",
 				),
 			);
-		const offered = [...new Set(candidates.sort((a, b) => Number(b.online) - Number(a.online)).flatMap((c) => c.providers))];
+		const isMatch = (c: Candidate): boolean => selector === null || matches(selector, c.labels);
+		const preferred = candidates.sort((a, b) => Number(isMatch(b)) - Number(isMatch(a)) || Number(b.online) - Number(a.online));
+		const offered = [...new Set(preferred.flatMap((c) => c.providers))];
 		const name = asked ?? offered[0];
 		if (name !== undefined && offered.includes(name)) return ok(name);
 		return err(
@@ -335,41 +302,60 @@ export class TeamObject extends DurableObject<Env> {
 	}
 
 	/** A session says how it is, for the index. */
-	noteSession(sessionId: SessionId, state: SessionStateName, why: string | null, runnerId: RunnerId | null): void {
-		this.#sql.exec(
-			"UPDATE sessions SET state = ?, why = ?, updated_at = ?, home = coalesce(?, home) WHERE session_id = ?",
-			state,
-			why,
-			Date.now(),
-			runnerId,
-			sessionId,
-		);
+	async noteSession(sessionId: SessionId, state: SessionStateName, why: string | null): Promise<void> {
+		this.#sql.exec("UPDATE sessions SET state = ?, why = ?, updated_at = ? WHERE session_id = ?", state, why, Date.now(), sessionId);
+		if (!IDLE_STATES.has(state)) this.#leavingUntil.delete(sessionId);
+		// One that has nothing to do may be what others wait for.
+		const isWaitedFor = IDLE_STATES.has(state) && this.#sql.exec("SELECT 1 FROM waiting LIMIT 1").toArray().length > 0;
+		if (isWaitedFor) await this.#placeWaiting();
 	}
 
 	// ------------------------------------------------------------ leases
 
 	/** The session wants a runner. It is told `granted` or `queued`, now or later. */
-	async acquire(sessionId: SessionId): Promise<void> {
+	async acquire(sessionId: SessionId, known: number): Promise<void> {
 		if (this.#row(sessionId) === null) return;
-		// It asks, so it has none: a lease still on the books is left over from a message that was lost.
+		// It asks, so it has none: a lease still on the books is left over from a message that was lost. Only one that it has not heard of
+		// (`known` is the last that it did) may still be on its way.
 		const stale = this.#lease(sessionId);
-		if (stale !== null && stale.accepted === 0 && Date.now() - stale.offered_at < OFFER_TIMEOUT_MS) return;
+		if (stale !== null && stale.generation > known && stale.accepted === 0 && Date.now() - stale.offered_at < OFFER_TIMEOUT_MS) return;
 		if (stale !== null) this.#endLease(stale, "the session asked anew");
-		this.#sql.exec("INSERT OR IGNORE INTO waiting (session_id, since) VALUES (?, ?)", sessionId, Date.now());
+		const [told] = this.#sql
+			.exec<{ why: string | null; position: number | null }>("SELECT why, position FROM waiting WHERE session_id = ?", sessionId)
+			.toArray();
+		// A thousand that ask again need not be a thousand placings.
+		if (told?.position != null && Date.now() - this.#placedAt < PLACE_AGAIN_MS)
+			return this.#session(sessionId).queued(`${told.why}; position ${told.position}`);
 		// Said again each time it asks, in case the last answer was lost.
-		this.#sql.exec("UPDATE waiting SET why = NULL WHERE session_id = ?", sessionId);
+		this.#sql.exec(
+			`INSERT INTO waiting (session_id, since, tag) SELECT ?, ?, granted FROM queue WHERE true
+				ON CONFLICT (session_id) DO UPDATE SET why = NULL, position = NULL`,
+			sessionId,
+			Date.now(),
+		);
 		await this.#placeWaiting();
 	}
 
-	stopAsking(sessionId: SessionId): void {
+	async stopAsking(sessionId: SessionId): Promise<void> {
 		this.#sql.exec("DELETE FROM waiting WHERE session_id = ?", sessionId);
+		// Those behind it move up.
+		await this.#placeWaiting();
 	}
 
-	async release(sessionId: SessionId, of: Generation): Promise<void> {
+	async release(sessionId: SessionId, of: Generation, forgetHome: boolean): Promise<void> {
 		const lease = this.#lease(sessionId);
-		if (lease === null || lease.generation !== of) return;
-		this.#sql.exec("DELETE FROM leases WHERE session_id = ?", sessionId);
-		this.#fullUntil.delete(lease.runner_id);
+		if (lease !== null && lease.generation === of) {
+			this.#sql.exec("DELETE FROM leases WHERE session_id = ?", sessionId);
+			this.#fullUntil.delete(lease.runner_id);
+			this.#leavingUntil.delete(sessionId);
+		}
+		if (forgetHome) await this.forgetHome(sessionId);
+		else await this.#placeWaiting();
+	}
+
+	/** The session need not wait for the runner that hosted it last. */
+	async forgetHome(sessionId: SessionId): Promise<void> {
+		this.#sql.exec("UPDATE sessions SET home = NULL WHERE session_id = ?", sessionId);
 		await this.#placeWaiting();
 	}
 
@@ -378,70 +364,162 @@ export class TeamObject extends DurableObject<Env> {
 		return this.#lease(sessionId)?.runner_id === runnerId;
 	}
 
-	/** Gives runners to sessions that wait, in order; tells the others why they wait. */
-	async #placeWaiting(): Promise<void> {
-		const rows = this.#sql
-			.exec<{ session_id: SessionId; why: string | null; spec: string; home: RunnerId | null }>(
-				"SELECT w.session_id, w.why, s.spec, s.home FROM waiting w JOIN sessions s USING (session_id) ORDER BY w.since, w.session_id",
-			)
-			.toArray();
-		const calls: Promise<void>[] = [];
-		let position = 0;
-		for (const row of rows) {
-			const spec = JSON.parse(row.spec) as SessionSpec;
-			const need = { provider: spec.provider, home: row.home };
-			const placement = place(need, this.#candidates());
-			if ("runnerId" in placement) calls.push(this.#grant(row.session_id, placement.runnerId, spec));
-			else {
-				position++;
-				const full = placeIfFreed(need, this.#candidates());
-				if (full !== null) this.#toRunner(full, { type: "make_room" });
-				const why = `${placement.why}; position ${position}`;
-				if (why === row.why) continue;
-				this.#sql.exec("UPDATE waiting SET why = ? WHERE session_id = ?", why, row.session_id);
-				calls.push(this.#session(row.session_id).queued(why));
-			}
-		}
-		for (const call of await Promise.allSettled(calls))
-			if (call.status === "rejected") console.warn(`team ${this.#team}: a session was not reached`, call.reason);
-		await this.#schedule();
+	/** What waits for a runner, in the order of service. */
+	listQueue(): QueueEntryDto[] {
+		const queue = this.#queue();
+		const { grants, waits } = schedule(queue);
+		const rows = new Map(queue.waiting.map((w) => [w.sessionId, w] as const));
+		// What is due is done by the next event, not by somebody's look.
+		const order = [...grants.map((g) => ({ ...g, why: "a runner is free for it" })), ...waits];
+		return order.flatMap(({ sessionId, why }, i) => {
+			const row = rows.get(sessionId);
+			if (row === undefined) return [];
+			const { principal, since, provider, selector } = row;
+			return [{ sessionId, principal, position: i + 1, since, why, provider, selector }];
+		});
 	}
 
-	async #grant(sessionId: SessionId, runnerId: RunnerId, spec: SessionSpec): Promise<void> {
-		const runner = this.#runner(runnerId);
-		if (runner === null) return;
-		const lease = this.ctx.storage.transactionSync(() => {
-			this.#sql.exec("DELETE FROM waiting WHERE session_id = ?", sessionId);
-			const { generation: next } = this.#sql
-				.exec<{ generation: number }>(
-					"UPDATE sessions SET generation = generation + 1, home = ? WHERE session_id = ? RETURNING generation",
-					runnerId,
-					sessionId,
-				)
-				.one();
-			this.#sql.exec(
-				"INSERT INTO leases (session_id, runner_id, generation, offered_at) VALUES (?, ?, ?, ?)",
-				sessionId,
-				runnerId,
-				next,
-				Date.now(),
-			);
-			return { runnerId, generation: generation(next), publicKey: runner.public_key };
+	/** Carries out what `schedule` decides: gives runners to sessions that wait, tells the others why they do, has room made. */
+	async #placeWaiting(): Promise<void> {
+		this.#placedAt = Date.now();
+		const outcome = schedule(this.#queue());
+		const leases = this.ctx.storage.transactionSync(() => {
+			if (outcome.grants.length === 0) return [];
+			this.#sql.exec("UPDATE queue SET granted = ?", outcome.granted);
+			for (const w of outcome.waits) this.#sql.exec("UPDATE waiting SET tag = ?1 WHERE session_id = ?2 AND tag != ?1", w.tag, w.sessionId);
+			return outcome.grants.map((grant) => this.#enterLease(grant));
 		});
+		for (const { runnerId, sessionId } of outcome.makeRoom) {
+			if (sessionId !== null) this.#leavingUntil.set(sessionId, Date.now() + ASK_AGAIN_MS);
+			this.#toRunner(runnerId, { type: "make_room", ...(sessionId === null ? {} : { sessionId }) });
+		}
+		const calls = [...leases.map((lease) => this.#offer(lease)), ...this.#news(outcome.waits).map((wait) => this.#tellWhy(wait))];
+		const results = await Promise.allSettled(calls);
+		for (const call of results) if (call.status === "rejected") console.warn(`team ${this.#team}: a session was not reached`, call.reason);
+		// Who was offered a place and needed none leaves it to the next.
+		if (results.some((call) => call.status === "fulfilled" && call.value === "not needed")) await this.#placeWaiting();
+		else await this.#schedule();
+	}
+
+	/** The books, for `schedule`. */
+	#queue(): Queue {
+		const now = Date.now();
+		const runners = this.#candidates();
+		const reachable = new Set(runners.filter((c) => c.online).map((c) => c.runnerId));
+		const waiting = this.#sql
+			.exec<{
+				session_id: SessionId;
+				since: number;
+				tag: number;
+				provider: string;
+				selector: string | null;
+				principal: string | null;
+				home: RunnerId | null;
+			}>(
+				"SELECT w.session_id, w.since, w.tag, s.spec ->> 'provider' AS provider, s.selector, s.principal, s.home FROM waiting w JOIN sessions s USING (session_id)",
+			)
+			.toArray()
+			.map(({ session_id: sessionId, ...row }) => ({ sessionId, ...row }));
+		const hosted = this.#sql
+			.exec<{ session_id: SessionId; runner_id: RunnerId; principal: string | null; state: string; updated_at: number }>(
+				"SELECT l.session_id, l.runner_id, s.principal, s.state, s.updated_at FROM leases l JOIN sessions s USING (session_id)",
+			)
+			.toArray()
+			.map((row) => ({
+				sessionId: row.session_id,
+				runnerId: row.runner_id,
+				principal: row.principal,
+				idleSince: IDLE_STATES.has(row.state) && reachable.has(row.runner_id) ? row.updated_at : null,
+				leaving: (this.#leavingUntil.get(row.session_id) ?? 0) > now,
+			}));
+		const { granted } = this.#sql.exec<{ granted: number }>("SELECT granted FROM queue").one();
+		return { granted, waiting, hosted, runners, capacities: readCapacities(this.env) };
+	}
+
+	/** Those that were told something else last. */
+	#news(waits: Wait[]): Wait[] {
+		const told = new Map(
+			this.#sql
+				.exec<{ session_id: SessionId; why: string | null; position: number | null }>("SELECT session_id, why, position FROM waiting")
+				.toArray()
+				.map((row) => [row.session_id, row] as const),
+		);
+		return waits.filter(({ sessionId, why, position }) => {
+			const last = told.get(sessionId);
+			const moved = Math.abs(position - (last?.position ?? 0));
+			return last !== undefined && (last.why !== why || (moved > 0 && (position <= NEAR_POSITION || moved * 10 >= position)));
+		});
+	}
+
+	async #tellWhy({ sessionId, why, position }: Wait): Promise<void> {
+		this.#sql.exec("UPDATE waiting SET why = ?, position = ? WHERE session_id = ?", why, position, sessionId);
+		await this.#session(sessionId).queued(`${why}; position ${position}`);
+	}
+
+	/** Moves a session from the queue to the leases. */
+	#enterLease({ sessionId, runnerId }: Grant): LeaseRow {
+		this.#sql.exec("DELETE FROM waiting WHERE session_id = ?", sessionId);
+		const { generation: next } = this.#sql
+			.exec<{ generation: Generation }>(
+				"UPDATE sessions SET generation = generation + 1 WHERE session_id = ? RETURNING generation",
+				sessionId,
+			)
+			.one();
+		const lease: LeaseRow = { session_id: sessionId, runner_id: runnerId, generation: next, accepted: 0, offered_at: Date.now() };
+		this.#sql.exec(
+			"INSERT INTO leases (session_id, runner_id, generation, offered_at) VALUES (?, ?, ?, ?)",
+			sessionId,
+			runnerId,
+			next,
+			lease.offered_at,
+		);
+		return lease;
+	}
+
+	async #offer(lease: LeaseRow): Promise<"not needed" | undefined> {
+		const { session_id: sessionId, runner_id: runnerId, generation: of } = lease;
+		const runner = this.#runner(runnerId);
+		const spec = this.#row(sessionId)?.spec;
+		if (runner === null || spec === undefined) return;
 		// The session must know its lease before the runner can come with it.
 		const taken = await this.#session(sessionId)
-			.granted(lease)
+			.granted({ runnerId, runnerName: runner.name, generation: of, publicKey: runner.public_key, windowMs: this.#windowMs })
 			.catch(() => null);
-		if (taken) this.#toRunner(runnerId, { type: "offer", sessionId, generation: lease.generation, spec });
 		// Whether it heard of it is not known: the alarm takes an unanswered offer back, and tells it.
-		else if (taken === null) return;
-		else this.#sql.exec("DELETE FROM leases WHERE session_id = ? AND generation = ?", sessionId, lease.generation);
+		if (taken === null) return;
+		if (taken) this.#toRunner(runnerId, { type: "offer", sessionId, generation: of, spec: JSON.parse(spec) as SessionSpec });
+		else this.#sql.exec("DELETE FROM leases WHERE session_id = ? AND generation = ?", sessionId, of);
+		return taken ? undefined : "not needed";
+	}
+
+	/** The runner has it: its files and the CLI's history are there from now on. A refused offer binds a session to nobody. */
+	#accepted(runnerId: RunnerId, sessionId: SessionId, of: Generation): void {
+		const { rowsWritten } = this.#sql.exec(
+			"UPDATE leases SET accepted = 1 WHERE session_id = ? AND generation = ? AND runner_id = ?",
+			sessionId,
+			of,
+			runnerId,
+		);
+		if (rowsWritten > 0) this.#sql.exec("UPDATE sessions SET home = ? WHERE session_id = ?", runnerId, sessionId);
 	}
 
 	/** Takes the lease off the books and tells the runner to forget it. */
 	#endLease(lease: LeaseRow, why: string): void {
 		this.#sql.exec("DELETE FROM leases WHERE session_id = ? AND generation = ?", lease.session_id, lease.generation);
 		this.#toRunner(lease.runner_id, { type: "drop", sessionId: lease.session_id, generation: lease.generation, why });
+	}
+
+	/** Takes back an offer that was not answered, so that another runner can have it; unless the runner came to the session itself, which is an answer. */
+	async #withdraw(lease: LeaseRow, detail: string): Promise<void> {
+		const ended = await this.#session(lease.session_id).leaseEnded({
+			generation: lease.generation,
+			code: "no_runner",
+			detail,
+			again: true,
+			unlessReached: true,
+		});
+		if (ended) this.#endLease(lease, detail);
+		else this.#accepted(lease.runner_id, lease.session_id, lease.generation);
 	}
 
 	/** Ends a lease that the session still counts on, and tells the session. */
@@ -452,22 +530,15 @@ export class TeamObject extends DurableObject<Env> {
 
 	// ------------------------------------------------------------ runners
 
-	async createRunnerToken(labels: Record<string, string>, expiresInMs: number): Promise<{ token: string; expiresAt: number }> {
-		const token = `hpt_${this.#team}_${newSecret()}`;
-		const expiresAt = Date.now() + expiresInMs;
-		const hash = await digest(token);
-		this.#sql.exec("DELETE FROM runner_tokens WHERE expires_at <= ?", Date.now());
-		this.#sql.exec("INSERT INTO runner_tokens (hash, labels, expires_at) VALUES (?, ?, ?)", hash, JSON.stringify(labels), expiresAt);
-		return { token, expiresAt };
+	createRunnerToken(labels: Record<string, string>, expiresInMs: number): Promise<{ token: string; expiresAt: number }> {
+		return this.#credentials.createRunnerToken(labels, expiresInMs);
 	}
 
 	/** Registers a runner's public key; the token is burnt in the same transaction. */
 	enrol(tokenHash: string, publicKey: string, name: string): Result<{ runnerId: RunnerId; team: TeamId }, Problem> {
 		return this.ctx.storage.transactionSync(() => {
-			const token = this.#sql
-				.exec<{ labels: string; expires_at: number }>("DELETE FROM runner_tokens WHERE hash = ? RETURNING labels, expires_at", tokenHash)
-				.toArray()[0];
-			if (token === undefined || token.expires_at <= Date.now())
+			const labels = this.#credentials.burnRunnerToken(tokenHash);
+			if (labels === null)
 				return err(problem("unauthorized", "this runner token is not valid: it was used, has expired, or never was one; make a new one"));
 			const runnerId = newId(RunnerId, "run");
 			const now = Date.now();
@@ -476,8 +547,8 @@ export class TeamObject extends DurableObject<Env> {
 				runnerId,
 				name,
 				publicKey,
-				token.labels,
-				token.labels,
+				labels,
+				labels,
 				now,
 				now,
 			);
@@ -585,13 +656,7 @@ export class TeamObject extends DurableObject<Env> {
 			case "register":
 				return this.#register(ws, link, f);
 			case "accept":
-				this.#sql.exec(
-					"UPDATE leases SET accepted = 1 WHERE session_id = ? AND generation = ? AND runner_id = ?",
-					f.sessionId,
-					f.generation,
-					link.runnerId,
-				);
-				return;
+				return this.#accepted(link.runnerId, f.sessionId, f.generation);
 			case "refuse": {
 				const lease = this.#lease(f.sessionId);
 				if (lease === null || lease.generation !== f.generation || lease.runner_id !== link.runnerId) return;
@@ -604,7 +669,7 @@ export class TeamObject extends DurableObject<Env> {
 			}
 			case "draining":
 				this.#sql.exec("UPDATE runners SET draining = 1 WHERE runner_id = ?", link.runnerId);
-				return;
+				return this.#placeWaiting();
 		}
 	}
 
@@ -633,12 +698,17 @@ export class TeamObject extends DurableObject<Env> {
 		ws.serializeAttachment({ ...link, nonce: null, authenticated: true } satisfies ControlLink);
 		this.#sql.exec("UPDATE runners SET offline_since = NULL, last_seen_at = ? WHERE runner_id = ?", Date.now(), runnerId);
 		sendTo(ws, { type: "authenticated", protocol: PROTOCOL_VERSION, heartbeatMs: HEARTBEAT_MS });
+		await this.#schedule();
 	}
 
 	async #register(ws: WebSocket, link: ControlLink, f: Extract<ControlFrame, { type: "register" }>): Promise<void> {
 		ws.serializeAttachment({ ...link, registered: true } satisfies ControlLink);
 		this.#fullUntil.delete(link.runnerId);
-		const labels = { ...f.labels, ...(JSON.parse(this.#runner(link.runnerId)?.granted_labels ?? "{}") as Record<string, string>) };
+		const labels = {
+			...Object.fromEntries(f.providers.map((p) => [`provider/${p.name}`, p.version ?? ""])),
+			...f.labels,
+			...(JSON.parse(this.#runner(link.runnerId)?.granted_labels ?? "{}") as Record<string, string>),
+		};
 		this.#sql.exec(
 			"UPDATE runners SET version = ?, capacity = ?, providers = ?, isolation = ?, draining = ?, labels = ? WHERE runner_id = ?",
 			f.version,
@@ -653,8 +723,7 @@ export class TeamObject extends DurableObject<Env> {
 		const hosted = new Map(f.hosted.map((h) => [h.sessionId, h.generation] as const));
 		const calls: Promise<void>[] = [];
 		for (const lease of this.#leasesOf(link.runnerId)) {
-			if (hosted.get(lease.session_id) === lease.generation)
-				this.#sql.exec("UPDATE leases SET accepted = 1 WHERE session_id = ?", lease.session_id);
+			if (hosted.get(lease.session_id) === lease.generation) this.#accepted(link.runnerId, lease.session_id, lease.generation);
 			else if (lease.accepted === 0) {
 				const spec = JSON.parse(this.#row(lease.session_id)?.spec ?? "null") as SessionSpec | null;
 				if (spec !== null) sendTo(ws, { type: "offer", sessionId: lease.session_id, generation: lease.generation, spec });
@@ -680,8 +749,30 @@ export class TeamObject extends DurableObject<Env> {
 	async #gone(ws: WebSocket): Promise<void> {
 		const link = attachment(ws);
 		if (link === null || !link.authenticated || this.#controlLink(link.runnerId, ws) !== null) return;
-		this.#sql.exec("UPDATE runners SET offline_since = ?, last_seen_at = ? WHERE runner_id = ?", Date.now(), Date.now(), link.runnerId);
-		await this.#schedule();
+		await this.#runnerIsAway(link.runnerId);
+		await this.#placeWaiting();
+	}
+
+	/** What it has not accepted goes to another runner at once; what it has is held for it (LSE-5). */
+	async #runnerIsAway(runnerId: RunnerId): Promise<void> {
+		this.#sql.exec("UPDATE runners SET offline_since = ?, last_seen_at = ? WHERE runner_id = ?", Date.now(), Date.now(), runnerId);
+		const open = this.#leasesOf(runnerId).filter((lease) => lease.accepted === 0);
+		await Promise.allSettled(open.map((lease) => this.#withdraw(lease, "its runner went away before it took the session")));
+	}
+
+	/**
+	 * Closes control links that are half open: their runners ping, and the last ping is two heartbeats old. The sessions are told to look at
+	 * their own links, which are then half open too.
+	 */
+	async #endSilent(now: number): Promise<void> {
+		for (const ws of this.ctx.getWebSockets()) {
+			const link = attachment(ws);
+			if (link?.authenticated !== true || ws.readyState !== WebSocket.OPEN || now < silentAt(this.ctx, ws, link.openedAt)) continue;
+			close(ws, "going_away", "no ping came for two heartbeats; come back");
+			if (this.#controlLink(link.runnerId, ws) !== null) continue;
+			await this.#runnerIsAway(link.runnerId);
+			await Promise.allSettled(this.#leasesOf(link.runnerId).map((lease) => this.#session(lease.session_id).endSilentLinks()));
+		}
 	}
 
 	override async alarm(): Promise<void> {
@@ -692,16 +783,15 @@ export class TeamObject extends DurableObject<Env> {
 				close(ws, "hello_timeout", "the first frame did not come within 10 s");
 		}
 		this.#noticeAbsence();
+		await this.#endSilent(now);
 		const calls: Promise<void>[] = [];
 		for (const lease of this.#sql.exec<LeaseRow>("SELECT * FROM leases").toArray()) {
 			const runner = this.#runner(lease.runner_id);
 			if (runner === null) this.#endLease(lease, "its runner is gone");
-			else if (runner.offline_since !== null && now - runner.offline_since >= RECONNECT_WINDOW_MS)
-				calls.push(
-					this.#takeBack(lease, "runner_lost", `the runner ${runner.name} was away for over ${RECONNECT_WINDOW_MS / 60_000} minutes`, true),
-				);
+			else if (runner.offline_since !== null && now - runner.offline_since >= this.#windowMs)
+				calls.push(this.#takeBack(lease, "runner_lost", `the runner ${runner.name} was away for over ${inWords(this.#windowMs)}`, true));
 			else if (lease.accepted === 0 && runner.offline_since === null && now - lease.offered_at >= OFFER_TIMEOUT_MS)
-				calls.push(this.#takeBack(lease, "no_runner", `the runner ${runner.name} did not answer the offer`, true));
+				calls.push(this.#withdraw(lease, `the runner ${runner.name} did not answer the offer`));
 		}
 		await Promise.allSettled(calls);
 		await this.#placeWaiting();
@@ -716,7 +806,7 @@ export class TeamObject extends DurableObject<Env> {
 			.exec<{ due: number | null }>(
 				`SELECT min(CASE WHEN r.offline_since IS NOT NULL THEN r.offline_since + ?1 WHEN l.accepted = 0 THEN l.offered_at + ?2 ELSE ?3 + ?1 END) AS due
 					FROM leases l JOIN runners r USING (runner_id)`,
-				RECONNECT_WINDOW_MS,
+				this.#windowMs,
 				OFFER_TIMEOUT_MS,
 				Date.now(),
 			)
@@ -724,7 +814,8 @@ export class TeamObject extends DurableObject<Env> {
 		let at = due ?? Number.POSITIVE_INFINITY;
 		for (const ws of this.ctx.getWebSockets()) {
 			const link = attachment(ws);
-			if (link !== null && !link.authenticated && ws.readyState === WebSocket.OPEN) at = Math.min(at, link.openedAt + HELLO_TIMEOUT_MS);
+			if (link === null || ws.readyState !== WebSocket.OPEN) continue;
+			at = Math.min(at, link.authenticated ? silentAt(this.ctx, ws, link.openedAt) : link.openedAt + HELLO_TIMEOUT_MS);
 		}
 		if (at === Number.POSITIVE_INFINITY) return;
 		const set = await this.ctx.storage.getAlarm();
@@ -732,6 +823,12 @@ export class TeamObject extends DurableObject<Env> {
 	}
 
 	// ------------------------------------------------------------ small things
+
+	/** The Worker has refused to serve with a configuration that is not valid, so the default stands for nothing but that. */
+	get #windowMs(): number {
+		const config = readConfig(this.env);
+		return config.ok ? config.value.reconnectWindowMs : RECONNECT_WINDOW_MS;
+	}
 
 	get #team(): TeamId {
 		const name = this.ctx.id.name;
@@ -772,18 +869,16 @@ export class TeamObject extends DurableObject<Env> {
 		return this.#sql
 			.exec<RunnerRow>("SELECT * FROM runners WHERE revoked_at IS NULL ORDER BY enrolled_at")
 			.toArray()
-			.map((r) => {
-				const hosting = this.#hosting(r.runner_id);
-				return {
-					runnerId: r.runner_id,
-					name: r.name,
-					online: this.#controlLink(r.runner_id, null) !== null,
-					draining: r.draining !== 0,
-					capacity: (this.#fullUntil.get(r.runner_id) ?? 0) > Date.now() ? Math.min(r.capacity, hosting) : r.capacity,
-					hosting,
-					providers: (JSON.parse(r.providers) as OfferedProvider[]).map((p) => p.name),
-				};
-			});
+			.map((r) => ({
+				runnerId: r.runner_id,
+				name: r.name,
+				online: this.#controlLink(r.runner_id, null) !== null,
+				draining: r.draining !== 0,
+				capacity: r.capacity,
+				full: (this.#fullUntil.get(r.runner_id) ?? 0) > Date.now(),
+				providers: (JSON.parse(r.providers) as OfferedProvider[]).map((p) => p.name),
+				labels: JSON.parse(r.labels) as Record<string, string>,
+			}));
 	}
 
 	/** The runner's live, registered control link, leaving out one that is closing. */
@@ -807,6 +902,8 @@ export class TeamObject extends DurableObject<Env> {
 			state: (row.state === "new" ? "idle" : row.state) as SessionStateName,
 			why: row.why,
 			runnerId: this.#lease(row.session_id)?.runner_id ?? null,
+			selector: row.selector,
+			principal: row.principal,
 			createdAt: row.created_at,
 			updatedAt: row.updated_at,
 		};
@@ -814,18 +911,6 @@ export class TeamObject extends DurableObject<Env> {
 }
 
 export const noSuchSession = (): Problem => problem("not_found", "no such session in this team");
-
-function toKey(row: KeyRow): KeyDto {
-	return {
-		keyId: row.key_id,
-		name: row.name,
-		scopes: JSON.parse(row.scopes) as Scope[],
-		createdAt: row.created_at,
-		createdBy: row.created_by,
-		expiresAt: row.expires_at,
-		revokedAt: row.revoked_at,
-	};
-}
 
 // Only this object writes attachments, so they are read back as written.
 const attachment = (ws: WebSocket): ControlLink | null => ws.deserializeAttachment() as ControlLink | null;

@@ -21,6 +21,7 @@ export interface SessionOptions extends ConnectionOptions {
 	provider?: string;
 	workDir?: string;
 	model?: string;
+	on?: string;
 }
 
 interface RunOptions extends SessionOptions {
@@ -34,7 +35,8 @@ export const withSession = (command: Command): Command =>
 		.option("--session <key>", "a session's id, or a name of your own: the same name is the same session")
 		.option("--provider <name>", "which CLI, for a new session (claude-code, opencode, ...)")
 		.option("--work-dir <path>", "its directory on the runner, absolute, for a new session")
-		.option("--model <name>", "its model, for a new session");
+		.option("--model <name>", "its model, for a new session")
+		.option("--on <selector>", 'runners that it may go to, by their labels, for a new session ("gpu=true, os in (linux), !spot")');
 
 export function register(program: Command): void {
 	withSession(program.command("run"))
@@ -105,10 +107,10 @@ async function run(prompt: string, options: RunOptions): Promise<void> {
 
 /** The session that the flags name: an id, a key of the caller's own, or a new one. */
 export async function openSession(client: Client, options: SessionOptions): Promise<SessionHandle> {
-	const { session: key, provider, workDir, model } = options;
+	const { session: key, provider, workDir, model, on: selector } = options;
 	if (key !== undefined && SessionId.safeParse(key).success) {
-		if (provider !== undefined || workDir !== undefined || model !== undefined)
-			throw new UsageError(`${key} exists: --provider, --work-dir and --model are for new sessions`);
+		if (provider !== undefined || workDir !== undefined || model !== undefined || selector !== undefined)
+			throw new UsageError(`${key} exists: --provider, --work-dir, --model and --on are for new sessions`);
 		const known = client.session(key);
 		await known.get();
 		return known;
@@ -118,6 +120,7 @@ export async function openSession(client: Client, options: SessionOptions): Prom
 		...(provider === undefined ? {} : { provider }),
 		...(workDir === undefined ? {} : { workDir }),
 		...(model === undefined ? {} : { model }),
+		...(selector === undefined ? {} : { selector }),
 	});
 }
 

@@ -2,9 +2,9 @@ import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { closeCode } from "../../shared/errors.ts";
-import { findContainment } from "../cli-process.ts";
+import { findContainment, isSame as isAlive } from "../cli-process.ts";
 import { type Flags, findStateDir, readRunnerConfig } from "../config.ts";
-import { Daemon, daemonStatus } from "../daemon.ts";
+import { claimStateDir, Daemon, daemonStatus } from "../daemon.ts";
 import { enrol, loadIdentity } from "../identity.ts";
 import { installedProviders } from "../providers.ts";
 import { action, EXIT, printJson, UsageError } from "./connection.ts";
@@ -17,6 +17,9 @@ const EXIT_OF_CLOSE: Record<number, number> = {
 	[closeCode("superseded")]: 12,
 	[closeCode("unsupported_version")]: 13,
 };
+
+/** Not 0, so that a service manager which restarts on failure starts the new version. */
+const EXIT_MADE_WAY = 14;
 
 interface RunOptions extends Flags {
 	stateDir?: string;
@@ -44,7 +47,12 @@ export function register(program: Command): void {
 		.option("--drain-grace <duration>", "how long turns may go on after SIGTERM, e.g. 30s")
 		.option("--idle-timeout <duration>", "end the process of a session without a turn after this long")
 		.option("--silence-timeout <duration>", "tell of a CLI that writes nothing in mid-turn for this long; end it after twice as long")
-		.addHelpText("after", "\nExit codes: 0 drained, 1 failed, 2 usage, 11 revoked, 12 replaced by another daemon, 13 version refused\n")
+		.option("--max-journal <size>", "stop a CLI while this much of its output waits for the gateway, e.g. 1GiB")
+		.option("--min-free-disk <size>", "stop CLIs and take no sessions while the disk has less than this left, e.g. 128MiB")
+		.addHelpText(
+			"after",
+			"\nExit codes: 0 drained, 1 failed, 2 usage, 11 revoked, 12 replaced by another daemon, 13 version refused, 14 made way\n",
+		)
 		.action(action(run));
 	runner
 		.command("status")
@@ -53,10 +61,29 @@ export function register(program: Command): void {
 		.option("--json", "one JSON document")
 		.action(action(status));
 	runner
+		.command("make-way")
+		.description("end the daemon on this machine for a newer one: no turn ends, the CLIs go on until the next `hotplex runner run`")
+		.option("--state-dir <path>", "its state directory (or HOTPLEX_STATE_DIR)")
+		.action(action(makeWay));
+	runner
 		.command("drain")
 		.description("stop the daemon on this machine: running turns may end, sessions go back, resumable")
 		.option("--state-dir <path>", "its state directory (or HOTPLEX_STATE_DIR)")
 		.action(action(drain));
+}
+
+async function makeWay(options: { stateDir?: string }): Promise<void> {
+	const stateDir = findStateDir(options.stateDir, process.env);
+	await signal(stateDir, "SIGUSR2");
+	process.stdout.write("its CLIs go on; start the next daemon now\n");
+}
+
+/** Sends the daemon of this state directory a signal and waits for its end. */
+async function signal(stateDir: string, name: NodeJS.Signals): Promise<void> {
+	const now = daemonStatus(stateDir);
+	if (now === null) throw new UsageError(`no daemon runs on ${stateDir}`, EXIT.failed);
+	process.kill(now.pid, name);
+	while (isAlive(now)) await new Promise((resolve) => setTimeout(resolve, 50));
 }
 
 async function enrolCommand(options: { url: string; tokenFile?: string; name?: string; stateDir?: string }): Promise<void> {
@@ -87,13 +114,13 @@ async function enrolCommand(options: { url: string; tokenFile?: string; name?: s
 async function run(options: RunOptions): Promise<void> {
 	const stateDir = findStateDir(options.stateDir, process.env);
 	const log = (line: string) => process.stderr.write(`hotplex: ${line}\n`);
-	const running = daemonStatus(stateDir);
-	if (running) throw new UsageError(`a daemon of this state directory runs already, process ${running.pid}`, 12);
 	const config = readRunnerConfig(options, process.env, stateDir);
 	if (!config.ok) throw new UsageError(config.error);
 	const identity = loadIdentity(stateDir);
 	if (identity === null) throw new UsageError(`this machine is not enrolled (${stateDir}): run hotplex runner enrol first`);
 	if (!identity.ok) throw new UsageError(identity.error, EXIT.failed);
+	const holder = claimStateDir(stateDir);
+	if (holder !== null) throw new UsageError(`a daemon of this state directory runs already, process ${holder}`, 12);
 	const [containment, { installed, missing }] = await Promise.all([
 		findContainment(),
 		installedProviders(config.value, process.env, join(stateDir, "demo")),
@@ -107,6 +134,10 @@ async function run(options: RunOptions): Promise<void> {
 		providers: installed,
 		log,
 		onEnded: (code) => process.exit(EXIT_OF_CLOSE[code] ?? EXIT.failed),
+		onFailed: (why) => {
+			log(`${why}; the CLIs stay, start it again when that is mended`);
+			process.exit(EXIT.failed);
+		},
 	});
 	onSignals({
 		drain: async () => {
@@ -117,6 +148,10 @@ async function run(options: RunOptions): Promise<void> {
 		stop: () => {
 			daemon.close();
 			process.exit(EXIT.interrupted);
+		},
+		makeWay: async () => {
+			await daemon.makeWay();
+			process.exit(EXIT_MADE_WAY);
 		},
 		log,
 	});
@@ -141,10 +176,6 @@ async function status(options: { stateDir?: string; json?: true }): Promise<void
 }
 
 async function drain(options: { stateDir?: string }): Promise<void> {
-	const stateDir = findStateDir(options.stateDir, process.env);
-	const now = daemonStatus(stateDir);
-	if (now === null) throw new UsageError(`no daemon runs on ${stateDir}`, EXIT.failed);
-	process.kill(now.pid, "SIGTERM");
-	while (daemonStatus(stateDir)?.pid === now.pid) await new Promise((resolve) => setTimeout(resolve, 50));
+	await signal(findStateDir(options.stateDir, process.env), "SIGTERM");
 	process.stdout.write("drained\n");
 }

@@ -1,8 +1,14 @@
 /**
- * The first SIGTERM or Ctrl-C drains, the second ends the running turns, the third stops at once. Each is told with what the
- * next one does.
+ * The first SIGTERM, SIGHUP or Ctrl-C drains, the second ends the running turns, the third stops at once. Each is told with what the
+ * next one does. SIGUSR2 makes way for the next daemon: nothing ends.
  */
-export function onSignals(stages: { drain(): Promise<void>; hurry(): void; stop(): void; log(line: string): void }): void {
+export function onSignals(stages: {
+	drain(): Promise<void>;
+	hurry(): void;
+	stop(): void;
+	makeWay(): Promise<void>;
+	log(line: string): void;
+}): void {
 	let count = 0;
 	const take = () => {
 		count++;
@@ -16,4 +22,10 @@ export function onSignals(stages: { drain(): Promise<void>; hurry(): void; stop(
 	};
 	process.on("SIGTERM", take);
 	process.on("SIGINT", take);
+	// The terminal is gone.
+	process.on("SIGHUP", take);
+	process.on("SIGUSR2", () => {
+		stages.log("making way: turns go on without a daemon until the next one is started");
+		void stages.makeWay();
+	});
 }

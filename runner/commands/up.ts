@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { Command } from "commander";
 import { findContainment } from "../cli-process.ts";
 import { type Flags, findStateDir, readRunnerConfig } from "../config.ts";
-import { Daemon, daemonStatus } from "../daemon.ts";
+import { claimStateDir, Daemon } from "../daemon.ts";
 import { type Gateway, startGateway } from "../gateway.ts";
 import { enrol, loadIdentity, moveIdentity } from "../identity.ts";
 import { installedProviders } from "../providers.ts";
@@ -32,6 +32,8 @@ export function register(program: Command): void {
 		.option("--drain-grace <duration>", "how long turns may go on after SIGTERM, e.g. 30s")
 		.option("--idle-timeout <duration>", "end the process of a session without a turn after this long")
 		.option("--silence-timeout <duration>", "tell of a CLI that writes nothing in mid-turn for this long; end it after twice as long")
+		.option("--max-journal <size>", "stop a CLI while this much of its output waits for the gateway, e.g. 1GiB")
+		.option("--min-free-disk <size>", "stop CLIs and take no sessions while the disk has less than this left, e.g. 128MiB")
 		.option("--json", "print one line of JSON when ready: url, apiKey")
 		.option("--verbose", "show the gateway's own log")
 		.addHelpText(
@@ -45,14 +47,14 @@ async function up(options: UpOptions): Promise<void> {
 	const stateDir = findStateDir(options.stateDir, process.env);
 	mkdirSync(stateDir, { recursive: true, mode: 0o700 });
 	const log = (line: string) => process.stderr.write(`hotplex: ${line}\n`);
-	const running = daemonStatus(stateDir);
-	if (running) throw new UsageError(`this state directory is in use by process ${running.pid} (${stateDir})`, EXIT.failed);
 	// A person waits for this command to stop; a daemon has more patience.
 	const config = readRunnerConfig(options, process.env, stateDir, { drainGrace: "5s" });
 	if (!config.ok) throw new UsageError(config.error);
 	const port = options.port === undefined ? null : Number(options.port);
 	if (port !== null && !(Number.isInteger(port) && port >= 0 && port < 65_536))
 		throw new UsageError(`--port ${options.port}: expected 0 to 65535`);
+	const holder = claimStateDir(stateDir);
+	if (holder !== null) throw new UsageError(`this state directory is in use by process ${holder} (${stateDir})`, EXIT.failed);
 	const [started, containment, { installed, missing }] = await Promise.all([
 		startGateway({ stateDir, host: options.host, port, env: process.env, log: options.verbose ? log : () => {} }),
 		findContainment(),
@@ -79,6 +81,10 @@ async function up(options: UpOptions): Promise<void> {
 			daemon?.close();
 			void stop(EXIT.interrupted);
 		},
+		makeWay: async () => {
+			await daemon?.makeWay();
+			await stop(EXIT.done);
+		},
 		log,
 	});
 	const identity = await ownIdentity(stateDir, gateway, config.value.name);
@@ -92,6 +98,11 @@ async function up(options: UpOptions): Promise<void> {
 		onEnded: (code, reason) => {
 			if (code !== 1000) log(`the runner has ended: ${reason}`);
 			void stop(code === 1000 ? EXIT.done : EXIT.failed);
+		},
+		onFailed: (why) => {
+			log(`${why}; the CLIs stay, start it again when that is mended`);
+			gateway.kill();
+			process.exit(EXIT.failed);
 		},
 	});
 	await daemon.ready;

@@ -1,4 +1,3 @@
-import { type ChildProcess, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -10,10 +9,10 @@ import { LoggedEvent } from "../../shared/events.ts";
 import { bigText } from "../fixtures/fake-cli.ts";
 import { Follower } from "../support/follower.ts";
 import { processesWith } from "../support/processes.ts";
-import { gatewayPid, runHotplex, type Stack, startStack } from "../support/stack.ts";
+import { RunnerDaemon } from "../support/runner-daemon.ts";
+import { gatewayPid, type Stack, startStack } from "../support/stack.ts";
 
 const FAKE_CLI = fileURLToPath(new URL("../fixtures/fake-cli.ts", import.meta.url));
-const MAIN = fileURLToPath(new URL("../../runner/main.ts", import.meta.url));
 
 const toml = (...providers: string[]): string =>
 	providers
@@ -222,7 +221,7 @@ describe("a CLI that misbehaves", () => {
 		else for (const left of escaped()) process.kill(left.pid, "SIGKILL");
 	});
 
-	test("[P6] [LOG-5] a gateway killed in mid-turn loses no word and says none twice", async () => {
+	test("[P6] [LOG-1] [LOG-5] a gateway killed in mid-turn loses no word and says none twice", async () => {
 		const session = await openOn(stack);
 		const turn = await session.session.send("slow 10\nsay 300");
 		await session.wait("100 words", () => (wordsSoFar(session) >= 100 ? true : undefined));
@@ -287,43 +286,16 @@ describe("a CLI whose runner is strict", () => {
 
 describe("a runner on its own", () => {
 	let stack: Stack;
-	const stateDir = newDir();
-	const env = { PATH: process.env.PATH ?? "", HOME: stateDir, LANG: "C.UTF-8" };
-	let daemon: ChildProcess | null = null;
-
-	/** `hotplex runner run`, once it is registered. */
-	async function run(): Promise<void> {
-		const child = spawn(process.execPath, [MAIN, "runner", "run", "--state-dir", stateDir], { env, stdio: ["ignore", "ignore", "pipe"] });
-		daemon = child;
-		await new Promise<void>((resolve, reject) => {
-			let said = "";
-			child.stderr.on("data", (chunk: Buffer) => {
-				said += chunk.toString("utf8");
-				if (said.includes("ready at")) resolve();
-			});
-			child.once("exit", (code) => reject(new Error(`the runner ended with ${code}: ${said}`)));
-		});
-	}
-
-	async function end(signal: NodeJS.Signals): Promise<void> {
-		const child = daemon;
-		daemon = null;
-		if (child === null || child.exitCode !== null || child.signalCode !== null) return;
-		const gone = new Promise((resolve) => child.once("exit", resolve));
-		child.kill(signal);
-		await gone;
-	}
+	const daemon = new RunnerDaemon(newDir());
 
 	beforeAll(async () => {
 		stack = await stackOfFakes();
-		writeFileSync(join(stateDir, "runner.toml"), toml("lonely", "fleeting"));
-		const { token } = await stack.client.createRunnerToken();
-		const enrolled = await runHotplex(["runner", "enrol", "--url", stack.url, "--token-file", "-", "--state-dir", stateDir], env, token);
-		if (enrolled.code !== 0) throw new Error(enrolled.stderr);
-		await run();
+		writeFileSync(join(daemon.stateDir, "runner.toml"), toml("lonely", "fleeting"));
+		await daemon.enrol(stack);
+		await daemon.start();
 	});
 	afterAll(async () => {
-		await end("SIGTERM");
+		await daemon.end("SIGTERM");
 		await stack?.remove();
 	});
 
@@ -331,10 +303,10 @@ describe("a runner on its own", () => {
 		const session = await openOn(stack, newDir(), "lonely");
 		const turn = await session.session.send("slow 10\nsay 300");
 		await session.wait("50 words", () => (wordsSoFar(session) >= 50 ? true : undefined));
-		await end("SIGKILL");
+		await daemon.end("SIGKILL");
 		const { pid } = session;
 		expect(existsSync(`/proc/${pid}`)).toBe(true);
-		await run();
+		await daemon.start();
 		expect(await session.ended(turn)).toMatchObject({ stopReason: "end_turn", text: words(300) });
 		expect(await session.ask("say 2 next")).toMatchObject({ stopReason: "end_turn", text: words(2, "next") });
 		expect(starts(session)).toBe(1);
@@ -348,23 +320,23 @@ describe("a runner on its own", () => {
 		const session = await openOn(stack, newDir(), "lonely");
 		const turn = await session.session.send("ask Launch");
 		const { approvalId } = await session.until("approval_requested");
-		await end("SIGKILL");
+		await daemon.end("SIGKILL");
 		await session.session.decide(approvalId, { decision: "allow" });
-		await run();
+		await daemon.start();
 		expect(await session.ended(turn)).toMatchObject({ stopReason: "end_turn", text: "allowed" });
 		expect(session.of("approval_requested")).toHaveLength(1);
 	});
 
-	test("a CLI that ended while no daemon looked ends its turn as process_died", async () => {
+	test("[TRN-7] a CLI that was gone when its daemon came back ends its turn as interrupted, and the next input goes on with its history", async () => {
 		const session = await openOn(stack, newDir(), "lonely");
 		const turn = await session.session.send("slow 20\nsay 200");
 		await session.wait("20 words", () => (wordsSoFar(session) >= 20 ? true : undefined));
 		const { pid } = session;
-		await end("SIGKILL");
+		await daemon.end("SIGKILL");
 		process.kill(pid, "SIGKILL");
-		await run();
+		await daemon.start();
 		const ended = await session.ended(turn);
-		expect(ended).toMatchObject({ stopReason: "failed", error: { code: "process_died" } });
+		expect(ended).toMatchObject({ stopReason: "failed", error: { code: "interrupted" } });
 		expect(words(200).startsWith(ended.text)).toBe(true);
 		expect(await session.ask("say 2 next")).toMatchObject({ stopReason: "end_turn", text: words(2, "next") });
 	});
@@ -372,9 +344,9 @@ describe("a runner on its own", () => {
 	test("[P7] a session whose provider its runner offers no more waits, and says so", async () => {
 		const session = await openOn(stack, newDir(), "fleeting");
 		expect(await session.ask("say 1")).toMatchObject({ stopReason: "end_turn" });
-		await end("SIGTERM");
-		writeFileSync(join(stateDir, "runner.toml"), toml("lonely"));
-		await run();
+		await daemon.end("SIGTERM");
+		writeFileSync(join(daemon.stateDir, "runner.toml"), toml("lonely"));
+		await daemon.start();
 		await session.session.send("say 1");
 		expect(await session.until("session_state", (e) => e.state === "queued")).toMatchObject({ why: expect.stringContaining("fleeting") });
 	});

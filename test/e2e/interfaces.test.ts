@@ -363,6 +363,15 @@ describe("REST calls that are not understood", () => {
 		["a relative directory", "POST", "/v1/sessions", { provider: "demo", workDir: "../.." }, 400, "absolute path"],
 		["a directory with a NUL", "POST", "/v1/sessions", { provider: "demo", workDir: "/a\0b" }, 400, "absolute path"],
 		["a model that looks like a flag", "POST", "/v1/sessions", { provider: "demo", model: "--dangerously-skip-permissions" }, 400, "model"],
+		[
+			"a selector that does not parse",
+			"POST",
+			"/v1/sessions",
+			{ selector: "os in (linux" },
+			400,
+			"selector: at character 13: expected a comma or",
+		],
+		["an empty selector", "POST", "/v1/sessions", { selector: "" }, 400, "selector: at character 1: expected a label's name"],
 		["a provider that nobody offers", "POST", "/v1/sessions", { provider: "nobody" }, 422, "nobody"],
 		["a body nested too deep", "POST", "/v1/sessions", deep, 400, "64 levels"],
 		["a body over 1 MiB", "POST", "/v1/sessions", { key: "x".repeat(MAX_BODY_BYTES) }, 413, `${MAX_BODY_BYTES} bytes`],
@@ -443,6 +452,13 @@ describe("turns", () => {
 		const { session, hosting, turnId } = await scripted();
 		const waiting = [];
 		for (let n = 1; n <= MAX_WAITING_INPUTS; n++) waiting.push((await session.send(`input ${n}`)).id);
+		const whys = new Map((await session.turns()).data.map((t) => [t.turnId as string, t.why]));
+		expect([turnId, waiting[0], waiting[2]].map((id) => whys.get(id ?? ""))).toEqual([
+			null,
+			"1 turn of this session runs before it",
+			"3 turns of this session run before it",
+		]);
+		expect((await session.turn(waiting[1] ?? "")).why).toBe("2 turns of this session run before it");
 		const refused = await post(session, "one too many", "late");
 		expect(refused).toMatchObject({ status: 429, body: { code: "too_many_inputs", retryable: true, retryAfterMs: 5000 } });
 		expect(refused.headers.get("retry-after")).toBe("5");
@@ -476,9 +492,10 @@ describe("turns", () => {
 		const session = await stack.client.openSession({ provider: "away" });
 		const { socket } = await watch(session);
 		const turn = await session.send("hello");
-		const why = "1 runner offering away, none online; position";
+		const why = "1 runner offers away, offline; position";
 		await shown(socket, (l) => l.event.type === "session_state" && l.event.state === "queued" && l.event.why?.startsWith(why) === true);
 		await expect.poll(() => session.get()).toMatchObject({ state: "queued", why: expect.stringContaining(why) });
+		expect((await session.turn(turn.id)).why).toContain(why);
 		expect(await rest("POST", `/v1/sessions/${session.id}/interrupt`)).toMatchObject({ status: 202, body: { turnId: turn.id } });
 		expect(await session.turn(turn.id)).toMatchObject({ state: "ended", stopReason: "cancelled", startedAt: null });
 		expect((await session.send("again")).accepted.state).toBe("waiting");

@@ -283,7 +283,7 @@ describe("the hotplex command", () => {
 	});
 
 	test("help: every command shows an example", async () => {
-		for (const command of ["up", "chat", "attach", "run", "sessions", "runners", "keys"]) {
+		for (const command of ["up", "chat", "attach", "run", "sessions", "queue", "runners", "keys"]) {
 			const { code, stdout } = await stack.hotplex([command, "--help"]);
 			expect([command, code, /example/i.test(stdout)]).toEqual([command, 0, true]);
 		}

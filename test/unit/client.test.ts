@@ -258,7 +258,7 @@ test("[LNK-6] close 1000 is the end of the watch, without an error", async () =>
 	expect((await items(clientOf(gateway).session(SESSION).watch(), () => false)).map(brief)).toEqual(["connected", "1", "2"]);
 });
 
-test("[LNK-4] two missed pongs are a dead link; the client comes back, and answered ones are not", async () => {
+test("[LNK-4] a ping that is not answered by the next one is a dead link; the client comes back, and answered ones are not", async () => {
 	const time = new ManualTime();
 	let deaf = false;
 	const gateway = await gatewayThat({
@@ -275,10 +275,8 @@ test("[LNK-4] two missed pongs are a dead link; the client comes back, and answe
 		await new Promise((resolve) => setTimeout(resolve, 5));
 	}
 	deaf = true;
-	for (let i = 5; i <= 6; i++) {
-		time.pass(20_000);
-		await until("the ping came", () => pings(gateway.peers[0]) === i);
-	}
+	time.pass(20_000);
+	await until("the ping came", () => pings(gateway.peers[0]) === 5);
 	expect(gateway.peers.length).toBe(1);
 	time.pass(20_000);
 	deaf = false;
@@ -348,6 +346,7 @@ const ACCEPTED = {
 	endedAt: null,
 	usage: null,
 	afterOffset: 1,
+	why: null,
 	duplicate: false,
 };
 
@@ -445,6 +444,8 @@ test("openSession tells a new session from a known one, and the gateway's reason
 		state: "idle",
 		why: null,
 		runnerId: null,
+		selector: null,
+		principal: "key:key_1",
 		createdAt: 1,
 		updatedAt: 1,
 	};

@@ -103,7 +103,7 @@ const TO_CONTROL: Samples<ToControlFrame> = {
 	challenge,
 	authenticated: { type: "authenticated", protocol: 1, heartbeatMs: 20_000 },
 	registered: { type: "registered" },
-	make_room: { type: "make_room" },
+	make_room: { type: "make_room", sessionId },
 	offer: { type: "offer", ...lease, spec },
 	drop: { type: "drop", ...lease, why: "terminated" },
 	drain: { type: "drain" },

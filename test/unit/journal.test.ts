@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
-import type { Entry, Note } from "../../runner/hosting.ts";
+import type { Entry, Mark, Note } from "../../runner/hosting.ts";
 import { Journal } from "../../runner/journal.ts";
 
 const root = mkdtempSync(join(tmpdir(), "hotplex-journal-"));
@@ -13,6 +13,7 @@ const newDir = (): string => join(root, `${++made}`);
 
 const line = (text: string): Entry => ({ type: "line", text });
 const INTERRUPT: Note = { type: "interrupt" };
+const MARK: Mark = { type: "mark", seq: 7, counter: 3, pending: [], turn: null };
 const silent = (silentMs: number): Note => ({ type: "silent", silentMs });
 /** What the CLI writes. */
 const write = (journal: Journal, text: string | Uint8Array): void => appendFileSync(journal.path("stdout"), text);
@@ -78,14 +79,82 @@ describe("journal", () => {
 		next.close();
 	});
 
-	test("[BAT-3] notes beyond the output come all the same, if the output was cut off behind our back", () => {
+	test("[BAT-5] output that was cut off behind our back is damage: what was done for it is not said to be done for less", () => {
 		const journal = new Journal(newDir());
 		write(journal, "a\nb\n");
 		drain(journal);
 		journal.note(INTERRUPT);
 		writeFileSync(journal.path("stdout"), "a\n");
 		const next = reopen(journal);
-		expect(drain(next)).toEqual([line("a"), INTERRUPT]);
+		expect([drain(next), next.damage]).toEqual([[line("a")], "its output is shorter than it was"]);
+		next.close();
+	});
+
+	/** A journal with notes, output and a mark in the middle. */
+	function marked(): Journal {
+		const journal = new Journal(newDir());
+		write(journal, "first\n");
+		drain(journal);
+		journal.note(silent(1));
+		write(journal, "second\n");
+		drain(journal);
+		journal.mark(MARK);
+		write(journal, "third\n");
+		drain(journal);
+		journal.note(silent(2));
+		return journal;
+	}
+
+	test("[BAT-5] a mark comes back in its place, and whoever reads knows that it is ahead", () => {
+		const journal = reopen(marked());
+		const ahead: boolean[] = [];
+		const entries: Entry[] = [];
+		for (let entry = journal.next(); entry !== null; entry = journal.next()) {
+			entries.push(entry);
+			ahead.push(journal.hasMarkAhead);
+		}
+		expect(entries).toEqual([line("first"), silent(1), line("second"), MARK, line("third"), silent(2)]);
+		expect(ahead).toEqual([true, true, true, false, false, false]);
+		expect(journal.damage).toBeNull();
+		journal.close();
+	});
+
+	test("[BAT-5] any byte of the notes that changed is damage, and so is any byte of the output before a mark", () => {
+		const { dir } = marked();
+		for (const [name, end] of [
+			["notes", undefined],
+			["stdout", "first\nsecond\n".length],
+		] as const) {
+			const path = join(dir, name);
+			const whole = readFileSync(path);
+			for (let at = 0; at < (end ?? whole.length - 1); at++) {
+				writeFileSync(path, whole.with(at, (whole[at] ?? 0) ^ 0x04));
+				const journal = new Journal(dir);
+				drain(journal);
+				expect([name, at, journal.damage]).toEqual([name, at, expect.any(String)]);
+				journal.close();
+			}
+			writeFileSync(path, whole);
+		}
+	});
+
+	test("[BAT-3] notes of before there were sums are read as they are", () => {
+		const journal = new Journal(newDir());
+		writeFileSync(journal.path("notes"), `${JSON.stringify({ at: 0, note: silent(1) })}\n`);
+		const next = reopen(journal);
+		expect([drain(next), next.damage]).toEqual([[silent(1)], null]);
+		next.close();
+	});
+
+	test("[LIM-6] what waits is what was written and not passed on; before anything is, what lies behind the last mark", () => {
+		const journal = marked();
+		expect(journal.waitingBytes).toBe(0);
+		write(journal, "fourth\n");
+		expect(journal.waitingBytes).toBe("fourth\n".length);
+		const next = reopen(journal);
+		expect(next.waitingBytes).toBe("third\nfourth\n".length);
+		drain(next);
+		expect(next.waitingBytes).toBe(0);
 		next.close();
 	});
 

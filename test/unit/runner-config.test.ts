@@ -3,7 +3,8 @@ import { homedir, hostname, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
-import { Duration, type Flags, findStateDir, type RunnerConfig, readRunnerConfig } from "../../runner/config.ts";
+import { type Flags, findStateDir, type RunnerConfig, readRunnerConfig } from "../../runner/config.ts";
+import { Duration, Size } from "../../shared/units.ts";
 
 const root = mkdtempSync(join(tmpdir(), "hotplex-config-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -28,6 +29,8 @@ const DEFAULTS: RunnerConfig = {
 	idleTimeout: 1_800_000,
 	silenceTimeout: 600_000,
 	drainGrace: 30_000,
+	maxJournal: 1024 ** 3,
+	minFreeDisk: 128 * 1024 ** 2,
 };
 const PROVIDER = { kind: "claude-code", command: "claude", args: [], env: [] } as const;
 
@@ -46,6 +49,8 @@ describe("runner.toml", () => {
 		idleTimeout: ['idleTimeout = "1h"', 3_600_000],
 		silenceTimeout: ['silenceTimeout = "90s"', 90_000],
 		drainGrace: ['drainGrace = "250ms"', 250],
+		maxJournal: ['maxJournal = "64MiB"', 64 * 1024 ** 2],
+		minFreeDisk: ['minFreeDisk = "1GiB"', 1024 ** 3],
 		providers: ['[providers.mine]\nkind = "claude-code"\ncommand = "claude"', { mine: PROVIDER }],
 	};
 	test.each(Object.entries(KEYS))("[CFG-2] %s has an effect, and only its own", (key, [toml, value]) => {
@@ -75,6 +80,8 @@ describe("runner.toml", () => {
 		['name = ""', "name"],
 		['roots = ["srv"]', "expected an absolute path"],
 		["idleTimeout = 30", "idleTimeout"],
+		["maxJournal = 1000", "maxJournal"],
+		['minFreeDisk = "0MiB"', "minFreeDisk"],
 		['idleTimeout = "30"', 'expected a number with a unit, like "30s", "10m" or "24h"'],
 		['drainGrace = "100d"', "drainGrace"],
 		['drainGrace = "600h"', "drainGrace: expected at most 24 days"],
@@ -101,6 +108,8 @@ describe("flags and environment", () => {
 		'idleTimeout = "1s"',
 		'silenceTimeout = "1s"',
 		'drainGrace = "1s"',
+		'maxJournal = "1MiB"',
+		'minFreeDisk = "1MiB"',
 	];
 	const FROM: [keyof RunnerConfig, flag: Flags, env: NodeJS.ProcessEnv, file: unknown, inEnv: unknown, inFlag: unknown][] = [
 		["name", { name: "flag" }, { HOTPLEX_NAME: "env" }, "file", "env", "flag"],
@@ -116,6 +125,8 @@ describe("flags and environment", () => {
 		["idleTimeout", { idleTimeout: "3s" }, { HOTPLEX_IDLE_TIMEOUT: "2s" }, 1000, 2000, 3000],
 		["silenceTimeout", { silenceTimeout: "3s" }, { HOTPLEX_SILENCE_TIMEOUT: "2s" }, 1000, 2000, 3000],
 		["drainGrace", { drainGrace: "3s" }, { HOTPLEX_DRAIN_GRACE: "2s" }, 1000, 2000, 3000],
+		["maxJournal", { maxJournal: "3KiB" }, { HOTPLEX_MAX_JOURNAL: "2KiB" }, 1024 ** 2, 2048, 3072],
+		["minFreeDisk", { minFreeDisk: "3KiB" }, { HOTPLEX_MIN_FREE_DISK: "2KiB" }, 1024 ** 2, 2048, 3072],
 	];
 	test.each(FROM)("[CFG-4] %s: flag over environment over file", (key, flag, env, file, inEnv, inFlag) => {
 		const toml = FILE.join("\n");
@@ -175,15 +186,20 @@ describe("flags and environment", () => {
 
 describe("durations", () => {
 	test("[CFG-5] a duration is its number in its unit, and a number without one is none", () => {
-		const units = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 } as const;
+		const units = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 		fc.assert(
-			fc.property(fc.nat({ max: 500 }), fc.constantFrom("ms", "s", "m", "h"), (n, unit) => {
+			fc.property(fc.nat({ max: 24 }), fc.constantFrom("ms", "s", "m", "h", "d"), (n, unit) => {
 				expect(Duration.parse(`${n}${unit}`)).toBe(n * units[unit]);
 				expect(Duration.safeParse(`${n}`).success).toBe(false);
 			}),
 		);
 	});
-	test.each(["", "s", "-1s", "1.5s", "1 s", "1S", "1s ", "1s\n", "1m30s", "1d", "1e3s"])("[CFG-5] %j is none", (text) => {
+	test.each(["", "s", "-1s", "1.5s", "1 s", "1S", "1s ", "1s\n", "1m30s", "1w", "25d", "1e3s"])("[CFG-5] %j is none", (text) => {
 		expect(Duration.safeParse(text).success).toBe(false);
+	});
+	test("[CFG-5] a size is its number in its unit, and a number without one is none", () => {
+		expect(["1KiB", "64MiB", "2GiB"].map((text) => Size.parse(text))).toEqual([1024, 64 * 1024 ** 2, 2 * 1024 ** 3]);
+		for (const text of ["", "1", "0MiB", "1MB", "1.5GiB", "1 MiB", "-1KiB", "9999999GiB"])
+			expect([text, Size.safeParse(text).success]).toEqual([text, false]);
 	});
 });

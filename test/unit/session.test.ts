@@ -13,6 +13,7 @@ import {
 	step,
 	describe as told,
 	touchesState,
+	whyWaits,
 } from "../../worker/session.ts";
 import { ALL_EVENTS, GATEWAY_EVENTS, RUNNER_EVENTS, runnerId } from "../support/samples.ts";
 
@@ -29,7 +30,21 @@ const input = (n: number): SessionInput => ({ type: "input", turnId: turn(n), cl
 const interrupt: SessionInput = { type: "interrupt", by };
 const terminate: SessionInput = { type: "terminate", by };
 const clock: SessionInput = { type: "clock" };
-const granted = (n: number, to = runnerId): SessionInput => ({ type: "granted", runnerId: to, generation: generation(n), publicKey: "pk" });
+const granted = (n: number, to = runnerId): SessionInput => ({
+	type: "granted",
+	runnerId: to,
+	runnerName: "box",
+	generation: generation(n),
+	publicKey: "pk",
+	windowMs: 600_000,
+});
+const AWAY =
+	"its runner box is away; the session is held for it for 10 minutes and goes on when it is back; releasing it gives the runner up";
+const givesUp = (again = false): SessionInput => ({
+	type: "give_up",
+	by,
+	again: again ? { turnId: turn(8), clientId: "again:1", text: "do 1" } : null,
+});
 const queued = (why: string): SessionInput => ({ type: "queued", why });
 const attached = (n: number): SessionInput => ({ type: "attached", generation: generation(n) });
 const detached = (n: number): SessionInput => ({ type: "detached", generation: generation(n) });
@@ -262,13 +277,45 @@ const EXAMPLES: Example[] = [
 		leaseEnded(1, false),
 		[leaseOver(1, "gone"), state("idle")],
 	],
-	[
-		"[LSE-5] a runner that is away is told to people",
-		RUNNING,
-		detached(1),
-		[state("offline", "its runner is away; the session goes on when it is back")],
-	],
+	["[LSE-5] a runner that is away is told to people", RUNNING, detached(1), [state("offline", AWAY)]],
 	["[LSE-5] and when it is back", [...RUNNING, detached(1)], attached(1), [state("busy")]],
+	["[LSE-8] a link that is back before that was told changes nothing, so that nothing is written", RUNNING, attached(1), []],
+	[
+		"[LSE-7] a person gives up a runner that is away: its turn ends as lost, and nothing is begun again by itself",
+		[...RUNNING, detached(1)],
+		givesUp(),
+		[
+			{ do: "release_lease", generation: generation(1), forgetHome: true },
+			leaseOver(1, `released by ${by}`),
+			ended(1, "failed", "runner_lost", `released by ${by}`),
+			state("idle"),
+		],
+	],
+	[
+		"[LSE-7] unless that person says so: then its input is taken once more, as a new turn before all that wait",
+		[...RUNNING, input(2), detached(1)],
+		givesUp(true),
+		[
+			{ do: "release_lease", generation: generation(1), forgetHome: true },
+			leaseOver(1, `released by ${by}`),
+			log({ type: "input", turnId: turn(8), clientId: "again:1", text: "do 1", by }),
+			ended(1, "failed", "runner_lost", `released by ${by}`),
+			ASK,
+			state("idle"),
+		],
+	],
+	[
+		"[LSE-7] a turn that never reached its runner asks for another, as itself",
+		[input(1), granted(1)],
+		givesUp(true),
+		[{ do: "release_lease", generation: generation(1), forgetHome: true }, leaseOver(1, `released by ${by}`), ASK, state("idle")],
+	],
+	[
+		"[LSE-7] a session that waits for its runner need not wait for that one",
+		[input(1), queued("away")],
+		givesUp(),
+		[{ do: "forget_home" }],
+	],
 	[
 		"[LSE-5] a release that crossed a new turn takes nothing from it: another lease has it",
 		[...RUNNING, ends(1), is("ready"), input(2)],
@@ -335,7 +382,7 @@ describe("what follows from what", () => {
 		["ready", null, [input(1), granted(1), attached(1), is("ready")]],
 		["busy", null, RUNNING],
 		["dead", null, [...RUNNING, is("dead")]],
-		["offline", "its runner is away; the session goes on when it is back", [...RUNNING, detached(1)]],
+		["offline", AWAY, [...RUNNING, detached(1)]],
 		["closed", null, [...RUNNING, detached(1), terminate]],
 	] as const)("[TRN-6] a session is described as %s (%s)", (name, why, inputs) => {
 		expect(told(having(...inputs))).toEqual({ name, why });
@@ -349,6 +396,26 @@ describe("what follows from what", () => {
 		for (const event of Object.values(RUNNER_EVENTS))
 			if (!touchesState(event)) expect(step(having(...RUNNING), reports(event), T0).state).toEqual(having(...RUNNING));
 		expect(ALL_EVENTS.length).toBe(Object.keys(GATEWAY_EVENTS).length + Object.keys(RUNNER_EVENTS).length);
+	});
+});
+
+describe("why a turn has not begun", () => {
+	const OFFLINE = AWAY;
+	test.each<[string, SessionInput[], number, string | null]>([
+		["it runs", RUNNING, 1, null],
+		["it has ended", [...RUNNING, ends(1)], 1, null],
+		["it was never taken", RUNNING, 9, null],
+		["nobody has said yet what it waits for", [input(1)], 1, null],
+		["no runner is free", [input(1), queued("all full; position 2")], 1, "all full; position 2"],
+		["its runner has it and is not at it yet", [input(1), granted(1), attached(1)], 1, null],
+		["its runner is away", [input(1), granted(1), attached(1), detached(1)], 1, OFFLINE],
+		["its runner is away in mid-turn", [...RUNNING, detached(1)], 1, null],
+		["another runs", [...RUNNING, input(2)], 2, "1 turn of this session runs before it"],
+		["another runs and two wait", [...RUNNING, input(2), input(3), input(4)], 4, "3 turns of this session run before it"],
+		["the CLI is at something of its own", [...RUNNING, ends(1), starts(5, "cli"), input(2)], 2, "1 turn of this session runs before it"],
+		["the one before it waits for a runner", [input(1), queued("all full"), input(2)], 2, "1 turn of this session runs before it"],
+	])("[SCH-9] %s", (_, inputs, n, why) => {
+		expect(whyWaits(having(...inputs), turn(n))).toBe(why);
 	});
 });
 

@@ -8,9 +8,13 @@ interface Config {
 	access: { issuer: string; audience: string; team: string; admins: Set<string> } | null;
 	allowedOrigins: Set<string>;
 	publicUrl: URL | null;
+	reconnectWindowMs: number;
 }
 const path: string = "../../worker/config.ts";
-const { readConfig } = (await import(path)) as { readConfig: (env: Record<string, unknown>) => Result<Config, string> };
+const { readConfig, readCapacities } = (await import(path)) as {
+	readConfig: (env: Record<string, unknown>) => Result<Config, string>;
+	readCapacities: (env: Record<string, unknown>) => { team: number | null; principal: number | null };
+};
 
 const id = "0123456789abcdefghjkmnpqrs";
 const hash = "ab".repeat(32);
@@ -22,6 +26,7 @@ const WITH_KEYS: Config = {
 	access: null,
 	allowedOrigins: new Set(),
 	publicUrl: null,
+	reconnectWindowMs: 600_000,
 };
 const WITH_ACCESS: Config = {
 	keys: new Map(),
@@ -29,6 +34,7 @@ const WITH_ACCESS: Config = {
 	access: { issuer: "https://acme.cloudflareaccess.com", audience: "a".repeat(64), team: "default", admins: new Set() },
 	allowedOrigins: new Set(),
 	publicUrl: null,
+	reconnectWindowMs: 600_000,
 };
 
 describe("the gateway's configuration", () => {
@@ -83,6 +89,7 @@ describe("the gateway's configuration", () => {
 			{ ...KEYS, CF_ACCESS_TEAM_DOMAIN: "", CF_ACCESS_AUD: "", PUBLIC_URL: "", ACCESS_TEAM: "" },
 			WITH_KEYS,
 		],
+		["a reconnect window", { ...KEYS, RECONNECT_WINDOW: "24h" }, { ...WITH_KEYS, reconnectWindowMs: 86_400_000 }],
 		["bindings are no settings", { ...KEYS, SESSION: {}, TEAM: {}, ANYTHING: "else" }, WITH_KEYS],
 	])("[CFG-6] %s", (_, env, config) => {
 		expect(readConfig(env)).toEqual({ ok: true, value: config });
@@ -116,7 +123,24 @@ describe("the gateway's configuration", () => {
 		["ALLOWED_ORIGINS", { ...KEYS, ALLOWED_ORIGINS: "https://a.example/" }],
 		["ALLOWED_ORIGINS", { ...KEYS, ALLOWED_ORIGINS: "a.example" }],
 		["PUBLIC_URL", { ...KEYS, PUBLIC_URL: "hotplex.example" }],
+		["RECONNECT_WINDOW", { ...KEYS, RECONNECT_WINDOW: "600" }],
+		["RECONNECT_WINDOW", { ...KEYS, RECONNECT_WINDOW: "25h" }],
+		["RECONNECT_WINDOW", { ...KEYS, RECONNECT_WINDOW: "0s" }],
+		["TEAM_CAPACITY", { ...KEYS, TEAM_CAPACITY: "0" }],
+		["TEAM_CAPACITY", { ...KEYS, TEAM_CAPACITY: "10 sessions" }],
+		["PRINCIPAL_CAPACITY", { ...KEYS, PRINCIPAL_CAPACITY: "-1" }],
 	])("[CFG-7] a %s of another form is named, and it serves nothing: %j", (name, env) => {
 		expect(readConfig(env)).toEqual({ ok: false, error: expect.stringMatching(new RegExp(`^the configuration is not valid: ${name}`)) });
+	});
+
+	test.each<[string, Record<string, unknown>, { team: number | null; principal: number | null }]>([
+		["absent", {}, { team: null, principal: null }],
+		["empty", { TEAM_CAPACITY: "", PRINCIPAL_CAPACITY: "" }, { team: null, principal: null }],
+		["the team's", { TEAM_CAPACITY: "10" }, { team: 10, principal: null }],
+		["a number, as wrangler.toml may have it", { TEAM_CAPACITY: 10 }, { team: 10, principal: null }],
+		["a principal's", { PRINCIPAL_CAPACITY: "4", TEAM: {} }, { team: null, principal: 4 }],
+		["not valid: nothing is hosted", { TEAM_CAPACITY: "10", PRINCIPAL_CAPACITY: "1e3" }, { team: 0, principal: 0 }],
+	])("[CFG-6] the bounds of what is hosted at once: %s", (_, env, capacities) => {
+		expect(readCapacities(env)).toEqual(capacities);
 	});
 });

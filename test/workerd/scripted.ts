@@ -261,7 +261,13 @@ export async function makeSession() {
 			return taken.value.turnId;
 		},
 		grant: (of: number) =>
-			stub.granted({ runnerId: runner.runnerId, generation: generation(of) as Generation, publicKey: runner.publicKey }),
+			stub.granted({
+				runnerId: runner.runnerId,
+				runnerName: "machine",
+				generation: generation(of) as Generation,
+				publicKey: runner.publicKey,
+				windowMs: 600_000,
+			}),
 		attach: (of: number) => runner.attach(stub, sessionId, of),
 		/** What is stored. */
 		log: async () => (JSON.parse(await stub.events(null, null, 1000)) as EventPage).data,

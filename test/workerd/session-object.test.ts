@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { RunnerEvent, SessionEvent } from "../../shared/events.ts";
 import { PROTOCOL_VERSION } from "../../shared/frames.ts";
 import { ApprovalId, idBody, TurnId } from "../../shared/ids.ts";
-import { APPROVAL_TIMEOUT_MS, FLUSH_AFTER_MS, HELLO_TIMEOUT_MS, QUEUE_TIMEOUT_MS } from "../../shared/limits.ts";
+import { APPROVAL_TIMEOUT_MS, FLUSH_AFTER_MS, HELLO_TIMEOUT_MS, OFFLINE_AFTER_MS, QUEUE_TIMEOUT_MS } from "../../shared/limits.ts";
 import { serverSentEvents } from "../../worker/sse.ts";
 import { clock, makeSession, principalOf, type SessionLink, Watcher } from "./scripted.ts";
 
@@ -36,6 +36,25 @@ async function atWork(): Promise<Made & { turnId: string; link: SessionLink; wat
 }
 const typesOf = (events: SessionEvent[]): string[] => events.map((e) => e.type);
 const textOf = (events: SessionEvent[]): string => events.map((e) => (e.type === "text_delta" ? e.text : "")).join("");
+
+/** What the object writes from now on: the names of its calls. */
+async function countWrites(stub: Made["stub"]): Promise<{ made: string[] }> {
+	const made: string[] = [];
+	await runInDurableObject(stub, (_, { storage }) => {
+		const exec = storage.sql.exec.bind(storage.sql);
+		vi.spyOn(storage.sql, "exec").mockImplementation((query: string, ...bindings: unknown[]) => {
+			const cursor = exec(query, ...bindings);
+			if (cursor.rowsWritten > 0) made.push(query.trim().slice(0, 40));
+			return cursor;
+		});
+		const setAlarm = storage.setAlarm.bind(storage);
+		vi.spyOn(storage, "setAlarm").mockImplementation((at: number | Date) => {
+			made.push("setAlarm");
+			return setAlarm(at);
+		});
+	});
+	return { made };
+}
 
 /** Everything that an object does in its life, step by step; each step begins when the one before is over. */
 async function* life(session: Made, seen: { watcher: Watcher | null }): AsyncGenerator<string> {
@@ -233,7 +252,7 @@ describe("storage", () => {
 		expect(watcher.view).toEqual((await log()).map((l) => l.event));
 	});
 
-	test("[SES-1] a session whose making failed is made once, by the next call", async () => {
+	test("a session whose making failed is made once, by the next call", async () => {
 		const { stub, log, sessionId, team } = await makeSession();
 		await stub.create({ sessionId, team }, { provider: "other", workDir: null, model: null, permissionMode: "default" }, "key:other");
 		expect(typesOf((await log()).map((l) => l.event))).toEqual(["session_created"]);
@@ -275,6 +294,40 @@ describe("the clock", () => {
 		});
 		await watcher.socket.settled();
 		expect(watcher.view).toContainEqual({ type: "session_state", state: "queued", why: "no runner offers scripted; position 1" });
+	});
+
+	test("[LSE-8] a runner's link and a watcher that are cut and come back cost one storage write, the alarm's, and no event", async () => {
+		const { stub, link, watcher, attach, watch, log } = await atWork();
+		const before = typesOf((await log()).map((l) => l.event));
+		const writes = await countWrites(stub);
+		link.socket.close();
+		watcher.socket.close();
+		await Promise.all([link.socket.ended(), watcher.socket.ended()]);
+		const back = await attach(1);
+		const again = await watch();
+		await Promise.all([back.socket.settled(), again.socket.settled()]);
+		clock.pass(OFFLINE_AFTER_MS);
+		await runDurableObjectAlarm(stub);
+		expect(writes.made).toEqual(["setAlarm"]);
+		expect(typesOf((await log()).map((l) => l.event))).toEqual(before);
+	});
+
+	test("[LSE-8] a runner whose link is away for eight seconds is told to be offline, after an eviction too, and told to be back", async () => {
+		const { stub, link, attach, log } = await atWork();
+		link.socket.close();
+		await link.socket.ended();
+		const states = async () => (await log()).flatMap(({ event }) => (event.type === "session_state" ? [event.state] : [])).slice(1);
+		clock.pass(OFFLINE_AFTER_MS - 1);
+		await runDurableObjectAlarm(stub);
+		expect(await states()).toEqual([]);
+		await evictDurableObject(stub);
+		await runDurableObjectAlarm(stub);
+		clock.pass(OFFLINE_AFTER_MS);
+		await runDurableObjectAlarm(stub);
+		expect(await states()).toEqual(["offline"]);
+		const back = await attach(1);
+		await back.socket.settled();
+		expect(await states()).toEqual(["offline", "busy"]);
 	});
 
 	test("[LNK-1] every socket that says nothing is closed with 4408 after its own ten seconds, not only the first", async () => {
