@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import WebSocket from "ws";
@@ -302,7 +302,9 @@ export async function journalFlipped(world: World): Promise<void> {
 }
 
 function writeAt(path: string, at: number, byte: number): void {
-	spawnSync("dd", [`of=${path}`, "bs=1", `seek=${at}`, "conv=notrunc"], { input: Buffer.from([byte]) });
+	const fd = openSync(path, "r+");
+	writeSync(fd, Buffer.from([byte]), 0, 1, at);
+	closeSync(fd);
 }
 
 /** The one file of this name below a runner's sessions. */
