@@ -207,6 +207,14 @@ const moving = (world: World): Promise<void> =>
 
 const singles: FaultRow[] = [
 	single(
+		"sse-by-id",
+		"the gateway is killed under readers of server-sent events that go on after their last id, as a browser's EventSource does",
+		["P1", "LOG-2", "LOG-6"],
+		(world) =>
+			rage(world, { ...SIZE, gatewayKills: 3, budget: { ...CALM, sse: 3, session: 2 }, attachShare: 0, readers: ["socket", "sse-by-id"] }),
+		0.5,
+	),
+	single(
 		"leases-move",
 		"as links, on runners that end idle processes after 0.2 s and give the lease back; each next turn resumes",
 		["P5", "LSE-1", "LSE-4"],

@@ -12,13 +12,14 @@
  *   --root DIR     the product's sources, a copy with something changed in it
  *   --report FILE  a table of what was tried and what came of it
  *   --patience S   how long a turn or a reader may take after what was done to it (45)
- *   --keep         leaves the worlds' directories
+ *   --keep         leaves the worlds' directories, with the logs of what failed
  *   --json         only the last line, which is there in any case
  *
  * The last line is JSON. The exit code is 0 only if nothing was lost, doubled, reordered, unfinished, unanswered or run twice. A failing run
  * tells its seed; `--seed N --runs 1` does the same again.
  */
 import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { type Finding, KINDS, type Kind } from "./checker.ts";
 import { FAULTS, type FaultRow } from "./faults.ts";
@@ -176,6 +177,9 @@ function tell(seed: number, row: FaultRow, world: World, findings: Finding[]): v
 		...happened.filter((line) => /s (control|session)/.test(line)).slice(0, 60),
 	);
 	process.stderr.write(`${lines.join("\n")}\n\n`);
+	if (!values.keep) return;
+	for (const { options, log } of world.conversations)
+		writeFileSync(join(world.dir, `${options.name}.log.jsonl`), log.map((logged) => `${JSON.stringify(logged)}\n`).join(""));
 }
 
 function summary() {
