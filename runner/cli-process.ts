@@ -1,5 +1,17 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, constants, existsSync, openSync, readFileSync, statSync, writeFileSync, writeSync } from "node:fs";
+import {
+	closeSync,
+	constants,
+	existsSync,
+	openSync,
+	readdirSync,
+	readFileSync,
+	readlinkSync,
+	realpathSync,
+	statSync,
+	writeFileSync,
+	writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import { execa } from "execa";
 import { type Problem, problem } from "../shared/errors.ts";
@@ -91,7 +103,7 @@ export class CliProcess {
 	readonly exited: Promise<Exit>;
 	readonly #stdin: string;
 	#fd: number | null = null;
-	#pending: Buffer[] = [];
+	#pending: { bytes: Buffer; written: () => void }[] = [];
 	#retry: NodeJS.Timeout | null = null;
 	#gone = false;
 
@@ -150,13 +162,29 @@ export class CliProcess {
 		return new CliProcess(identity.pid, join(dir, "stdin"), exited);
 	}
 
+	/**
+	 * The process that an earlier daemon started for this journal and was killed before it could write down which; null if there is none. It
+	 * has the journal's FIFO as its input, as have those that it started itself. If its leader is gone, the others are ended.
+	 */
+	static adoptStray(dir: string): CliProcess | null {
+		const strays = readersOf(dir);
+		const leader = strays.find((pid) => groupOf(pid) === pid);
+		const identity = leader === undefined ? null : identify(leader);
+		if (identity === null) {
+			if (strays.length > 0) endStrays(dir);
+			return null;
+		}
+		for (const name of IDENTITY_FILES) writeFileSync(join(dir, name), seal(identity), { mode: 0o600 });
+		return CliProcess.adopt(dir);
+	}
+
 	get isGone(): boolean {
 		return this.#gone;
 	}
 
-	/** Queues one line for stdin. A CLI that does not read blocks nobody. */
-	write(line: string): void {
-		this.#pending.push(Buffer.from(`${line}\n`));
+	/** Queues one line for stdin; `written` is called when all of it is in the pipe. A CLI that does not read blocks nobody. */
+	write(line: string, written: () => void): void {
+		this.#pending.push({ bytes: Buffer.from(`${line}\n`), written });
 		if (this.#retry === null) this.#flush();
 	}
 
@@ -194,9 +222,11 @@ export class CliProcess {
 			try {
 				// Never blocking: a full pipe would hold a thread, and for ever if the CLI were gone.
 				this.#fd ??= openSync(this.#stdin, constants.O_WRONLY | constants.O_NONBLOCK);
-				const written = writeSync(this.#fd, chunk);
-				if (written === chunk.length) this.#pending.shift();
-				else this.#pending[0] = chunk.subarray(written);
+				const written = writeSync(this.#fd, chunk.bytes);
+				if (written === chunk.bytes.length) {
+					this.#pending.shift();
+					chunk.written();
+				} else chunk.bytes = chunk.bytes.subarray(written);
 			} catch (cause) {
 				if (codeOf(cause) === "EAGAIN") {
 					this.#retry = setTimeout(() => this.#flush(), WRITE_RETRY_MS);
@@ -240,16 +270,55 @@ function storedIdentity(dir: string): Identity | null {
 	return null;
 }
 
-/** Field 22 of /proc/PID/stat is the start in clock ticks since boot; the name before it may hold spaces and parentheses. */
-function startTimeOf(pid: number): string | null {
+/** Ends whatever reads this journal's FIFO. Returns when it is gone, since what comes next may start another one (P5). */
+export function endStrays(dir: string): void {
+	const deadline = Date.now() + TERM_GRACE_MS;
+	for (;;) {
+		const strays = readersOf(dir);
+		if (strays.length === 0 || Date.now() > deadline) return;
+		for (const pid of strays) {
+			try {
+				process.kill(pid, "SIGKILL");
+			} catch {
+				// Gone already.
+			}
+		}
+		// Only a daemon's start comes here, and it must not go on before they are gone.
+		Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+	}
+}
+
+/** The processes whose input this journal's FIFO is. */
+function readersOf(dir: string): number[] {
+	const stdin = join(realpathSync(dir), "stdin");
+	return readdirSync("/proc")
+		.filter((pid) => /^\d+$/.test(pid) && inputOf(pid) === stdin)
+		.map(Number);
+}
+
+function inputOf(pid: string): string | null {
 	try {
-		const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-		const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-		return fields[0] === "Z" ? null : (fields[19] ?? null);
+		return readlinkSync(`/proc/${pid}/fd/0`);
 	} catch {
 		return null;
 	}
 }
+
+/** Fields of /proc/PID/stat from the third on; the name before them may hold spaces and parentheses. Null if it is gone, or a zombie. */
+function statOf(pid: number): string[] | null {
+	try {
+		const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+		const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+		return fields[0] === "Z" ? null : fields;
+	} catch {
+		return null;
+	}
+}
+
+/** Field 22, the start in clock ticks since boot. */
+const startTimeOf = (pid: number): string | null => statOf(pid)?.[19] ?? null;
+/** Field 5, the process group. */
+const groupOf = (pid: number): number => Number(statOf(pid)?.[2]);
 
 export function identify(pid: number): Identity | null {
 	const startTime = startTimeOf(pid);

@@ -5,7 +5,7 @@ import { check } from "../shared/codec.ts";
 import { type ErrorCode, problem } from "../shared/errors.ts";
 import { type ControlFrame, SessionSpec, ToControlFrame } from "../shared/frames.ts";
 import { type Generation, SessionId, generation as toGeneration } from "../shared/ids.ts";
-import { CliProcess, type Containment, identify, isSame } from "./cli-process.ts";
+import { CliProcess, type Containment, endStrays, identify, isSame } from "./cli-process.ts";
 import type { RunnerConfig } from "./config.ts";
 import { type Host, HostedSession, sessionsDir } from "./hosted-session.ts";
 import type { StopWhy } from "./hosting.ts";
@@ -349,6 +349,10 @@ function readSpec(dir: string): SessionSpec | null {
 
 /** Ends what an older lease left behind, if it is still the process it was, and removes its journals. */
 function sweep(dir: string): void {
-	for (const name of readdirSync(dir)) if (/^\d+$/.test(name)) CliProcess.adopt(join(dir, name))?.kill();
+	for (const name of readdirSync(dir)) {
+		if (!/^\d+$/.test(name)) continue;
+		CliProcess.adopt(join(dir, name))?.kill();
+		endStrays(join(dir, name));
+	}
 	rmSync(dir, { recursive: true, force: true });
 }

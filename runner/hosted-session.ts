@@ -58,6 +58,7 @@ interface Run {
 	writes: number;
 	/** The seq that its last mark says. */
 	markedSeq: number;
+	started: boolean;
 	exited: boolean;
 	/** And nothing of it is left to be read. */
 	ended: boolean;
@@ -130,7 +131,7 @@ export class HostedSession {
 		const last = this.#unread.at(-1);
 		if (last !== undefined) {
 			const journal = new Journal(join(this.#dir, String(last)));
-			const process = CliProcess.adopt(journal.dir);
+			const process = CliProcess.adopt(journal.dir) ?? CliProcess.adoptStray(journal.dir);
 			if (process !== null) this.#survivor = { journal, process };
 		}
 		const { url, team, runnerId } = host.identity;
@@ -356,6 +357,7 @@ export class HostedSession {
 			process: null,
 			writes: 0,
 			markedSeq: -1,
+			started: false,
 			exited: false,
 			ended: false,
 		};
@@ -453,8 +455,13 @@ export class HostedSession {
 			run.writes++;
 			// What an earlier daemon wrote stays written; what it only meant to write is written now.
 			if (run.writes <= run.journal.wroteBefore || run.process === null) continue;
-			run.process.write(line);
-			this.#write(() => run.journal.note({ type: "wrote", total: run.writes }));
+			if (run.writes <= run.journal.maybeWroteBefore && !this.#mayRepeat(line)) {
+				run.hosting.unusable = "its runner was killed while it passed the input on, and nobody knows whether it arrived; send it again";
+				return;
+			}
+			const total = run.writes;
+			this.#write(() => run.journal.note({ type: "writing", total }));
+			run.process.write(line, () => this.#write(() => run.journal.note({ type: "wrote", total })));
 		}
 		const { nativeSessionId } = run.hosting;
 		if (nativeSessionId !== undefined && nativeSessionId !== this.#nativeSessionId) {
@@ -464,6 +471,7 @@ export class HostedSession {
 				void this.#stopProcess("unusable");
 			}
 		}
+		if (entry.type === "started") run.started = true;
 		if (entry.type === "exited" || entry.type === "not_started") run.exited = true;
 		// A mark can follow the end.
 		if (run.exited && !run.journal.hasMarkAhead) {
@@ -479,6 +487,10 @@ export class HostedSession {
 			if (this.#caughtUp && run.journal.bytes > this.#host.config.maxJournal) void this.handBack("journal_full", 0);
 			void this.#reconcile();
 		}
+	}
+
+	#mayRepeat(line: string): boolean {
+		return this.#host.provider(this.#spec.provider)?.provider.mayRepeat(line) ?? false;
 	}
 
 	#note(run: Run, note: Note): void {
@@ -614,6 +626,11 @@ export class HostedSession {
 				return;
 			}
 		}
+		// Also where an earlier daemon started it and could not say so any more.
+		if (!run.started && run.process !== null) {
+			const { reached, why } = this.#host.containment;
+			this.#note(run, { type: "started", pid: run.process.pid, isolation: reached, ...(why === undefined ? {} : { why }) });
+		}
 		this.#lastOutputAt = this.#lastTurnAt = Date.now();
 		this.#toldSilent = false;
 		this.#note(run, { type: "turn", turnId, text });
@@ -637,8 +654,6 @@ export class HostedSession {
 		);
 		if (!started.ok) return started;
 		run.process = started.value;
-		const { reached, why } = containment;
-		this.#note(run, { type: "started", pid: started.value.pid, isolation: reached, ...(why === undefined ? {} : { why }) });
 		this.#followProcess(run, started.value);
 		return { ok: true };
 	}

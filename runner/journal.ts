@@ -22,8 +22,10 @@ const POLL_MS = 250;
 /** One for all: reading is synchronous, and the splitter keeps copies. A fresh one for each of a CLI's lines cost more than all the rest. */
 const CHUNK = Buffer.alloc(256 * 1024);
 
-/** What stands in `notes`: entries in their places, how much of stdin is written, and marks with the sum of the output before them. */
-type Written = Note | { type: "wrote"; total: number } | (Mark & { crc: number });
+/** How many lines for stdin there were in all, when the last one was about to be written (`writing`), and when it was (`wrote`). */
+type InputNote = { type: "writing"; total: number } | { type: "wrote"; total: number };
+/** What stands in `notes`: entries in their places, how far the CLI's input is, and marks with the sum of the output before them. */
+type Written = Note | InputNote | (Mark & { crc: number });
 /** A note and its place: after the lines that end at or before `at` bytes of stdout. */
 type Placed = { at: number; note: Written };
 
@@ -35,7 +37,7 @@ export class Journal {
 	readonly dir: string;
 	readonly #splitter = new LineSplitter(MAX_LINE_BYTES);
 	/** Notes of an earlier daemon that are not passed on yet. */
-	#replay: Placed[];
+	readonly #replay: { at: number; note: Exclude<Written, InputNote> }[] = [];
 	#marksAhead: number;
 	/** Lines that were read and not passed on. */
 	#lines: { text: string | null; end: number }[] = [];
@@ -52,6 +54,8 @@ export class Journal {
 	readonly markedTo: number;
 	/** Lines for stdin that an earlier daemon is known to have written. */
 	readonly wroteBefore: number;
+	/** Lines that it may have written: it was killed before it could tell. */
+	readonly maybeWroteBefore: number;
 	readonly isNew: boolean;
 	/** What of the files is not as it was written, in words. Nothing that follows from them can be trusted then. */
 	damage: string | null = null;
@@ -61,8 +65,10 @@ export class Journal {
 		mkdirSync(dir, { recursive: true, mode: 0o700 });
 		const notes = this.#readNotes();
 		this.isNew = notes === null;
-		this.wroteBefore = (notes ?? []).reduce((n, p) => (p.note.type === "wrote" ? p.note.total : n), 0);
-		this.#replay = (notes ?? []).filter((p) => p.note.type !== "wrote");
+		const lastOf = (type: InputNote["type"]): number => (notes ?? []).reduce((n, { note }) => (note.type === type ? note.total : n), 0);
+		this.wroteBefore = lastOf("wrote");
+		this.maybeWroteBefore = Math.max(this.wroteBefore, lastOf("writing"));
+		for (const { at, note } of notes ?? []) if (note.type !== "wrote" && note.type !== "writing") this.#replay.push({ at, note });
 		this.#marksAhead = this.#replay.filter((p) => p.note.type === "mark").length;
 		this.markedTo = this.#replay.reduce((at, p) => (p.note.type === "mark" ? p.at : at), 0);
 		if (notes === null)
@@ -74,7 +80,7 @@ export class Journal {
 	}
 
 	/** Writes down what is about to be done. It is in the file when this returns; throws if the disk does not take it. */
-	note(note: Note | { type: "wrote"; total: number }): void {
+	note(note: Note | InputNote): void {
 		this.#write(note);
 	}
 
@@ -92,7 +98,7 @@ export class Journal {
 		for (;;) {
 			const line = this.#lines[0];
 			const placed = this.#replay[0];
-			if (placed !== undefined && placed.note.type !== "wrote" && placed.at <= this.#at) {
+			if (placed !== undefined && placed.at <= this.#at) {
 				this.#replay.shift();
 				if (placed.note.type !== "mark") return placed.note;
 				const { crc, ...mark } = placed.note;
@@ -107,7 +113,7 @@ export class Journal {
 				return { type: "line", text: line.text };
 			}
 			if (!this.#read()) {
-				if (placed === undefined || placed.note.type === "wrote") return null;
+				if (placed === undefined) return null;
 				// What was done stands beyond the output that it was done for.
 				this.damage = "its output is shorter than it was";
 				return null;

@@ -1,9 +1,10 @@
 import { z } from "zod";
-import { Problem } from "./errors.ts";
+import { ErrorCode, Problem } from "./errors.ts";
 import { Isolation, LoggedEvent, SessionStateName, StopReason, Usage } from "./events.ts";
-import { ClientId, Decision, InputText, Labels, OfferedProvider, PermissionMode } from "./frames.ts";
+import { ClientId, Decision, InputText, Labels, OfferedProvider, PermissionMode, Snapshot } from "./frames.ts";
 import { Epoch, KeyId, Offset, RunnerId, SessionId, TeamId, TurnId } from "./ids.ts";
 import { parseSelector, selectorErrorText } from "./selector.ts";
+import { Stats } from "./stats.ts";
 
 /** The bodies of the REST interface. Requests are strict: an unknown field is an error that names it. */
 
@@ -97,7 +98,7 @@ export const Turn = z.object({
 	/** Why it waits, in words for a person; null if it does not. */
 	why: z.string().nullable(),
 	stopReason: StopReason.nullable(),
-	error: z.object({ code: z.string(), detail: z.string() }).nullable(),
+	error: z.object({ code: ErrorCode, detail: z.string() }).nullable(),
 	acceptedAt: z.int(),
 	startedAt: z.int().nullable(),
 	endedAt: z.int().nullable(),
@@ -125,24 +126,10 @@ export const EventPage = z.object({
 	/** False: events that were asked for are not there any more; `firstOffset` is the first that is left. */
 	recovered: z.boolean(),
 	rewindTo: Offset.optional(),
+	/** As in a socket's welcome (LOG-9). */
+	snapshot: Snapshot.optional(),
 });
 export type EventPage = z.infer<typeof EventPage>;
-
-export const Stats = z.object({
-	sessionId: SessionId,
-	turns: z.object({ accepted: z.int(), ended: z.int(), failed: z.int(), cancelled: z.int() }),
-	events: z.int(),
-	bytes: z.int(),
-	tokens: Usage.omit({ costUsd: true }),
-	/** Null until a turn reported a cost. */
-	costUsd: z.number().nullable(),
-	processStarts: z.int(),
-	createdAt: z.int(),
-	lastEventAt: z.int(),
-	/** Time spent inside turns, from start to end. */
-	turnMs: z.int(),
-});
-export type Stats = z.infer<typeof Stats>;
 
 export const Runner = z.object({
 	runnerId: RunnerId,
@@ -200,4 +187,4 @@ export type Key = z.infer<typeof Key>;
 export const CreatedKey = z.object({ ...Key.shape, apiKey: z.string() });
 export const KeyList = z.object({ data: z.array(Key) });
 
-export { Problem };
+export { Problem, Stats };

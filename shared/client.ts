@@ -24,7 +24,7 @@ import { closed, FRESH } from "./backoff.ts";
 import { check, parse } from "./codec.ts";
 import { ERRORS, type ErrorCode, Problem, problem } from "./errors.ts";
 import { type LoggedEvent, PartJoiner, type SessionEvent, type StopReason, type Usage } from "./events.ts";
-import { SUBPROTOCOL } from "./frames.ts";
+import { type Snapshot, SUBPROTOCOL } from "./frames.ts";
 import { Epoch, idBody, type Offset, SessionId, type TurnId } from "./ids.ts";
 import { MAX_DEPTH_FROM_GATEWAY } from "./limits.ts";
 import { ProblemError, type SetTimer, type Socket, Unreachable, type WatchItem, watch } from "./watch.ts";
@@ -215,14 +215,25 @@ export interface WatchFrom {
 
 /** Events that were asked for are not there any more, or the log is another one than before. */
 export class LogLost extends Error {
+	/** Go on with `events({ after: firstOffset - 1, epoch })`. */
 	readonly firstOffset: Offset;
 	readonly epoch: Epoch;
-	constructor(sessionId: SessionId, firstOffset: Offset, epoch: Epoch) {
-		super(`the log of ${sessionId} does not hold what was asked for; it starts at ${firstOffset}`);
+	/** What the session is by now, without the events that are gone. */
+	readonly snapshot: Snapshot | null;
+	constructor(sessionId: SessionId, lost: Extract<WatchItem, { kind: "recovered_false" }>) {
+		super(`session ${sessionId}: ${wordsOfLoss(lost)}`);
 		this.name = "LogLost";
-		this.firstOffset = firstOffset;
-		this.epoch = epoch;
+		this.firstOffset = lost.firstOffset;
+		this.epoch = lost.epoch;
+		this.snapshot = lost.snapshot;
 	}
+}
+
+/** A loss as a person is told of it. */
+export function wordsOfLoss(lost: { after: number; firstOffset: number; sameLog: boolean }): string {
+	if (!lost.sameLog) return `the log is another one than before; it begins at offset ${lost.firstOffset}`;
+	const [first, last] = [lost.after + 1, lost.firstOffset - 1];
+	return first === last ? `event ${first} is not kept any more` : `events ${first} to ${last} are not kept any more`;
 }
 
 /** One session. It holds nothing open; what `watch` and `events` open ends with their iteration. */
@@ -330,7 +341,7 @@ export class SessionHandle {
 		const joiner = new RewindableJoiner();
 		for await (const item of this.watch(from)) {
 			if (item.kind === "rewind") joiner.rewind(item.to);
-			else if (item.kind === "recovered_false") throw new LogLost(this.id, item.firstOffset, item.epoch);
+			else if (item.kind === "recovered_false") throw new LogLost(this.id, item);
 			else if (item.kind === "event") {
 				const whole = joiner.push(item.logged);
 				if (whole) yield whole;
@@ -360,6 +371,14 @@ export interface TurnResult {
 	/** Set when `stopReason` is `failed`. */
 	error: { code: ErrorCode; detail: string } | null;
 	usage: Usage | null;
+	/** False: some of its events are not kept any more, and `text` is without what they said. */
+	complete: boolean;
+}
+
+/** A turn's end as the gateway keeps it beside the log. */
+export interface KnownEnd extends Pick<TurnResult, "stopReason" | "error"> {
+	/** The log has told of it up to here, if it ever will. */
+	toldBy: Offset;
 }
 
 /** One turn that was taken. */
@@ -379,7 +398,7 @@ export class TurnHandle {
 		return this.accepted.turnId;
 	}
 
-	/** This turn's events up to its `turn_ended`. As with a session's, an offset that goes back says: forget from there on. */
+	/** This turn's events up to its `turn_ended`. As with a session's, an offset that goes back says: forget from there on; `LogLost`, that events are gone. */
 	async *events(options: { signal?: AbortSignal | undefined } = {}): AsyncGenerator<LoggedEvent, void, void> {
 		const asked = new Set<string>();
 		for await (const logged of this.session.events({ after: this.accepted.afterOffset, signal: options.signal })) {
@@ -389,17 +408,45 @@ export class TurnHandle {
 		}
 	}
 
+	/**
+	 * How it ended, whatever the log still holds. Null: it has not ended. For readers of a log whose beginning is not kept any more.
+	 */
+	async ended(): Promise<KnownEnd | null> {
+		const { stopReason, error } = await this.session.turn(this.id);
+		if (stopReason === null) return null;
+		// Asked after the turn, so that its end is stored up to here.
+		const { durableOffset } = await this.session.eventPage({ limit: 1 });
+		return { stopReason, error, toldBy: durableOffset };
+	}
+
 	/** Waits for the turn's end. Throws if the session is gone before it. */
 	async result(options: { signal?: AbortSignal | undefined } = {}): Promise<TurnResult> {
+		let joiner = new RewindableJoiner();
 		const text = new TurnText();
 		let usage: Usage | null = null;
-		for await (const { offset: at, event } of this.events(options)) {
-			text.push(at, event);
-			if (event.type === "usage") {
-				const { inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens, costUsd } = event;
-				usage = { inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens, costUsd };
+		let complete = true;
+		let known: KnownEnd | null = null;
+		for await (const item of this.session.watch({ after: this.accepted.afterOffset, signal: options.signal })) {
+			if (item.kind === "rewind") joiner.rewind(item.to);
+			else if (item.kind === "recovered_false") {
+				joiner = new RewindableJoiner();
+				complete = false;
+				known = await this.ended();
+			} else if (item.kind === "event") {
+				const { event, offset: at } = joiner.push(item.logged) ?? { event: null, offset: item.logged.offset };
+				if (event !== null && "turnId" in event && event.turnId === this.id) {
+					text.push(at, event);
+					if (event.type === "usage") {
+						const { inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens, costUsd } = event;
+						usage = { inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens, costUsd };
+					}
+					if (event.type === "turn_ended") known = { stopReason: event.stopReason, error: event.error ?? null, toldBy: at };
+				}
+				if (known === null || at < known.toldBy) continue;
+				// What it used may have been told in what is gone.
+				if (!complete) usage = (await this.session.turn(this.id)).usage;
+				return { text: text.toString(), stopReason: known.stopReason, error: known.error, usage, complete };
 			}
-			if (event.type === "turn_ended") return { text: text.toString(), stopReason: event.stopReason, error: event.error ?? null, usage };
 		}
 		options.signal?.throwIfAborted();
 		throw new Error(`turn ${this.id}: the gateway closed the session's log before the turn ended`);

@@ -76,7 +76,31 @@ const gatewayEvents = [
 	}),
 	z.object({ type: z.literal("lease_granted"), runnerId: RunnerId, generation: Generation }),
 	z.object({ type: z.literal("lease_ended"), runnerId: RunnerId, generation: Generation, why: z.string() }),
+	/** Everything before `firstOffset` was removed, since the log had reached its bound in size or age (LOG-8). */
+	z.object({ type: z.literal("log_trimmed"), firstOffset: Offset, why: z.enum(["size", "age"]) }),
 ] as const;
+
+const approvalRequested = z.object({
+	type: z.literal("approval_requested"),
+	turnId,
+	approvalId: ApprovalId,
+	toolCallId: z.string().optional(),
+	tool: z.string(),
+	title: z.string().optional(),
+	input: z.unknown(),
+	reason: z.string().optional(),
+});
+/** Answered like an approval: `allow` with `answers` by question, or `deny`. */
+const questionAsked = z.object({
+	type: z.literal("question_asked"),
+	turnId,
+	approvalId: ApprovalId,
+	toolCallId: z.string().optional(),
+	questions: z.array(Question),
+});
+/** What waits for a person until it is decided. */
+export const Asked = z.discriminatedUnion("type", [approvalRequested, questionAsked]);
+export type Asked = z.infer<typeof Asked>;
 
 /** Events that a runner reports. */
 const runnerEvents = [
@@ -121,24 +145,8 @@ const runnerEvents = [
 		output: z.string(),
 		parentToolCallId,
 	}),
-	z.object({
-		type: z.literal("approval_requested"),
-		turnId,
-		approvalId: ApprovalId,
-		toolCallId: z.string().optional(),
-		tool: z.string(),
-		title: z.string().optional(),
-		input: z.unknown(),
-		reason: z.string().optional(),
-	}),
-	/** Answered like an approval: `allow` with `answers` by question, or `deny`. */
-	z.object({
-		type: z.literal("question_asked"),
-		turnId,
-		approvalId: ApprovalId,
-		toolCallId: z.string().optional(),
-		questions: z.array(Question),
-	}),
+	approvalRequested,
+	questionAsked,
 	z.object({ type: z.literal("approval_withdrawn"), approvalId: ApprovalId, why: z.string().optional() }),
 	z.object({
 		type: z.literal("retry"),
@@ -203,6 +211,7 @@ export const DURABLE: Record<SessionEvent["type"], boolean> = {
 	session_state: true,
 	lease_granted: true,
 	lease_ended: true,
+	log_trimmed: true,
 	process_state: true,
 	isolation: true,
 	turn_started: true,

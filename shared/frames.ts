@@ -1,8 +1,9 @@
 import { z } from "zod";
 import { Problem } from "./errors.ts";
-import { Isolation, LoggedEvent, RunnerEvent, SessionStateName } from "./events.ts";
+import { Asked, Isolation, LoggedEvent, RunnerEvent, SessionStateName } from "./events.ts";
 import { ApprovalId, Epoch, Generation, Offset, RunnerId, Seq, SessionId, TurnId } from "./ids.ts";
 import { MAX_INPUT_BYTES } from "./limits.ts";
+import { Stats } from "./stats.ts";
 
 /** Raised when a frame changes its meaning. Peers say theirs in the hello; an unknown one is refused with 4426. */
 export const PROTOCOL_VERSION = 1;
@@ -35,7 +36,53 @@ export const Decision = z.object({
 });
 export type Decision = z.infer<typeof Decision>;
 
+export const PermissionMode = z.enum(["default", "acceptEdits", "plan"]);
+
+/** How a session's CLI is to be started. */
+export const SessionSpec = z.object({
+	provider: z.string(),
+	/** Absolute, on the runner. Null: the runner makes an empty one for the session. */
+	workDir: z.string().nullable(),
+	model: z.string().nullable(),
+	permissionMode: PermissionMode,
+});
+export type SessionSpec = z.infer<typeof SessionSpec>;
+
 // ---------------------------------------------------------------- client link
+
+/** A turn that has not ended. */
+const OpenTurn = z.object({
+	turnId: TurnId,
+	/** Null: the CLI began it by itself. */
+	clientId: z.string().nullable(),
+	/** The prompt. Null: the CLI began it, or it is too large to stand here beside the rest. */
+	text: z.string().nullable(),
+	acceptedAt: z.int(),
+	startedAt: z.int().nullable(),
+	afterOffset: Offset,
+});
+
+/**
+ * The session as it is at `lastOffset`, for a reader that cannot have all events before: with it and the events from
+ * `firstOffset` on it knows what there is to know (LOG-9).
+ */
+export const Snapshot = z.object({
+	spec: SessionSpec,
+	createdAt: z.int(),
+	state: SessionStateName,
+	why: z.string().nullable(),
+	/** The current turn. `interrupt`: somebody asked for its end. */
+	turn: z.object({ ...OpenTurn.shape, interrupt: z.boolean() }).nullable(),
+	/** Behind it, in order. */
+	waiting: z.array(OpenTurn),
+	/** What waits for a person. `event` is null if it is too large to stand here: it stays in the log, at `offset`, as long as it is open. */
+	approvals: z.array(z.object({ approvalId: ApprovalId, offset: Offset, expiresAt: z.int(), event: Asked.nullable() })),
+	/** The CLI's own id of the conversation. */
+	nativeSessionId: z.string().nullable(),
+	lease: z.object({ runnerId: RunnerId, generation: Generation }).nullable(),
+	stats: Stats,
+});
+export type Snapshot = z.infer<typeof Snapshot>;
 
 export const ClientFrame = z.discriminatedUnion("type", [
 	z.object({
@@ -59,6 +106,10 @@ export const ClientFrame = z.discriminatedUnion("type", [
 export type ClientFrame = z.infer<typeof ClientFrame>;
 
 export const ToClientFrame = z.discriminatedUnion("type", [
+	/**
+	 * The answer to the hello. It comes once more, with `recovered: false`, to a watcher that lagged so far that what it lacks
+	 * was removed.
+	 */
 	z.object({
 		type: z.literal("welcome"),
 		protocol,
@@ -66,7 +117,10 @@ export const ToClientFrame = z.discriminatedUnion("type", [
 		epoch: Epoch,
 		/** Changes whenever the gateway's memory of this log was lost; say it in the next hello. */
 		life: z.string(),
-		/** True: what follows continues after `after`, or after `rewindTo` if that is given. */
+		/**
+		 * True: what follows continues after `after`, or after `rewindTo` if that is given. False: it begins at `firstOffset`, and
+		 * events before that are lost to this reader.
+		 */
 		recovered: z.boolean(),
 		/** Forget what you have after this offset: it was shown and then lost; it is sent again. */
 		rewindTo: Offset.optional(),
@@ -77,6 +131,8 @@ export const ToClientFrame = z.discriminatedUnion("type", [
 		durableOffset: Offset,
 		state: SessionStateName,
 		why: z.string().optional(),
+		/** There if what follows neither continues what the reader has nor begins at offset 1. */
+		snapshot: Snapshot.optional(),
 		limits: z.object({
 			maxFrameBytes: z.int(),
 			maxInputBytes: z.int(),
@@ -111,18 +167,6 @@ const proof = {
 export function signedText(link: { host: string; runnerId: string; nonce: string; link: string }): string {
 	return ["hotplex-runner-v1", link.host, link.runnerId, link.link, link.nonce].join("\0");
 }
-
-export const PermissionMode = z.enum(["default", "acceptEdits", "plan"]);
-
-/** How a session's CLI is to be started. */
-export const SessionSpec = z.object({
-	provider: z.string(),
-	/** Absolute, on the runner. Null: the runner makes an empty one for the session. */
-	workDir: z.string().nullable(),
-	model: z.string().nullable(),
-	permissionMode: PermissionMode,
-});
-export type SessionSpec = z.infer<typeof SessionSpec>;
 
 // ---------------------------------------------------------------- a runner's session link
 

@@ -24,6 +24,10 @@ export const MAX_DEPTH_FROM_GATEWAY = MAX_DEPTH + 8;
 export const MAX_LINE_BYTES = 32 * 1024 * 1024;
 /** What a watcher may have been sent and not acknowledged, before it is paused and fed from the log. */
 export const WATCHER_WINDOW_BYTES = 1024 * 1024;
+/** And all watchers of a session together: an object has 128 MB for all of its work. Where many watch, each has its share of this. */
+export const WATCHERS_WINDOW_BYTES = 32 * 1024 * 1024;
+/** What of a snapshot depends on how much people and CLIs wrote: prompts and open approvals. The current prompt always fits. */
+export const MAX_SNAPSHOT_BYTES = 1024 * 1024;
 /** One frame of events to a watcher, and one page of `GET /events`. */
 export const MAX_PAGE_BYTES = 512 * 1024;
 export const MAX_PAGE_EVENTS = 1000;

@@ -4,13 +4,14 @@ const MAX_TIMER_MS = 24 * 24 * 3_600_000;
 const DURATIONS: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 const SIZES: Record<string, number> = { KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 };
 
-/** A duration with its unit, "30s" or "10m", as milliseconds. A bare number is refused: nobody can know its unit. */
-export const Duration = z
+/** A duration with its unit, "30s" or "30d", as milliseconds. A bare number is refused: nobody can know its unit. */
+export const LongDuration = z
 	.string()
 	.regex(/^\d+(ms|s|m|h|d)$/, 'expected a number with a unit, like "30s", "10m" or "24h"')
-	.transform((text) => Number.parseInt(text, 10) * (DURATIONS[text.replace(/^\d+/, "")] ?? 1))
-	// A longer one makes a timer fire at once.
-	.refine((ms) => ms <= MAX_TIMER_MS, "expected at most 24 days");
+	.transform((text) => Number.parseInt(text, 10) * (DURATIONS[text.replace(/^\d+/, "")] ?? 1));
+
+/** One for a timer: a longer one makes it fire at once. */
+export const Duration = LongDuration.refine((ms) => ms <= MAX_TIMER_MS, "expected at most 24 days");
 
 /** A size with its unit, "64MiB", as bytes. */
 export const Size = z

@@ -2,7 +2,7 @@ import { type Backoff, closed, FRESH, opened } from "./backoff.ts";
 import { decode, encode } from "./codec.ts";
 import { ERRORS, type ErrorCode, mayComeBack, type Problem, problem } from "./errors.ts";
 import type { LoggedEvent, SessionStateName } from "./events.ts";
-import { type ClientFrame, PING, PROTOCOL_VERSION, ToClientFrame } from "./frames.ts";
+import { type ClientFrame, PING, PROTOCOL_VERSION, type Snapshot, ToClientFrame } from "./frames.ts";
 import { type Epoch, type Offset, offset } from "./ids.ts";
 import { HEARTBEAT_MS, HELLO_TIMEOUT_MS, MAX_DEPTH_FROM_GATEWAY, WATCHER_WINDOW_BYTES } from "./limits.ts";
 import { unreachable } from "./result.ts";
@@ -48,12 +48,17 @@ export type WatchItem =
 			/** Events up to here are history at this moment. */
 			lastOffset: Offset;
 			durableOffset: Offset;
+			/** The session at `lastOffset`, if the log's beginning was asked for and is not kept any more. */
+			snapshot: Snapshot | null;
 	  }
 	| { kind: "event"; logged: LoggedEvent; epoch: Epoch }
 	/** Forget what came with an offset above `to`: the gateway lost it before it was stored. It comes again. */
 	| { kind: "rewind"; to: Offset }
-	/** What was asked for is not there any more, or the log is another one. What follows starts at `firstOffset`. */
-	| { kind: "recovered_false"; firstOffset: Offset; epoch: Epoch }
+	/**
+	 * What was asked for, the events after `after`, is not there any more; or the log is another one, and then nothing of the
+	 * old one counts. What follows starts at `firstOffset`; what the session is by now stands in `snapshot`.
+	 */
+	| { kind: "recovered_false"; after: Offset; firstOffset: Offset; epoch: Epoch; sameLog: boolean; snapshot: Snapshot | null }
 	/** `code` is null if no socket came about. It is tried again by itself after `retryInMs`. */
 	| { kind: "disconnected"; code: number | null; reason: string; retryInMs: number };
 
@@ -258,7 +263,7 @@ class Watch implements AsyncIterableIterator<WatchItem> {
 	#take(frame: ToClientFrame, bytes: number): void {
 		switch (frame.type) {
 			case "welcome":
-				return this.#welcome(frame);
+				return this.#welcome(frame, bytes);
 			case "events": {
 				this.#durable = offset(Math.max(this.#durable ?? 0, frame.durableOffset));
 				const each = Math.ceil(bytes / Math.max(1, frame.events.length));
@@ -277,19 +282,25 @@ class Watch implements AsyncIterableIterator<WatchItem> {
 		}
 	}
 
-	#welcome(frame: Extract<ToClientFrame, { type: "welcome" }>): void {
+	#welcome(frame: Extract<ToClientFrame, { type: "welcome" }>, size: number): void {
 		this.#backoff = opened(this.#backoff, this.#options.now());
-		const sameLog = frame.recovered && this.#epoch === frame.epoch;
+		const sameLog = this.#epoch === null || this.#epoch === frame.epoch;
+		const continues = frame.recovered && this.#epoch === frame.epoch;
 		this.#epoch = frame.epoch;
 		this.#life = frame.life;
-		this.#durable = sameLog ? offset(Math.max(this.#durable ?? 0, frame.durableOffset)) : frame.durableOffset;
+		this.#durable = continues ? offset(Math.max(this.#durable ?? 0, frame.durableOffset)) : frame.durableOffset;
 		this.#newRun();
-		const { epoch, state, firstOffset, lastOffset, durableOffset } = frame;
-		this.#put({ kind: "connected", epoch, state, why: frame.why ?? null, firstOffset, lastOffset, durableOffset }, ITEM_BYTES);
+		const { epoch, state, firstOffset, lastOffset, durableOffset, snapshot = null } = frame;
+		const fresh = frame.recovered ? snapshot : null;
+		const connected = { kind: "connected", epoch, state, why: frame.why ?? null, firstOffset, lastOffset, durableOffset } as const;
+		this.#put({ ...connected, snapshot: fresh }, fresh === null ? ITEM_BYTES : size);
 		const beforeFirst = offset(Math.max(0, firstOffset - 1));
 		if (!frame.recovered) {
+			// What was shown and lost before that is gone too.
+			if (sameLog && frame.rewindTo !== undefined) this.#rewind(frame.rewindTo);
+			const after = this.#last ?? offset(0);
 			this.#last = beforeFirst;
-			this.#put({ kind: "recovered_false", firstOffset, epoch }, ITEM_BYTES);
+			this.#put({ kind: "recovered_false", after, firstOffset, epoch, sameLog, snapshot }, size);
 		} else if (this.#last === null) this.#last = beforeFirst;
 		else if (frame.rewindTo !== undefined) this.#rewind(frame.rewindTo);
 	}

@@ -3,7 +3,8 @@ import { describe } from "../shared/codec.ts";
 import { TeamId } from "../shared/ids.ts";
 import { MAX_RECONNECT_WINDOW_MS, RECONNECT_WINDOW_MS } from "../shared/limits.ts";
 import { err, ok, type Result } from "../shared/result.ts";
-import { Duration } from "../shared/units.ts";
+import { Duration, LongDuration, Size } from "../shared/units.ts";
+import type { Retention } from "./event-log.ts";
 import type { Capacities } from "./placement.ts";
 import type { SessionObject } from "./session-object.ts";
 import type { TeamObject } from "./team-object.ts";
@@ -28,6 +29,10 @@ export interface Env {
 	ALLOWED_ORIGINS?: string;
 	/** The gateway's address as callers see it, if a proxy changes the host. */
 	PUBLIC_URL?: string;
+	/** How large a session's log may become, "64MiB". */
+	LOG_MAX_BYTES?: string;
+	/** How old its events may become, "30d". Absent: as old as they like. */
+	LOG_MAX_AGE?: string;
 	/** How long a session is held for a runner that is away, "10m" if absent, at most "24h". */
 	RECONNECT_WINDOW?: string;
 	/** How many sessions a team may have hosted at once, idle ones included; absent: as many as its runners take. */
@@ -44,6 +49,7 @@ export interface Config {
 	access: { issuer: string; audience: string; team: TeamId; admins: Set<string> } | null;
 	allowedOrigins: Set<string>;
 	publicUrl: URL | null;
+	retention: Retention;
 	reconnectWindowMs: number;
 }
 
@@ -56,6 +62,7 @@ const list = z
 			.map((x) => x.trim())
 			.filter((x) => x !== ""),
 	);
+const YEAR_MS = 365 * 86_400_000;
 const LOOPBACK = /^http:\/\/(127\.0\.0\.1|localhost|\[::1\])(:\d+)?$/;
 
 const capacity = z
@@ -65,8 +72,15 @@ const capacity = z
 	.optional();
 const CapacitySettings = z.object({ TEAM_CAPACITY: capacity, PRINCIPAL_CAPACITY: capacity });
 
+const RetentionSettings = z.object({
+	// A log holds its largest events and some more at least; an object of Cloudflare's ends at 10 GB.
+	LOG_MAX_BYTES: Size.refine((n) => n >= 1024 ** 2 && n <= 8 * 1024 ** 3, "expected 1MiB to 8GiB").default(256 * 1024 ** 2),
+	LOG_MAX_AGE: LongDuration.refine((ms) => ms >= 60_000 && ms <= 100 * YEAR_MS, "expected 1m to 36500d").optional(),
+});
+
 const Settings = z.object({
 	...CapacitySettings.shape,
+	...RetentionSettings.shape,
 	HOTPLEX_KEYS: list.pipe(z.array(z.string().regex(/^hpk_[a-z0-9-]+_[0-9a-z]{26}:[0-9a-f]{64}$/, "expected hpk_TEAM_ID:HEX"))),
 	HOTPLEX_TEAMS: list.pipe(z.array(TeamId)),
 	CF_ACCESS_TEAM_DOMAIN: z
@@ -128,6 +142,15 @@ export function readConfig(env: Env): Result<Config, string> {
 		access,
 		allowedOrigins: new Set(s.ALLOWED_ORIGINS),
 		publicUrl: s.PUBLIC_URL ? new URL(s.PUBLIC_URL) : null,
+		retention: retentionOf(s),
 		reconnectWindowMs: s.RECONNECT_WINDOW ?? RECONNECT_WINDOW_MS,
 	});
 }
+
+/** For the objects, which need nothing else. Where the settings are not valid the gateway serves nothing, and nothing is removed. */
+export function readRetention(env: Env): Retention {
+	const parsed = RetentionSettings.safeParse(present(env));
+	return parsed.success ? retentionOf(parsed.data) : { maxBytes: Number.MAX_SAFE_INTEGER, maxAgeMs: null };
+}
+
+const retentionOf = (s: z.output<typeof RetentionSettings>): Retention => ({ maxBytes: s.LOG_MAX_BYTES, maxAgeMs: s.LOG_MAX_AGE ?? null });

@@ -1,13 +1,19 @@
 import type { Stats, Turn } from "../shared/api.ts";
 import { byteLength, type LoggedEvent, type SessionEvent, type Usage } from "../shared/events.ts";
-import { type Offset, offset } from "../shared/ids.ts";
-import { FLUSH_AFTER_MS, MAX_PAGE_BYTES, MAX_ROW_BYTES } from "../shared/limits.ts";
+import { type ApprovalId, type Offset, offset } from "../shared/ids.ts";
+import { FLUSH_AFTER_MS, MAX_ROW_BYTES } from "../shared/limits.ts";
 import { migrate } from "./schema.ts";
 
 /**
  * A session's log in its object's SQLite. Many events lie packed in one row, since rows are what Cloudflare charges for
  * and what costs an fsync. Events that are shown and not yet stored are the tail, in memory; `flush` stores them, and
  * must run in the same transaction as the state that belongs to them.
+ *
+ * Removal (LOG-8) takes whole rows from the front, within a flush. What is stored in all is counted as it is written, so that a
+ * flush knows its size without looking; the age is known from the oldest row alone, which is looked at once in a life and once
+ * after a removal. Of a bound that was reached an eighth is freed, so that this comes once in an eighth of it. Each removal
+ * appends a `log_trimmed`, so the log is never empty and its first row says what is left. Such notices are removed only together
+ * with what came before or after them, never for their own sake: a log that nobody writes to comes to rest as one of them.
  */
 const SCHEMA = [
 	`
@@ -33,7 +39,19 @@ CREATE TABLE IF NOT EXISTS kv (
 	value TEXT NOT NULL                -- JSON
 );
 `,
+	"CREATE INDEX turns_by_offset ON turns (after_offset);",
 ];
+
+/** How much a log may hold. A bound that is reached is kept to seven eighths. */
+export interface Retention {
+	maxBytes: number;
+	/** Null: for ever. */
+	maxAgeMs: number | null;
+}
+const KEPT = 7 / 8;
+/** One removal takes some tens of milliseconds, in which a session does nothing else; the rest goes with the next ones. */
+const MAX_REMOVAL_ROWS = 10_000;
+const MAX_REMOVAL_BYTES = 32 * 1024 * 1024;
 
 interface Totals {
 	events: number;
@@ -42,34 +60,64 @@ interface Totals {
 	lastEventAt: number;
 }
 
+/** What changes with the log, in one row. */
+interface Now<Beside> {
+	totals: Totals;
+	/** Bytes of the rows that are left. */
+	kept: number;
+	/** Where the approvals stand that nobody decided yet. */
+	asked: Record<ApprovalId, Offset>;
+	beside: Beside;
+}
+
+interface Removal {
+	/** The last offset of the last row to go. */
+	last: number;
+	bytes: number;
+	why: "size" | "age";
+}
+
 /** `Beside`: what is stored with the log in one transaction and one row, since each row written costs. */
 export class EventLog<Beside> {
 	readonly #sql: SqlStorage;
 	#last = 0;
 	#durable = 0;
 	#first = 1;
-	#tail: LoggedEvent[] = [];
+	#tail: { logged: LoggedEvent; json: string; bytes: number }[] = [];
 	#tailBytes = 0;
 	#tailSince = 0;
 	#totals: Totals = { events: 0, bytes: 0, processStarts: 0, lastEventAt: 0 };
+	readonly #retention: Retention;
+	#kept = 0;
+	#asked: Record<ApprovalId, Offset> = {};
+	/** When the newest event of the oldest row that is not a notice came; null if there is none, undefined if nobody looked. */
+	#frontAt: number | null | undefined;
 
-	constructor(sql: SqlStorage) {
+	constructor(sql: SqlStorage, retention: Retention) {
 		this.#sql = sql;
+		this.#retention = retention;
 		migrate(sql, SCHEMA);
 		this.reload();
 	}
 
 	/** Back to what is stored: at the start, and after a failed transaction. Answers what was stored beside the log, if anything was. */
 	reload(): Beside | null {
+		// Each by the key: min and max of two columns in one query would read every row.
 		const ends = this.#sql
-			.exec<{ first: number | null; last: number | null }>("SELECT min(first_offset) AS first, max(last_offset) AS last FROM log")
+			.exec<{ first: number | null; last: number | null }>(
+				"SELECT (SELECT min(first_offset) FROM log) AS first, (SELECT last_offset FROM log ORDER BY first_offset DESC LIMIT 1) AS last",
+			)
 			.one();
 		this.#first = ends.first ?? 1;
 		this.#last = this.#durable = ends.last ?? 0;
 		this.#tail = [];
 		this.#tailBytes = 0;
-		const now = this.get<{ totals: Totals; beside: Beside }>("now");
+		this.#frontAt = undefined;
+		const now = this.get<Partial<Now<Beside>>>("now");
 		this.#totals = now?.totals ?? { events: 0, bytes: 0, processStarts: 0, lastEventAt: 0 };
+		this.#asked = now?.asked ?? {};
+		// Logs from before there was a retention did not count.
+		this.#kept = now?.kept ?? this.#sql.exec<{ n: number }>("SELECT ifnull(sum(octet_length(events)), 0) AS n FROM log").one().n;
 		return now?.beside ?? null;
 	}
 
@@ -89,12 +137,33 @@ export class EventLog<Beside> {
 		return this.#tail.length > 0 ? this.#tailSince + FLUSH_AFTER_MS : null;
 	}
 
+	/** When an event becomes too old, or null if none can. Reading it costs nothing but the first time. */
+	get removalDueAt(): number | null {
+		const { maxAgeMs } = this.#retention;
+		if (maxAgeMs === null) return null;
+		if (this.#frontAt === undefined) {
+			this.#frontAt = null;
+			for (const row of this.#fromFront())
+				if (!row.isNotice) {
+					this.#frontAt = row.newestAt;
+					break;
+				}
+		}
+		return this.#frontAt === null ? null : this.#frontAt + maxAgeMs;
+	}
+	/** Where the event stands that asked for this decision; null if it was decided. */
+	asked(approvalId: ApprovalId): Offset | null {
+		return this.#asked[approvalId] ?? null;
+	}
+
 	/** Gives the event its offset. It is in memory only until `flush`. */
 	append(event: SessionEvent, now: number): LoggedEvent {
 		const logged: LoggedEvent = { offset: offset(++this.#last), at: now, event };
+		const json = JSON.stringify(logged);
+		const bytes = byteLength(json);
 		if (this.#tail.length === 0) this.#tailSince = now;
-		this.#tail.push(logged);
-		this.#tailBytes += JSON.stringify(logged).length;
+		this.#tail.push({ logged, json, bytes });
+		this.#tailBytes += bytes;
 		return logged;
 	}
 
@@ -102,10 +171,16 @@ export class EventLog<Beside> {
 		return this.#tailBytes >= MAX_ROW_BYTES || (this.#tail.length > 0 && now - this.#tailSince >= FLUSH_AFTER_MS);
 	}
 
-	/** Stores the tail, what follows from its events, and what belongs beside them. Call inside a transaction; if that rolls back, `reload`. */
-	flush(beside: Beside): void {
+	/**
+	 * Stores the tail, what follows from its events, and what belongs beside them, and removes what is over the bounds unless
+	 * `keepAll`. Call inside a transaction; if that rolls back, `reload`.
+	 */
+	flush(beside: Beside, now: number, keepAll: boolean): void {
+		const removal = keepAll ? null : this.#dueRemoval(now);
+		if (removal !== null) this.append({ type: "log_trimmed", firstOffset: offset(removal.last + 1), why: removal.why }, now);
 		if (this.#tail.length > 0) this.#storeTail();
-		this.put("now", { totals: this.#totals, beside });
+		if (removal !== null) this.#remove(removal);
+		this.put("now", { totals: this.#totals, kept: this.#kept, asked: this.#asked, beside } satisfies Now<Beside>);
 	}
 
 	#storeTail(): void {
@@ -114,13 +189,13 @@ export class EventLog<Beside> {
 		let first = this.#durable + 1;
 		const store = (last: number) => {
 			this.#sql.exec("INSERT INTO log (first_offset, last_offset, events) VALUES (?, ?, ?)", first, last, `[${row.join(",")}]`);
+			// Brackets and commas too, as they lie there.
+			this.#kept += rowBytes + row.length + 1;
 			row = [];
 			rowBytes = 0;
 			first = last + 1;
 		};
-		for (const logged of this.#tail) {
-			const json = JSON.stringify(logged);
-			const bytes = byteLength(json);
+		for (const { logged, json, bytes } of this.#tail) {
 			if (row.length > 0 && rowBytes + bytes > MAX_ROW_BYTES) store(logged.offset - 1);
 			row.push(json);
 			rowBytes += bytes;
@@ -133,30 +208,81 @@ export class EventLog<Beside> {
 		this.#durable = this.#last;
 		this.#tail = [];
 		this.#tailBytes = 0;
+		// If there was nothing that could become too old, there may be now.
+		if (this.#frontAt === null) this.#frontAt = undefined;
 	}
 
-	/** Events after `after`, oldest first, at most `limit` and some 512 KiB (always one, if there is one). */
-	read(after: number, limit: number, durableOnly: boolean): LoggedEvent[] {
+	/** The rows that are to go, if a bound is reached. None of them is of the tail. */
+	#dueRemoval(now: number): Removal | null {
+		const { maxBytes, maxAgeMs } = this.#retention;
+		const dueAt = this.removalDueAt;
+		const tooOld = dueAt !== null && dueAt <= now;
+		const tooLarge = this.#kept + this.#tailBytes > maxBytes;
+		if (!tooOld && !tooLarge) return null;
+		const oldest = tooOld && maxAgeMs !== null ? now - maxAgeMs * KEPT : Number.NEGATIVE_INFINITY;
+		const largest = tooLarge ? maxBytes * KEPT - this.#tailBytes : Number.POSITIVE_INFINITY;
+		const removal: Removal = { last: 0, bytes: 0, why: tooOld ? "age" : "size" };
+		let isWorthIt = false;
+		let rows = 0;
+		for (const row of this.#fromFront()) {
+			if (!row.isNotice && row.newestAt > oldest && this.#kept - removal.bytes <= largest) break;
+			if (rows++ >= MAX_REMOVAL_ROWS || removal.bytes >= MAX_REMOVAL_BYTES) break;
+			removal.last = row.last;
+			removal.bytes += row.bytes;
+			isWorthIt ||= !row.isNotice;
+		}
+		return isWorthIt ? removal : null;
+	}
+
+	#remove({ last, bytes }: Removal): void {
+		this.#sql.exec("DELETE FROM log WHERE first_offset <= ?", last);
+		// A prompt goes with its `input`, if its turn needs it no more. `after_offset` is the one before that.
+		this.#sql.exec("UPDATE turns SET text = NULL WHERE after_offset < ? AND text IS NOT NULL AND ended_at IS NOT NULL", last);
+		this.#first = last + 1;
+		this.#kept -= bytes;
+		this.#frontAt = undefined;
+	}
+
+	/** The stored rows, oldest first, without their events. Only the ages need those to be parsed, so only a log with a bound in age pays for it. */
+	*#fromFront(): Generator<{ last: number; bytes: number; newestAt: number; isNotice: boolean }> {
+		const rows = this.#sql.exec<{ last: number; bytes: number; newest_at: number | null; is_notice: number }>(
+			`SELECT last_offset AS last, octet_length(events) AS bytes, CASE WHEN ? THEN events ->> '$[#-1].at' END AS newest_at,
+				CASE WHEN first_offset = last_offset THEN events ->> '$[0].event.type' = 'log_trimmed' ELSE 0 END AS is_notice
+				FROM log ORDER BY first_offset`,
+			this.#retention.maxAgeMs === null ? 0 : 1,
+		);
+		for (const { last, bytes, newest_at, is_notice } of rows)
+			yield { last, bytes, newestAt: newest_at ?? Number.POSITIVE_INFINITY, isNotice: is_notice === 1 };
+	}
+
+	/** Events after `after`, oldest first, at most `max.events` and some `max.bytes` (always one, if there is one). */
+	read(after: number, max: { events: number; bytes: number }, durableOnly: boolean): LoggedEvent[] {
 		const page: LoggedEvent[] = [];
 		let bytes = 0;
 		const take = (logged: LoggedEvent, size: number): boolean => {
-			if (logged.offset <= after) return true;
-			if (page.length >= limit || (page.length > 0 && bytes + size > MAX_PAGE_BYTES)) return false;
+			if (page.length >= max.events || (page.length > 0 && bytes + size > max.bytes)) return false;
 			page.push(logged);
 			bytes += size;
 			return true;
 		};
 		if (after < this.#durable) {
-			const rows = this.#sql.exec<{ events: string }>("SELECT events FROM log WHERE last_offset > ? ORDER BY first_offset", after);
+			// From the row that holds the next event, found by the key, so that a page costs the same wherever it is.
+			const rows = this.#sql.exec<{ events: string }>(
+				"SELECT events FROM log WHERE first_offset >= ifnull((SELECT max(first_offset) FROM log WHERE first_offset <= ?), 0) ORDER BY first_offset",
+				after + 1,
+			);
 			for (const { events } of rows) {
 				const packed = JSON.parse(events) as LoggedEvent[];
 				const each = events.length / Math.max(1, packed.length);
-				for (const logged of packed) if (!take(logged, each)) return page;
+				for (const logged of packed) if (logged.offset > after && !take(logged, each)) return page;
 			}
 		}
 		if (!durableOnly) {
-			const each = this.#tailBytes / Math.max(1, this.#tail.length);
-			for (const logged of this.#tail) if (!take(logged, each)) return page;
+			// The tail's offsets follow one another from `#durable` on.
+			for (let i = Math.max(0, after - this.#durable); i < this.#tail.length; i++) {
+				const waiting = this.#tail[i];
+				if (waiting === undefined || !take(waiting.logged, waiting.bytes)) break;
+			}
 		}
 		return page;
 	}
@@ -174,15 +300,16 @@ export class EventLog<Beside> {
 		);
 	}
 
-	/** The turn that this client id stands for, if it was taken before. */
-	turnOfClient(clientId: string): { turn: Turn; text: string } | null {
+	/** The turn that this client id stands for, if it was taken before. Its text is null if it is not kept any more. */
+	turnOfClient(clientId: string): { turn: Turn; text: string | null } | null {
 		const row = this.#sql.exec<TurnRow>("SELECT * FROM turns WHERE client_id = ?", clientId).toArray()[0];
-		return row ? { turn: toTurn(row), text: row.text ?? "" } : null;
+		return row ? { turn: toTurn(row), text: row.text } : null;
 	}
 
-	turn(turnId: string): { turn: Turn; text: string } | null {
+	/** Its text is null if the CLI began it, too. */
+	turn(turnId: string): { turn: Turn; text: string | null } | null {
 		const row = this.#sql.exec<TurnRow>("SELECT * FROM turns WHERE turn_id = ?", turnId).toArray()[0];
-		return row ? { turn: toTurn(row), text: row.text ?? "" } : null;
+		return row ? { turn: toTurn(row), text: row.text } : null;
 	}
 
 	/** Newest first, before `cursor` (an `after_offset`). */
@@ -257,6 +384,14 @@ export class EventLog<Beside> {
 			case "process_state":
 				// A process is told of once with its pid; later events of the same state add to what is known of it.
 				if (event.state === "starting" && event.pid !== undefined) this.#totals.processStarts += 1;
+				break;
+			case "approval_requested":
+			case "question_asked":
+				this.#asked[event.approvalId] = offset;
+				break;
+			case "approval_decided":
+			case "approval_withdrawn":
+				delete this.#asked[event.approvalId];
 				break;
 			default:
 				break;

@@ -338,7 +338,7 @@ app.openapi(
 		method: "get",
 		path: "/v1/sessions/{sessionId}/events",
 		summary:
-			"The log after an offset: a JSON page of what is stored, or with `Accept: text/event-stream` the live stream (`Last-Event-ID` = offset)",
+			"The log after an offset: a JSON page of what is stored, or with `Accept: text/event-stream` the live stream (`Last-Event-ID` = an event's `id`, or an offset)",
 		security,
 		request: { params: inSession, query: EventsQuery },
 		responses: {
@@ -352,13 +352,15 @@ app.openapi(
 		const object = await session(c, who, c.req.valid("param").sessionId);
 		const from = unwrap(placeOf(c.req.raw, after));
 		if (!(c.req.header("accept") ?? "").includes("text/event-stream"))
-			return c.body(await object.events(from ?? null, epoch ?? null, limit), 200, { "content-type": "application/json" });
+			return c.body(await object.events(from?.after ?? null, epoch ?? null, limit, from?.seenIn ?? null), 200, {
+				"content-type": "application/json",
+			});
 		const upgraded = await object.fetch("https://session/", { headers: { upgrade: "websocket", [PRINCIPAL_HEADER]: JSON.stringify(who) } });
 		const socket = upgraded.webSocket;
 		if (!socket) return refuse("rate_limited", "too many watchers on this session");
 		await team(c, who).admitSocket(sessionIdOf(c.req.valid("param").sessionId), who.keyId);
 		socket.accept();
-		return serverSentEvents(socket, { ...(from === undefined ? {} : { after: from }), ...(epoch === undefined ? {} : { epoch }) });
+		return serverSentEvents(socket, from, epoch ?? null);
 	},
 );
 

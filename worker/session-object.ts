@@ -3,7 +3,7 @@ import type { z } from "zod";
 import type { AcceptedTurn, EventPage, Stats, Turn } from "../shared/api.ts";
 import { decode, encode } from "../shared/codec.ts";
 import { closeCode, closeReason, type ErrorCode, type Problem, problem } from "../shared/errors.ts";
-import { byteLength, DURABLE, type LoggedEvent } from "../shared/events.ts";
+import { type Asked, byteLength, DURABLE } from "../shared/events.ts";
 import {
 	ClientFrame,
 	type Decision,
@@ -13,6 +13,7 @@ import {
 	PROTOCOL_VERSION,
 	RunnerFrame,
 	type SessionSpec,
+	type Snapshot,
 	signedText,
 	type ToClientFrame,
 	type ToRunnerFrame,
@@ -24,15 +25,18 @@ import {
 	MAX_CLIENT_FRAME_BYTES,
 	MAX_HELLO_BYTES,
 	MAX_INPUT_BYTES,
+	MAX_PAGE_BYTES,
 	MAX_PAGE_EVENTS,
 	MAX_RUNNER_FRAME_BYTES,
+	MAX_SNAPSHOT_BYTES,
 	MAX_WATCHERS,
 	OFFLINE_AFTER_MS,
 	WATCHER_WINDOW_BYTES,
+	WATCHERS_WINDOW_BYTES,
 } from "../shared/limits.ts";
 import { err, ok, type Result } from "../shared/result.ts";
 import type { Principal } from "./auth.ts";
-import type { Env } from "./config.ts";
+import { type Env, readRetention } from "./config.ts";
 import { EventLog } from "./event-log.ts";
 import { newId, newSecret, verifyEd25519 } from "./secrets.ts";
 import {
@@ -95,6 +99,30 @@ interface Stored {
 	cursor: Cursor;
 }
 
+/** What a reader says of its place: `life` and `durable` as they were where it saw `after`. */
+interface Place {
+	after: number | null;
+	epoch: string | null;
+	life: string | null;
+	durable: number | null;
+}
+
+/** Where it goes on. */
+interface Resume {
+	after: number;
+	recovered: boolean;
+	rewindTo?: Offset;
+	/** What follows neither continues what it has nor begins at offset 1, so it needs the snapshot. */
+	isCut: boolean;
+}
+
+/** Events as they go out, made once for all watchers that need just these. */
+interface Page {
+	json: string;
+	bytes: number;
+	last: Offset;
+}
+
 /** One session: its log, its watchers, its runner's link, its one alarm. Nothing else orders its events. */
 export class SessionObject extends DurableObject<Env> {
 	readonly #log: EventLog<Stored>;
@@ -107,6 +135,8 @@ export class SessionObject extends DurableObject<Env> {
 	#life = newSecret().slice(0, 16);
 	/** When the alarm is set to, as far as this life knows; undefined: ask. */
 	#alarmAt: number | null | undefined;
+	/** When the first socket must be looked at, or earlier; undefined: ask them all. */
+	#socketsDueAt: number | null | undefined;
 	/** Since when the lease's runner has no link; told (`detached`) after a grace, since most come back at once. */
 	#linkLostAt: number | null = null;
 	/** Frames sent and not acknowledged, by socket; lost with the memory, and then counted from the attachment. */
@@ -115,7 +145,7 @@ export class SessionObject extends DurableObject<Env> {
 	constructor(ctx: DurableObjectState, env: Env) {
 		super(ctx, env);
 		ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING, PONG));
-		this.#log = new EventLog(ctx.storage.sql);
+		this.#log = new EventLog(ctx.storage.sql, readRetention(env));
 		this.#meta = this.#log.get<SessionMeta>("meta");
 		const stored = this.#log.reload();
 		this.#state = stored?.state ?? initial({ provider: "", workDir: null, model: null, permissionMode: "default" });
@@ -165,7 +195,7 @@ export class SessionObject extends DurableObject<Env> {
 			this.ctx.storage.transactionSync(() => {
 				this.#log.put("meta", made);
 				this.#log.append({ type: "session_created", provider: spec.provider, workDir: spec.workDir, by }, now);
-				this.#log.flush({ state, cursor: this.#cursor });
+				this.#log.flush({ state, cursor: this.#cursor }, now, true);
 			});
 		} catch (cause) {
 			this.#log.reload();
@@ -184,7 +214,8 @@ export class SessionObject extends DurableObject<Env> {
 		const name = clientId ?? `gateway:${newSecret()}`;
 		const known = this.#log.turnOfClient(name);
 		if (known !== null)
-			return known.text === text
+			// A text that is not kept any more cannot be compared.
+			return known.text === null || known.text === text
 				? ok({ ...this.#withWhy(known.turn), duplicate: true })
 				: err(problem("conflict", `the client id ${name} was used for another text; use a new one for a new input`));
 		const turnId = newId(TurnId, "trn");
@@ -277,16 +308,17 @@ export class SessionObject extends DurableObject<Env> {
 	}
 
 	/** A page of the log as JSON (`EventPage`): what is stored, so that it never changes again. */
-	events(after: number | null, epoch: string | null, limit: number): string {
-		const from = this.#from(after, epoch, null, null);
+	events(after: number | null, epoch: string | null, limit: number, seenIn: { life: string; durable: number } | null = null): string {
+		const from = this.#from({ after, epoch, life: seenIn?.life ?? null, durable: seenIn?.durable ?? null });
 		const page: z.input<typeof EventPage> = {
-			data: this.#log.read(from.after, Math.min(limit, MAX_PAGE_EVENTS), true),
+			data: this.#log.read(from.after, { events: Math.min(limit, MAX_PAGE_EVENTS), bytes: MAX_PAGE_BYTES }, true),
 			epoch: this.#mustMeta().epoch,
 			firstOffset: this.#log.firstOffset,
 			lastOffset: this.#log.lastOffset,
 			durableOffset: this.#log.durableOffset,
 			recovered: from.recovered,
 			...(from.rewindTo === undefined ? {} : { rewindTo: from.rewindTo }),
+			...(from.isCut ? { snapshot: this.#snapshot() } : {}),
 		};
 		return JSON.stringify(page);
 	}
@@ -337,6 +369,7 @@ export class SessionObject extends DurableObject<Env> {
 			this.ctx.acceptWebSocket(server, ["client"]);
 			server.serializeAttachment({ kind: "client", principal, sent: null, acked: 0, openedAt: now } satisfies Watcher);
 		}
+		this.#socketsDueAt = undefined;
 		await this.#schedule();
 		const chosen = request.headers.get("sec-websocket-protocol");
 		return new Response(null, { status: 101, webSocket: client, headers: chosen === null ? {} : { "sec-websocket-protocol": chosen } });
@@ -371,8 +404,9 @@ export class SessionObject extends DurableObject<Env> {
 
 	override async alarm(): Promise<void> {
 		this.#alarmAt = null;
+		this.#socketsDueAt = undefined;
 		const now = Date.now();
-		if (this.#log.isFlushDue(now)) this.#store();
+		if (this.#log.isFlushDue(now) || this.#isRemovalDue(now)) this.#store();
 		for (const ws of this.ctx.getWebSockets()) {
 			const peer = attachment(ws);
 			if (peer === null) continue;
@@ -427,7 +461,15 @@ export class SessionObject extends DurableObject<Env> {
 		if (hello.protocol !== PROTOCOL_VERSION)
 			return close(ws, "unsupported_version", `this gateway speaks protocol ${PROTOCOL_VERSION}, the hello says ${hello.protocol}`);
 		if (watcher.sent !== null) return sendTo(ws, { type: "error", re: "hello", problem: problem("bad_request", "hello was said already") });
-		const from = this.#from(hello.after ?? null, hello.epoch ?? null, hello.life ?? null, hello.durable ?? null);
+		const { after = null, epoch = null, life = null, durable = null } = hello;
+		const from = this.#from({ after, epoch, life, durable });
+		this.#welcome(ws, from);
+		const welcomed: Watcher = { ...watcher, sent: from.after, acked: from.after };
+		ws.serializeAttachment(welcomed);
+		this.#pump(ws, welcomed, this.#window());
+	}
+
+	#welcome(ws: WebSocket, from: Resume): void {
 		const { name, why } = describe(this.#state);
 		const meta = this.#mustMeta();
 		sendTo(ws, {
@@ -443,6 +485,7 @@ export class SessionObject extends DurableObject<Env> {
 			durableOffset: this.#log.durableOffset,
 			state: name,
 			...(why === null ? {} : { why }),
+			...(from.isCut ? { snapshot: this.#snapshot() } : {}),
 			limits: {
 				maxFrameBytes: MAX_CLIENT_FRAME_BYTES,
 				maxInputBytes: MAX_INPUT_BYTES,
@@ -450,79 +493,133 @@ export class SessionObject extends DurableObject<Env> {
 				heartbeatMs: HEARTBEAT_MS,
 			},
 		});
-		this.#pump(ws, { ...watcher, sent: from.after, acked: from.after });
 	}
 
 	/** Where a reader goes on, and what it is told about that (LOG-6). */
-	#from(
-		after: number | null,
-		epoch: string | null,
-		life: string | null,
-		durable: number | null,
-	): { after: number; recovered: boolean; rewindTo?: Offset } {
+	#from({ after, epoch, life, durable }: Place): Resume {
 		const beforeFirst = this.#log.firstOffset - 1;
-		if (after === null) return { after: beforeFirst, recovered: true };
-		if ((epoch !== null && epoch !== this.#mustMeta().epoch) || after < beforeFirst) return { after: beforeFirst, recovered: false };
+		if (after === null) return { after: beforeFirst, recovered: true, isCut: beforeFirst > 0 };
+		if (epoch !== null && epoch !== this.#mustMeta().epoch) return { after: beforeFirst, recovered: false, isCut: true };
 		// What it saw after `known` may have been lost with the memory it was shown from.
 		const known = life === null || life === this.#life || durable === null ? after : Math.min(after, durable);
-		const rewindTo = Math.min(known, this.#log.lastOffset);
-		return rewindTo < after ? { after: rewindTo, recovered: true, rewindTo: offset(rewindTo) } : { after, recovered: true };
+		const to = Math.min(known, this.#log.lastOffset);
+		const rewind = to < after ? { rewindTo: offset(to) } : {};
+		// What it must have again may be among what was removed.
+		if (to < beforeFirst) return { after: beforeFirst, recovered: false, isCut: true, ...rewind };
+		return { after: to, recovered: true, isCut: false, ...rewind };
+	}
+
+	/** The session as it is now. What people and CLIs wrote fits `MAX_SNAPSHOT_BYTES`; what does not is null. */
+	#snapshot(): Snapshot {
+		const { spec, lease, turn, waiting, approvals, nativeSessionId } = this.#state;
+		const { name, why } = describe(this.#state);
+		let room = MAX_SNAPSHOT_BYTES;
+		const ifItFits = <T>(value: T): T | null => {
+			const bytes = byteLength(JSON.stringify(value));
+			if (bytes > room) return null;
+			room -= bytes;
+			return value;
+		};
+		const open = (turnId: TurnId): Snapshot["waiting"][number] => {
+			const found = this.#log.turn(turnId);
+			if (found === null) throw new Error(`turn ${turnId} is open and not in the table`);
+			const { clientId, acceptedAt, startedAt, afterOffset } = found.turn;
+			return { turnId, clientId, text: ifItFits(found.text), acceptedAt, startedAt, afterOffset };
+		};
+		return {
+			spec,
+			createdAt: this.#mustMeta().createdAt,
+			state: name,
+			why,
+			turn: turn === null ? null : { ...open(turn.turnId), interrupt: turn.interrupt },
+			approvals: approvals.flatMap(({ approvalId, expiresAt }) => {
+				const at = this.#log.asked(approvalId);
+				if (at === null) return [];
+				const event = this.#log.read(at - 1, { events: 1, bytes: 0 }, true)[0]?.event as Asked | undefined;
+				return [{ approvalId, offset: at, expiresAt, event: ifItFits(event ?? null) }];
+			}),
+			waiting: waiting.map(open),
+			nativeSessionId,
+			lease: lease.phase === "held" ? { runnerId: lease.runnerId, generation: lease.generation } : null,
+			stats: this.stats(),
+		};
 	}
 
 	#ack(ws: WebSocket, watcher: Watcher, acked: number): void {
-		const frames = this.#outstandingOf(ws, watcher);
+		// What was never sent cannot have been taken in (a rewind may have overtaken the ack), and what was acknowledged stays so.
+		if (watcher.sent === null || acked > watcher.sent || acked <= watcher.acked) return;
+		const window = this.#window();
+		const frames = this.#outstandingOf(ws, watcher, window);
 		while (frames[0] !== undefined && frames[0].offset <= acked) frames.shift();
-		this.#pump(ws, { ...watcher, acked: Math.max(watcher.acked, Math.min(acked, watcher.sent ?? 0)) });
+		const heard: Watcher = { ...watcher, acked };
+		ws.serializeAttachment(heard);
+		this.#pump(ws, heard, window);
 	}
 
-	#outstandingOf(ws: WebSocket, watcher: Watcher): { offset: number; bytes: number }[] {
+	#outstandingOf(ws: WebSocket, watcher: Watcher, window: number): { offset: number; bytes: number }[] {
 		let frames = this.#outstanding.get(ws);
 		if (frames === undefined) {
 			// After hibernation the sizes are forgotten; half a window is a guess that neither stalls nor overruns.
-			frames = watcher.sent !== null && watcher.sent > watcher.acked ? [{ offset: watcher.sent, bytes: WATCHER_WINDOW_BYTES / 2 }] : [];
+			frames = watcher.sent !== null && watcher.sent > watcher.acked ? [{ offset: watcher.sent, bytes: window / 2 }] : [];
 			this.#outstanding.set(ws, frames);
 		}
 		return frames;
 	}
 
+	/** What one watcher may have been sent and not acknowledged. */
+	#window(watchers = this.ctx.getWebSockets("client").length): number {
+		return Math.min(WATCHER_WINDOW_BYTES, Math.floor(WATCHERS_WINDOW_BYTES / Math.max(1, watchers)));
+	}
+
 	/** Sends what this watcher lacks, as far as its window allows. The only way that events reach a socket. */
-	#pump(ws: WebSocket, watcher: Watcher, fresh?: { after: number; json: string; last: number }): void {
-		const frames = this.#outstandingOf(ws, watcher);
+	#pump(ws: WebSocket, watcher: Watcher, window: number, pageAfter = (sent: number) => this.#page(sent, window)): void {
+		const frames = this.#outstandingOf(ws, watcher, window);
 		let sent = watcher.sent ?? 0;
 		let open = frames.reduce((sum, f) => sum + f.bytes, 0);
-		while (sent < this.#log.lastOffset && open < WATCHER_WINDOW_BYTES) {
-			let json: string;
-			let last: number;
-			if (fresh !== undefined && fresh.after === sent) ({ json, last } = fresh);
-			else {
-				const events = this.#log.read(sent, MAX_PAGE_EVENTS, false);
-				const end = events.at(-1);
-				if (end === undefined) break;
-				json = this.#eventsFrame(events);
-				last = end.offset;
+		while (sent < this.#log.lastOffset && open < window) {
+			const beforeFirst = this.#log.firstOffset - 1;
+			if (sent < beforeFirst) {
+				// It lagged, and what it lacks was removed meanwhile.
+				this.#welcome(ws, { after: beforeFirst, recovered: false, isCut: true });
+				sent = beforeFirst;
 			}
-			send(ws, json);
-			frames.push({ offset: last, bytes: json.length });
-			open += json.length;
-			sent = last;
+			const page = pageAfter(sent);
+			if (page === null) break;
+			send(ws, page.json);
+			frames.push({ offset: page.last, bytes: page.bytes });
+			open += page.bytes;
+			sent = page.last;
 		}
-		ws.serializeAttachment({ ...watcher, sent } satisfies Watcher);
+		if (sent !== watcher.sent) ws.serializeAttachment({ ...watcher, sent } satisfies Watcher);
 	}
 
-	#eventsFrame(events: LoggedEvent[]): string {
-		return encode({ type: "events", events, durableOffset: this.#log.durableOffset } satisfies ToClientFrame);
+	/** The events after `after`, as many as one frame takes; null if there are none. */
+	#page(after: number, window: number): Page | null {
+		const events = this.#log.read(after, { events: MAX_PAGE_EVENTS, bytes: Math.min(MAX_PAGE_BYTES, window / 2) }, false);
+		const last = events.at(-1)?.offset;
+		if (last === undefined) return null;
+		const json = encode({ type: "events", events, durableOffset: this.#log.durableOffset } satisfies ToClientFrame);
+		return { json, bytes: byteLength(json), last };
 	}
 
-	/** Shows what was appended after `after` to all who are up to date; the others come to it from the log. */
+	/**
+	 * Shows what was appended after `after` to all who are up to date, each frame made once; the others come to it from the log.
+	 * Where nobody takes anything nothing is read.
+	 */
 	#broadcast(after: number): void {
 		const sockets = this.ctx.getWebSockets("client");
 		if (sockets.length === 0 || after >= this.#log.lastOffset) return;
-		const events = this.#log.read(after, MAX_PAGE_EVENTS, false);
-		const last = events.at(-1)?.offset ?? after;
-		const fresh = { after, json: this.#eventsFrame(events), last };
+		const window = this.#window(sockets.length);
+		const fresh = new Map<number, Page | null>();
+		const pageAfter = (sent: number): Page | null => {
+			if (sent < after) return this.#page(sent, window);
+			const made = fresh.get(sent) ?? this.#page(sent, window);
+			fresh.set(sent, made);
+			return made;
+		};
 		for (const ws of sockets) {
 			const watcher = attachment(ws);
-			if (watcher?.kind === "client" && watcher.sent !== null) this.#pump(ws, watcher, fresh);
+			if (watcher?.kind === "client" && watcher.sent !== null) this.#pump(ws, watcher, window, pageAfter);
 		}
 	}
 
@@ -656,7 +753,7 @@ export class SessionObject extends DurableObject<Env> {
 					this.#taken = 0;
 				}
 				this.#cursor = { ...this.#cursor, seq: this.#taken };
-				this.#log.flush({ state: this.#state, cursor: this.#cursor });
+				this.#log.flush({ state: this.#state, cursor: this.#cursor }, Date.now(), this.#isAsking());
 			});
 		} catch (cause) {
 			this.#state = before.state;
@@ -674,16 +771,29 @@ export class SessionObject extends DurableObject<Env> {
 	/** Stores the tail alone. */
 	#store(): void {
 		const before = this.#cursor;
+		const after = this.#log.lastOffset;
 		try {
 			this.ctx.storage.transactionSync(() => {
 				this.#cursor = { ...before, seq: this.#taken };
-				this.#log.flush({ state: this.#state, cursor: this.#cursor });
+				this.#log.flush({ state: this.#state, cursor: this.#cursor }, Date.now(), this.#isAsking());
 			});
 		} catch (cause) {
 			this.#forget(before);
 			throw cause;
 		}
-		this.#ackRunner();
+		// A removal tells of itself.
+		this.#broadcast(after);
+		if (this.#cursor.seq !== before.seq) this.#ackRunner();
+	}
+
+	/** While somebody is asked nothing is removed: who comes to decide must see what led there. */
+	#isAsking(): boolean {
+		return this.#state.approvals.some((a) => a.decision === null);
+	}
+
+	#isRemovalDue(now: number): boolean {
+		const dueAt = this.#isAsking() ? null : this.#log.removalDueAt;
+		return dueAt !== null && dueAt <= now;
 	}
 
 	/** After a failed transaction: back to what is stored, as if this memory had begun now. */
@@ -726,10 +836,17 @@ export class SessionObject extends DurableObject<Env> {
 		);
 	}
 
-	/** Sets the one alarm to the earliest need, if it is not early enough already. Each setting is a row written. */
+	/**
+	 * Sets the one alarm to the earliest need, if it is not early enough already. Each setting is a row written. Ages are a need of
+	 * their own only where `LOG_MAX_AGE` is set: a session that nobody uses any more must lose its log all the same, and
+	 * wakes for that at most eight times in that time, until nothing is left to remove.
+	 */
 	async #schedule(): Promise<void> {
 		const lost = this.#linkLostAt === null ? null : this.#linkLostAt + OFFLINE_AFTER_MS;
-		const needs = [nextAlarm(this.#state), this.#log.flushDueAt, this.#firstDeadline(), lost].filter((n) => n !== null);
+		const removalDueAt = this.#isAsking() ? null : this.#log.removalDueAt;
+		// Asked again only when a socket came and by the alarm: what went meanwhile makes one alarm too many, not one a message.
+		if (this.#socketsDueAt === undefined) this.#socketsDueAt = this.#firstDeadline();
+		const needs = [nextAlarm(this.#state), this.#log.flushDueAt, removalDueAt, this.#socketsDueAt, lost].filter((n) => n !== null);
 		if (needs.length === 0) return;
 		const due = Math.min(...needs);
 		if (this.#alarmAt === undefined) this.#alarmAt = await this.ctx.storage.getAlarm();

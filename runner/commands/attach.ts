@@ -53,6 +53,8 @@ async function follow(session: SessionHandle, from: { after?: number }): Promise
 	try {
 		for await (const item of session.watch({ ...from, signal: stop.signal })) {
 			const event = screen.show(item)?.event;
+			const snapshot = item.kind === "connected" || item.kind === "recovered_false" ? item.snapshot : null;
+			if (snapshot?.turn?.startedAt) running.add(snapshot.turn.turnId);
 			if (event?.type === "turn_started") running.add(event.turnId);
 			if (event?.type === "turn_ended") {
 				running.delete(event.turnId);

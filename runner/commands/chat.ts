@@ -2,10 +2,10 @@ import { randomUUID } from "node:crypto";
 import { clearLine, createInterface, cursorTo, type Interface } from "node:readline";
 import type { Command } from "commander";
 import { ProblemError, type SessionHandle, type WatchItem } from "../../shared/client.ts";
-import type { SessionEvent } from "../../shared/events.ts";
+import type { Asked, SessionEvent } from "../../shared/events.ts";
+import type { Snapshot } from "../../shared/frames.ts";
 import { action, connect, EXIT } from "./connection.ts";
 import {
-	type Asked,
 	answerTo,
 	automatic,
 	decisionOf,
@@ -161,16 +161,25 @@ export class Conversation {
 
 	#follow(item: WatchItem): "closed" | "open" {
 		const logged = this.#screen.show(item);
-		if (item.kind === "connected") this.#historyEnd = item.lastOffset;
-		else if (item.kind === "recovered_false") {
+		if (item.kind === "connected") {
+			this.#historyEnd = item.lastOffset;
+			if (item.snapshot !== null) this.#goOn(item.snapshot);
+		} else if (item.kind === "recovered_false") {
 			this.#offset = item.firstOffset - 1;
 			this.#running.clear();
+			// What is open is in the log still, and comes.
 			this.#pending.clear();
 			this.#asking = null;
+			if (item.snapshot !== null) this.#goOn(item.snapshot);
 		} else if (item.kind === "event") this.#offset = item.logged.offset;
 		if (logged) this.#note(logged.event);
 		if (this.#offset >= this.#historyEnd) this.#invite();
 		return logged?.event.type === "session_state" && logged.event.state === "closed" ? "closed" : "open";
+	}
+
+	/** The turns whose beginnings are not kept any more. */
+	#goOn({ turn, waiting }: Snapshot): void {
+		for (const { turnId } of turn === null ? waiting : [turn, ...waiting]) this.#running.add(turnId);
 	}
 
 	#note(event: SessionEvent): void {

@@ -1,7 +1,15 @@
 import { createInterface, type Interface } from "node:readline/promises";
 import type { Command } from "commander";
-import { type Client, LogLost, ProblemError, type SessionHandle, type TurnHandle, TurnText } from "../../shared/client.ts";
-import type { LoggedEvent, Question, SessionEvent, StopReason } from "../../shared/events.ts";
+import {
+	type Client,
+	type KnownEnd,
+	ProblemError,
+	type SessionHandle,
+	type TurnHandle,
+	TurnText,
+	wordsOfLoss,
+} from "../../shared/client.ts";
+import type { Asked, LoggedEvent, Question, SessionEvent, StopReason } from "../../shared/events.ts";
 import { SessionId } from "../../shared/ids.ts";
 import { action, type ConnectionOptions, connect, EXIT, jsonText, UsageError, withConnection } from "./connection.ts";
 import { Screen, Sink } from "./screen.ts";
@@ -94,6 +102,9 @@ async function run(prompt: string, options: RunOptions): Promise<void> {
 				said.push(logged.offset, logged.event);
 				if (options.json) process.stdout.write(`${jsonText(logged)}\n`);
 			},
+			lost: (words) => {
+				if (options.json) process.stderr.write(`hotplex: ${words}\n`);
+			},
 			decide: (asked, signal) => (person ? person.decide(asked, signal) : Promise.resolve(automatic(asked, options.allowTools === true))),
 		});
 		// Into a pipe goes the whole answer, exactly: what was withdrawn or came twice is not in it.
@@ -124,13 +135,14 @@ export async function openSession(client: Client, options: SessionOptions): Prom
 	});
 }
 
-export type Asked = Extract<SessionEvent, { type: "approval_requested" | "question_asked" }>;
 export type TurnEnd = Extract<SessionEvent, { type: "turn_ended" }>;
 export type Decided = { decision: "allow" | "deny"; message?: string; answers?: Record<string, string> };
 
 interface Following {
 	signal: AbortSignal;
 	event?: (logged: LoggedEvent) => void;
+	/** Events of it are not kept any more; the screen has said so. */
+	lost?: (words: string) => void;
 	/** The answer to what a tool asks. `signal` ends when it needs none any more; null then. */
 	decide: (asked: Asked, signal: AbortSignal) => Promise<Decided | null>;
 }
@@ -138,14 +150,23 @@ interface Following {
 /** Shows a turn to its end and answers what it asks. Null if `signal` came first. */
 export async function followTurn(turn: TurnHandle, screen: Screen, following: Following): Promise<TurnEnd | null> {
 	const open = new Map<string, AbortController>();
+	let known: KnownEnd | null = null;
 	try {
 		for await (const item of turn.session.watch({ after: turn.accepted.afterOffset, signal: following.signal })) {
-			if (item.kind === "recovered_false") throw new LogLost(turn.session.id, item.firstOffset, item.epoch);
 			const logged = screen.show(item);
+			if (logged !== null) following.event?.(logged);
+			if (logged?.event.type === "turn_ended" && logged.event.turnId === turn.id) return logged.event;
+			if (item.kind === "recovered_false") {
+				following.lost?.(wordsOfLoss(item));
+				known = await turn.ended();
+			} else if (known !== null && item.kind === "event" && item.logged.offset >= known.toldBy) {
+				const { stopReason, error } = known;
+				const end: TurnEnd = { type: "turn_ended", turnId: turn.id, stopReason, ...(error === null ? {} : { error }) };
+				screen.tell(end);
+				return end;
+			}
 			if (logged === null) continue;
-			following.event?.(logged);
 			const { event } = logged;
-			if (event.type === "turn_ended" && event.turnId === turn.id) return event;
 			if (event.type === "approval_decided" || event.type === "approval_withdrawn") open.get(event.approvalId)?.abort();
 			if (event.type !== "approval_requested" && event.type !== "question_asked") continue;
 			const over = new AbortController();

@@ -1,6 +1,7 @@
 import type { WatchItem } from "../../shared/client.ts";
-import { RewindableJoiner } from "../../shared/client.ts";
+import { RewindableJoiner, wordsOfLoss } from "../../shared/client.ts";
 import type { LoggedEvent, Question, SessionEvent } from "../../shared/events.ts";
+import type { Snapshot } from "../../shared/frames.ts";
 
 /** Lines of a tool's output that are shown. */
 const OUTPUT_LINES = 8;
@@ -87,13 +88,35 @@ export class Screen {
 			case "recovered_false":
 				this.#joiner = new RewindableJoiner();
 				this.#shown.clear();
-				this.note(`events before offset ${item.firstOffset} are not in the gateway's log any more`);
+				this.note(wordsOfLoss(item));
+				if (item.snapshot !== null) this.#goOn(item.snapshot, item.firstOffset);
 				return null;
 			case "disconnected":
 				this.note(`connection lost (${item.reason || `code ${item.code ?? "none"}`}); trying again`);
 				return null;
 			case "connected":
+				if (item.snapshot === null) return null;
+				this.note(wordsOfLoss({ after: 0, firstOffset: item.firstOffset, sameLog: true }));
+				this.#goOn(item.snapshot, item.firstOffset);
 				return null;
+		}
+	}
+
+	/** Shows an event that is known from elsewhere than the log. */
+	tell(event: SessionEvent): void {
+		if (this.#wanted(event)) this.#render(event);
+	}
+
+	/** What the lost events would have told of what goes on. Open approvals are still in the log and come from there. */
+	#goOn({ spec, state, why, turn, waiting }: Snapshot, firstOffset: number): void {
+		const where = spec.workDir === null ? spec.provider : `${spec.provider} in ${spec.workDir}`;
+		this.note(`[${where}: ${state}${why === null ? "" : `, ${oneLine(why)}`}]`);
+		for (const open of turn === null ? waiting : [turn, ...waiting]) {
+			const { turnId, clientId, text, afterOffset } = open;
+			// Its input is still to come.
+			if (afterOffset + 1 >= firstOffset) continue;
+			if (clientId !== null && text !== null) this.tell({ type: "input", turnId, clientId, text, by: "" });
+			else this.note(clientId === null ? "[a turn that the CLI began]" : "[a prompt that is too large to be shown again]");
 		}
 	}
 
@@ -201,6 +224,9 @@ export class Screen {
 				);
 			case "background_task":
 				return this.note(`[background task ${event.status}: ${oneLine(event.description)}]`);
+			case "log_trimmed":
+				// Who was here before has them on the screen; who was not is told when he comes.
+				return;
 			case "notice":
 				return this.note(`[${event.code}: ${oneLine(event.detail)}]`);
 			case "raw":

@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { wordsOfLoss } from "../../shared/client.ts";
 import {
 	action,
 	type ConnectionOptions,
@@ -79,7 +80,10 @@ Examples:
 				const limit = wholeNumber("--limit", options.limit);
 				const page = await connect(options).session(id).eventPage({ after, limit });
 				if (options.json) return printJson(page);
-				if (!page.recovered) process.stderr.write(`events before offset ${page.firstOffset} are not in the log any more\n`);
+				if (page.snapshot) {
+					const lost = { after: after ?? 0, firstOffset: page.firstOffset, sameLog: true };
+					process.stderr.write(`${wordsOfLoss(lost)}\n`);
+				}
 				printTable(
 					["OFFSET", "AT", "TYPE", "CONTENT"],
 					page.data.map(({ offset, at, event: { type, ...content } }) => [offset, when(at), type, oneLine(jsonText(content))]),

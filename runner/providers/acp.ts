@@ -23,6 +23,8 @@ export function acp(options: AcpOptions): Provider {
 	return {
 		launch: () => ({ args: options.args, env: options.env ?? {} }),
 		dialogue: (launch) => new AcpDialogue(launch, options),
+		// A request that comes twice is done twice; of all but the prompt that is harmless.
+		mayRepeat: (line) => !line.includes('"method":"session/prompt"'),
 	};
 }
 

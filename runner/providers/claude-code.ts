@@ -21,6 +21,8 @@ export const claudeCode: Provider = {
 		env: { CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: "1", CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS: "1" },
 	}),
 	dialogue: (launch) => new ClaudeDialogue(launch),
+	// Tried: a prompt's uuid is run once in a process, however often it comes; an answer to what is not asked any more says nothing.
+	mayRepeat: () => true,
 };
 
 const INITIALIZE_ID = "hotplex-initialize";

@@ -12,6 +12,8 @@ export interface Provider {
 	launch(launch: Launch): { args: string[]; env: Record<string, string> };
 	/** The conversation with one process, from its start to its end. */
 	dialogue(launch: Launch): Dialogue;
+	/** Whether a line for stdin does nothing more when the CLI gets it twice, as it may when a daemon is killed while it writes. */
+	mayRepeat(line: string): boolean;
 }
 
 export interface Launch {

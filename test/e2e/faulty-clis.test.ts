@@ -63,6 +63,58 @@ async function pages(session: Follower): Promise<LoggedEvent[]> {
 	}
 }
 
+/**
+ * A page in a browser that shows a session by its EventSource: it comes back by itself, a second after it was cut, with the id of
+ * the last event that it had, and does as it is told.
+ */
+class Page {
+	view: LoggedEvent[] = [];
+	lastId = "";
+	readonly welcomes: { recovered: boolean; rewindTo?: number }[] = [];
+	readonly #stop = new AbortController();
+	readonly ended: Promise<void>;
+
+	constructor(stack: Stack, session: Follower, isEnd: (logged: LoggedEvent) => boolean) {
+		this.ended = this.#show(stack, session, isEnd);
+	}
+
+	async #show(stack: Stack, session: Follower, isEnd: (logged: LoggedEvent) => boolean): Promise<void> {
+		while (!this.#stop.signal.aborted) {
+			try {
+				const answer = await fetch(`${stack.url}/v1/sessions/${session.session.id}/events`, {
+					headers: {
+						authorization: `Bearer ${stack.apiKey}`,
+						accept: "text/event-stream",
+						...(this.lastId === "" ? {} : { "last-event-id": this.lastId }),
+					},
+					signal: this.#stop.signal,
+				});
+				let rest = "";
+				for await (const chunk of answer.body?.pipeThrough(new TextDecoderStream()) ?? []) {
+					const blocks = (rest + chunk).split("\n\n");
+					rest = blocks.pop() ?? "";
+					for (const block of blocks) if (this.#take(block)) isEnd(this.view.at(-1) as LoggedEvent) && this.#stop.abort();
+				}
+			} catch {
+				// Cut, or nobody there.
+			}
+			if (!this.#stop.signal.aborted) await new Promise((resolve) => setTimeout(resolve, 1000));
+		}
+	}
+
+	/** Whether it brought an event of the log. */
+	#take(block: string): boolean {
+		const { id, event, data } = Object.fromEntries(block.split("\n").map((line) => line.split(/: (.*)/s))) as Record<string, string>;
+		if (id !== undefined) this.lastId = id;
+		const body = JSON.parse(data ?? "{}") as { recovered: boolean; rewindTo?: number };
+		if (event === "welcome") this.welcomes.push(body);
+		if (body.rewindTo !== undefined) this.view = this.view.filter((l) => l.offset <= (body.rewindTo ?? 0));
+		if (event !== undefined || id === undefined) return false;
+		this.view.push(LoggedEvent.parse(body));
+		return true;
+	}
+}
+
 /** The log up to `last` by server-sent events, as it is. */
 async function sse(stack: Stack, session: Follower, last: number): Promise<LoggedEvent[]> {
 	const answer = await fetch(`${stack.url}/v1/sessions/${session.session.id}/events`, {
@@ -82,7 +134,7 @@ async function sse(stack: Stack, session: Follower, last: number): Promise<Logge
 					?.slice(name.length + 2);
 			if (field("id") === undefined) continue;
 			all.push(LoggedEvent.parse(JSON.parse(field("data") ?? "")));
-			if (Number(field("id")) >= last) return all;
+			if (Number.parseInt(field("id") ?? "", 10) >= last) return all;
 		}
 	}
 	throw new Error(`the stream ended at ${all.at(-1)?.offset}`);
@@ -219,6 +271,23 @@ describe("a CLI that misbehaves", () => {
 		await expect.poll(() => existsSync(`/proc/${pid}`), { timeout: 10_000 }).toBe(false);
 		if (reached === "pid_namespace") await expect.poll(escaped, { timeout: 10_000 }).toEqual([]);
 		else for (const left of escaped()) process.kill(left.pid, "SIGKILL");
+	});
+
+	test("[LOG-6] [P6] a page in a browser shows what the log has, also after the gateway was killed and another's input took the offsets", async () => {
+		const session = await openOn(stack);
+		const turn = await session.session.send("slow 10\nsay 300");
+		const page = new Page(stack, session, (l) => l.event.type === "turn_ended" && l.event.turnId === turn.id);
+		await expect.poll(() => page.view.filter((l) => l.event.type === "text_delta").length, { timeout: 20_000 }).toBeGreaterThan(100);
+		process.kill(gatewayPid(stack), "SIGKILL");
+		// It had seen what was not stored.
+		expect(page.lastId).toMatch(/^\d+\.[\w-]+\.\d+$/);
+		const next = await session.session.send("say 2 next");
+		await page.ended;
+		await session.ended(next);
+		const log = await pages(session);
+		expect(page.welcomes.at(-1)).toMatchObject({ recovered: true, rewindTo: expect.any(Number) });
+		expect(JSON.stringify(page.view)).toBe(JSON.stringify(log.slice(0, page.view.length)));
+		expect(await session.ended(turn)).toMatchObject({ text: words(300) });
 	});
 
 	test("[P6] [LOG-1] [LOG-5] a gateway killed in mid-turn loses no word and says none twice", async () => {

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { SessionHandle } from "../../shared/client.ts";
 import type { Problem } from "../../shared/errors.ts";
@@ -15,7 +16,7 @@ import {
 } from "../../shared/limits.ts";
 import { Follower } from "../support/follower.ts";
 import { type ControlSocket, dialSession, type Hosting, RawRunner, type RawSocket } from "../support/raw-runner.ts";
-import { type Stack, startStack } from "../support/stack.ts";
+import { gatewayPid, type Stack, startStack } from "../support/stack.ts";
 
 let stack: Stack;
 let runner: RawRunner;
@@ -60,7 +61,7 @@ const isEnd = (l: LoggedEvent): boolean => l.event.type === "turn_ended";
 
 /** Server-Sent Events as they come. */
 class EventStream {
-	readonly events: { id: number; logged: LoggedEvent }[] = [];
+	readonly events: { id: string; logged: LoggedEvent }[] = [];
 	readonly named: { event: string; data: unknown }[] = [];
 	readonly response: Response;
 	readonly #stop: AbortController;
@@ -94,8 +95,7 @@ class EventStream {
 				);
 				text = text.slice(end + 2);
 				const event = fields.get("event");
-				if (fields.has("id"))
-					this.events.push({ id: Number(fields.get("id")), logged: JSON.parse(fields.get("data") ?? "") as LoggedEvent });
+				if (fields.has("id")) this.events.push({ id: fields.get("id") ?? "", logged: JSON.parse(fields.get("data") ?? "") as LoggedEvent });
 				else if (event !== undefined) this.named.push({ event, data: JSON.parse(fields.get("data") ?? "null") });
 			}
 			for (const look of [...this.#looking]) look();
@@ -173,7 +173,7 @@ describe("reading", () => {
 		expect(upToEnd.filter((l) => l.event.type === "text_delta").length).toBeGreaterThan(10);
 		for (const seen of [shownTo(socket), shownTo(late), stream.events.map((e) => e.logged), lateStream.events.map((e) => e.logged)])
 			expect(seen.slice(0, upToEnd.length)).toEqual(upToEnd);
-		expect(stream.events.every((e) => e.id === e.logged.offset)).toBe(true);
+		expect(stream.events.every((e) => Number.parseInt(e.id, 10) === e.logged.offset)).toBe(true);
 	});
 
 	test("[P1] a stream that resumes with Last-Event-ID in mid-answer gets exactly what comes after it", async () => {
@@ -183,10 +183,13 @@ describe("reading", () => {
 		const seen = await first.until((l) => l.event.type === "text_delta" && l.event.text === "b");
 		first.close();
 		// The header is what a browser sends by itself; it wins over the address that was dialled first.
-		const second = await EventStream.open(session, { "last-event-id": String(seen.offset) }, "?after=0");
+		const id = first.events.find((e) => e.logged === seen)?.id ?? "";
+		const second = await EventStream.open(session, { "last-event-id": id }, "?after=0");
 		hosting.report(said(turnId, "e"), ended(turnId));
 		await second.until(isEnd);
-		expect(second.events.map((e) => e.id)).toEqual([1, 2, 3, 4].map((n) => seen.offset + n));
+		expect(second.events.map((e) => e.logged.offset)).toEqual([1, 2, 3, 4].map((n) => seen.offset + n));
+		// Stored at last, an event's id is its offset; before that it names more than that.
+		expect([id, second.events.at(-1)?.id]).toEqual([expect.stringMatching(/^\d+\.[\w-]+\.\d+$/), String(seen.offset + 4)]);
 		expect(second.events.flatMap(({ logged: { event } }) => (event.type === "text_delta" ? [event.text] : []))).toEqual(["c", "d", "e"]);
 	});
 
@@ -272,6 +275,38 @@ describe("reading", () => {
 		});
 		expect(shownTo(lazy).map((l) => l.offset)).toEqual(shownTo(eager).map((l) => l.offset));
 		expect(shownTo(lazy)).toEqual(await logOf(session));
+	});
+
+	test("[WAT-1] 250 sockets and 5 streams that read nothing cost bounded memory, and the one that reads no time", async () => {
+		const { session, hosting, turnId } = await scripted();
+		const { socket: eager } = await watch(session);
+		const memory = (): number => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${gatewayPid(stack)}/status`, "utf8"))?.[1]) / 1024;
+		for (let n = 0; n < 250; n++) (await watch(session)).socket.stopReading();
+		const streams = new AbortController();
+		open.push({ close: () => streams.abort() });
+		for (let n = 0; n < 5; n++)
+			await fetch(`${stack.url}/v1/sessions/${session.id}/events`, {
+				headers: { authorization: `Bearer ${stack.apiKey}`, accept: "text/event-stream" },
+				signal: streams.signal,
+			});
+		const before = memory();
+		const piece = "x".repeat(100_000);
+		let last = (await session.eventPage({ after: 0 })).lastOffset as number;
+		let slowest = 0;
+		// 200 of them are 5 GB for all.
+		for (let n = 0; n < 200; n++) {
+			const from = Date.now();
+			hosting.report(said(turnId, piece));
+			last++;
+			await eager.until("the next event", () => shownTo(eager).at(-1)?.offset === last || undefined);
+			eager.send({ type: "ack", offset: last });
+			eager.frames.splice(0, eager.frames.length - 1);
+			slowest = Math.max(slowest, Date.now() - from);
+		}
+		expect(slowest).toBeLessThan(5000);
+		expect(memory() - before).toBeLessThan(250);
+		hosting.report(ended(turnId));
+		await shown(eager, isEnd);
 	});
 });
 

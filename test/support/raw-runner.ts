@@ -75,6 +75,11 @@ export class RawSocket<F extends { type: string } = { type: string }> {
 		this.#socket.close(code);
 	}
 
+	/** Takes nothing from the network any more. */
+	stopReading(): void {
+		this.#socket.pause();
+	}
+
 	/** The next frame of this type that fits; those before it are passed over. */
 	next<T extends F["type"]>(type: T, fits: (frame: Extract<F, { type: T }>) => boolean = () => true): Promise<Extract<F, { type: T }>> {
 		return this.until(`a ${type} frame`, () => {

@@ -1,4 +1,5 @@
 import type { RunnerEvent, SessionEvent } from "../../shared/events.ts";
+import type { Snapshot } from "../../shared/frames.ts";
 import { ApprovalId, Epoch, generation, idBody, offset, RunnerId, SessionId, seq, TurnId } from "../../shared/ids.ts";
 
 /** The same id for the same number, so that a failing test can be read. */
@@ -22,6 +23,7 @@ export const GATEWAY_EVENTS: Samples<GatewayEvent> = {
 	session_state: { type: "session_state", state: "queued", why: "no runner offers claude-code" },
 	lease_granted: { type: "lease_granted", runnerId, generation: generation(1) },
 	lease_ended: { type: "lease_ended", runnerId, generation: generation(1), why: "released" },
+	log_trimmed: { type: "log_trimmed", firstOffset: offset(513), why: "size" },
 };
 
 /** One of each event that a runner reports. */
@@ -52,6 +54,31 @@ export const RUNNER_EVENTS: Samples<RunnerEvent> = {
 	notice: { type: "notice", code: "silent", detail: "nothing for 60 s" },
 	raw: { type: "raw", source: "stderr", text: "warning: \u0000" },
 	part: { type: "part", partId: "p1", index: 0, count: 2, text: '{"type":"tool_re' },
+};
+
+/** What a reader is told that came too late for the first 40 events. */
+export const SNAPSHOT: Snapshot = {
+	spec: { provider: "claude-code", workDir: "/srv/app", model: null, permissionMode: "default" },
+	createdAt: 1,
+	state: "busy",
+	why: null,
+	turn: { turnId, clientId: "c-1", text: "hello", acceptedAt: 2, startedAt: 3, afterOffset: offset(7), interrupt: false },
+	waiting: [],
+	approvals: [{ approvalId, offset: offset(42), expiresAt: 4, event: RUNNER_EVENTS.approval_requested }],
+	nativeSessionId: "n-1",
+	lease: { runnerId, generation: generation(1) },
+	stats: {
+		sessionId,
+		turns: { accepted: 1, ended: 0, failed: 0, cancelled: 0 },
+		events: 44,
+		bytes: 9000,
+		tokens: { inputTokens: 0, outputTokens: 0, cacheReadTokens: 0, cacheWriteTokens: 0 },
+		costUsd: null,
+		processStarts: 1,
+		createdAt: 1,
+		lastEventAt: 5,
+		turnMs: 0,
+	},
 };
 export const ALL_EVENTS: SessionEvent[] = [...Object.values(GATEWAY_EVENTS), ...Object.values(RUNNER_EVENTS)];
 export type { Samples };

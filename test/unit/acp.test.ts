@@ -427,3 +427,10 @@ test("[PRV-1] no line makes the parser throw, and every event can be printed", (
 		{ numRuns: 300 },
 	);
 });
+
+test("[BAT-7] only a prompt must not come twice", () => {
+	const provider = acp({ args: [] });
+	expect(provider.mayRepeat('{"jsonrpc":"2.0","id":"3","method":"session/prompt","params":{}}')).toBe(false);
+	const quoted = JSON.stringify({ jsonrpc: "2.0", id: 4, result: { text: 'he said "method":"session/prompt"' } });
+	expect([quoted, '{"jsonrpc":"2.0","id":"1","method":"initialize"}'].map((line) => provider.mayRepeat(line))).toEqual([true, true]);
+});

@@ -3,6 +3,7 @@ import { Client, LogLost, ProblemError, TurnText, Unreachable, type WatchItem } 
 import { problem } from "../../shared/errors.ts";
 import { type LoggedEvent, type SessionEvent, splitEvent } from "../../shared/events.ts";
 import { offset, TurnId } from "../../shared/ids.ts";
+import { SNAPSHOT } from "../support/samples.ts";
 import {
 	APPROVAL,
 	EPOCH,
@@ -193,19 +194,72 @@ test("[LOG-6] recovered: false is told with the first offset that is left, and e
 	const left = ANSWER.slice(3);
 	const gateway = await gatewayThat({
 		hello: (peer) => {
-			peer.send(welcome(5, { recovered: false, firstOffset: offset(4), epoch: OTHER_EPOCH }));
+			peer.send(welcome(5, { recovered: false, firstOffset: offset(4), epoch: OTHER_EPOCH, snapshot: SNAPSHOT }));
 			peer.send(events(left));
 		},
 	});
 	const session = clientOf(gateway).session(SESSION);
 	const seen = await items(session.watch({ after: 1, epoch: EPOCH }), isEnd);
 	expect(seen.slice(1)).toEqual([
-		{ kind: "recovered_false", firstOffset: 4, epoch: OTHER_EPOCH },
+		{ kind: "recovered_false", after: 1, firstOffset: 4, epoch: OTHER_EPOCH, sameLog: false, snapshot: SNAPSHOT },
 		...left.map((logged) => ({ kind: "event", logged, epoch: OTHER_EPOCH })),
 	]);
 	const failure = await follow(session.events({ after: 1, epoch: EPOCH })).catch((error: unknown) => error);
 	expect(failure).toBeInstanceOf(LogLost);
-	expect(failure).toMatchObject({ firstOffset: 4, epoch: OTHER_EPOCH });
+	expect(failure).toMatchObject({ firstOffset: 4, epoch: OTHER_EPOCH, snapshot: SNAPSHOT });
+});
+
+test("[LOG-9] a client that asks for the beginning and comes too late is told so, once, and goes on", async () => {
+	const gateway = await gatewayThat({
+		hello: (peer) => {
+			peer.send(welcome(5, { firstOffset: offset(4), snapshot: SNAPSHOT }));
+			peer.send(events(ANSWER.slice(3)));
+		},
+	});
+	const session = clientOf(gateway).session(SESSION);
+	const [connected, ...rest] = await items(session.watch(), isEnd);
+	expect(connected).toMatchObject({ kind: "connected", firstOffset: 4, snapshot: SNAPSHOT });
+	expect(rest.map(brief)).toEqual(["4", "5"]);
+	expect(await follow(session.events())).toEqual(ANSWER.slice(3));
+});
+
+test("[WAT-4] a client that lagged until what it lacks was removed is told so on the socket that it has, and acknowledges what follows", async () => {
+	const time = new ManualTime();
+	const gateway = await gatewayThat({
+		hello: (peer) => {
+			peer.send(welcome(2));
+			peer.send(events(ANSWER.slice(0, 2)));
+			peer.send(welcome(5, { recovered: false, firstOffset: offset(5), snapshot: SNAPSHOT }));
+			peer.send(events(ANSWER.slice(4)));
+		},
+	});
+	const watched = clientOf(gateway, { setTimer: time.setTimer }).session(SESSION).watch();
+	const seen: WatchItem[] = [];
+	for (let i = 0; i < 6; i++) seen.push((await watched.next()).value as WatchItem);
+	expect(seen.map(brief)).toEqual(["connected", "1", "2", "connected", "recovered_false", "5"]);
+	expect(seen[4]).toMatchObject({ after: 2, firstOffset: 5, sameLog: true, snapshot: SNAPSHOT });
+	const next = watched.next();
+	time.pass(1_000);
+	await until("the ack", () => gateway.peers[0]?.frames.some((frame) => frame.type === "ack" && frame.offset === 5) ?? false);
+	await watched.return?.();
+	await next;
+});
+
+test("[LOG-6] what was shown and lost before the events that are gone is taken back too", async () => {
+	const gateway = await gatewayThat({
+		hello: (peer) => {
+			if (peer.number === 1) {
+				peer.send(welcome(3, { durableOffset: offset(1) }));
+				peer.send(events(ANSWER.slice(0, 3)));
+				return peer.socket.terminate();
+			}
+			peer.send(welcome(5, { recovered: false, rewindTo: offset(1), firstOffset: offset(4), snapshot: SNAPSHOT }));
+			peer.send(events(ANSWER.slice(3)));
+		},
+	});
+	const seen = await items(clientOf(gateway).session(SESSION).watch(), isEnd);
+	expect(seen.slice(4).map(brief)).toEqual(["disconnected", "connected", "rewind 1", "recovered_false", "4", "5"]);
+	expect(seen[7]).toMatchObject({ after: 1, firstOffset: 4 });
 });
 
 test("[WAT-2] close 4401 ends the watch with the gateway's words, after what had come, and is not retried", async () => {
@@ -414,11 +468,54 @@ test("a turn's result is its own text, without what was retracted, rewound or sa
 		stopReason: "failed",
 		error: { code: "model_error", detail: "overloaded" },
 		usage,
+		complete: true,
 	});
 	const kinds: string[] = [];
 	for await (const { event } of turn.events()) kinds.push(event.type);
 	expect(kinds).not.toContain("session_state");
 	expect(kinds.filter((kind) => kind === "approval_decided").length).toBe(2);
+});
+
+const USAGE = { inputTokens: 1, outputTokens: 2, cacheReadTokens: 3, cacheWriteTokens: 4, costUsd: null };
+const TURN_ENDED = { ...ACCEPTED, state: "ended", stopReason: "end_turn", startedAt: 1, endedAt: 2, usage: USAGE };
+/** A gateway whose log lost its first three events while a client waits for its turn's end. */
+const trimmed = (left: LoggedEvent[], turnNow: object, after: (peer: Peer) => void = () => {}): Script => ({
+	hello: (peer) => {
+		const last = left.at(-1)?.offset ?? 0;
+		peer.send(welcome(last, { recovered: false, firstOffset: offset(4), snapshot: SNAPSHOT }));
+		peer.send(events(left));
+		after(peer);
+	},
+	call: (call) => {
+		if (call.method === "POST" && call.path.endsWith("/turns")) return { status: 202, body: ACCEPTED };
+		if (call.path.endsWith(`/turns/${TURN}`)) return { status: 200, body: { ...turnNow, duplicate: undefined } };
+		const last = left.at(-1)?.offset ?? 0;
+		const page = { data: [], epoch: EPOCH, firstOffset: 4, lastOffset: last, durableOffset: last, recovered: true };
+		return call.path.includes("/events?") ? { status: 200, body: page } : null;
+	},
+});
+const at = (first: number, list: SessionEvent[]): LoggedEvent[] => logOf(list).map((l) => ({ ...l, offset: offset(l.offset + first - 1) }));
+
+test("[P2] a turn whose end is not in the log any more has its result all the same, and says that its text is not whole", async () => {
+	const left = at(4, [
+		{ type: "text_delta", turnId: OTHER_TURN, messageId: "m", text: "another's" },
+		{ type: "session_state", state: "idle" },
+	]);
+	const gateway = await gatewayThat(trimmed(left, TURN_ENDED));
+	const turn = await clientOf(gateway).session(SESSION).send("hi");
+	expect(await turn.result()).toEqual({ text: "", stopReason: "end_turn", error: null, usage: USAGE, complete: false });
+	const failure = await follow(turn.events()).catch((error: unknown) => error);
+	expect(failure).toBeInstanceOf(LogLost);
+});
+
+test("[P2] a turn whose beginning is not in the log any more ends with what is left of its text", async () => {
+	const ended = await gatewayThat(trimmed(at(4, [said("left"), ENDED, { type: "session_state", state: "idle" }]), TURN_ENDED));
+	const whole = { text: "left", stopReason: "end_turn", error: null, complete: false };
+	expect(await (await clientOf(ended).session(SESSION).send("hi")).result()).toEqual({ ...whole, usage: USAGE });
+	const goesOn = await gatewayThat(
+		trimmed(at(4, [said("left")]), { ...ACCEPTED, state: "running", startedAt: 1 }, (peer) => peer.send(events(at(5, [ENDED])))),
+	);
+	expect(await (await clientOf(goesOn).session(SESSION).send("hi")).result()).toEqual({ ...whole, usage: null });
 });
 
 test("a turn's text forgets what an offset that goes back takes away", () => {

@@ -74,8 +74,17 @@ describe("journal", () => {
 		journal.note(INTERRUPT);
 		journal.note({ type: "wrote", total: 3 });
 		const next = reopen(journal);
-		expect(next.wroteBefore).toBe(3);
+		expect([next.wroteBefore, next.maybeWroteBefore]).toEqual([3, 3]);
 		expect(drain(next)).toEqual([INTERRUPT]);
+		next.close();
+	});
+
+	test("[BAT-7] a line that was about to be written when the daemon was killed is one that may have been", () => {
+		const journal = new Journal(newDir());
+		for (const type of ["writing", "wrote"] as const) journal.note({ type, total: 1 });
+		journal.note({ type: "writing", total: 2 });
+		const next = reopen(journal);
+		expect([next.wroteBefore, next.maybeWroteBefore, drain(next)]).toEqual([1, 2, []]);
 		next.close();
 	});
 

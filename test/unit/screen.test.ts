@@ -3,6 +3,7 @@ import { neutralise, oneLine, Screen, type ScreenOptions, Sink } from "../../run
 import type { WatchItem } from "../../shared/client.ts";
 import { type SessionEvent, splitEvent } from "../../shared/events.ts";
 import { offset, TurnId } from "../../shared/ids.ts";
+import { SNAPSHOT } from "../support/samples.ts";
 import { APPROVAL, EPOCH, logOf, said, TURN } from "../support/scripted-gateway.ts";
 
 const OTHER_TURN = TurnId.parse(`trn_${"2".padStart(26, "0")}`);
@@ -201,9 +202,47 @@ test("a lost connection and lost events are told", () => {
 		shown([
 			said("a"),
 			{ kind: "disconnected", code: 1006, reason: "", retryInMs: 5 },
-			{ kind: "recovered_false", firstOffset: offset(7), epoch: EPOCH },
+			{ kind: "recovered_false", after: offset(1), firstOffset: offset(7), epoch: EPOCH, sameLog: true, snapshot: null },
+			{ kind: "recovered_false", after: offset(7), firstOffset: offset(9), epoch: EPOCH, sameLog: true, snapshot: null },
+			{ kind: "recovered_false", after: offset(8), firstOffset: offset(1), epoch: EPOCH, sameLog: false, snapshot: null },
+			{ type: "log_trimmed", firstOffset: offset(12), why: "age" },
 		]),
-	).toBe("a\nconnection lost (code 1006); trying again\nevents before offset 7 are not in the gateway's log any more\n");
+	).toBe(
+		[
+			"a",
+			"connection lost (code 1006); trying again",
+			"events 2 to 6 are not kept any more",
+			"event 8 is not kept any more",
+			"the log is another one than before; it begins at offset 1",
+			"",
+		].join("\n"),
+	);
+});
+
+test("[LOG-9] who comes too late for a log's beginning is shown the prompts that go on, unless they are still to come", () => {
+	const before = SNAPSHOT.turn as NonNullable<typeof SNAPSHOT.turn>;
+	const waiting = { ...before, turnId: OTHER_TURN, text: "and then?\nthis", afterOffset: offset(38) };
+	const snapshot = { ...SNAPSHOT, waiting: [waiting, { ...waiting, text: "still to come", afterOffset: offset(40) }] };
+	const connected: WatchItem = {
+		kind: "connected",
+		epoch: EPOCH,
+		state: "busy",
+		why: null,
+		firstOffset: offset(41),
+		lastOffset: offset(44),
+		durableOffset: offset(44),
+		snapshot,
+	};
+	const goesOn = "[claude-code in /srv/app: busy]\n> hello\n> and then?\n> this\n";
+	expect(shown([connected])).toBe(`events 1 to 40 are not kept any more\n${goesOn}`);
+	expect(shown([{ ...connected, snapshot: null }])).toBe("");
+	const lost: WatchItem = { kind: "recovered_false", after: offset(12), firstOffset: offset(41), epoch: EPOCH, sameLog: true, snapshot };
+	expect(shown([lost])).toBe(`events 13 to 40 are not kept any more\n${goesOn}`);
+	expect(shown([lost], { wanted: (event) => !("turnId" in event) || event.turnId === before.turnId })).toBe(
+		"events 13 to 40 are not kept any more\n[claude-code in /srv/app: busy]\n> hello\n",
+	);
+	const own = { ...snapshot, turn: { ...before, clientId: null, text: null }, waiting: [{ ...waiting, text: null }] };
+	expect(shown([{ ...lost, snapshot: own }])).toContain("[a turn that the CLI began]\n[a prompt that is too large to be shown again]\n");
 });
 
 test("text and asides can go different ways", () => {

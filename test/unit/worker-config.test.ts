@@ -9,17 +9,20 @@ interface Config {
 	allowedOrigins: Set<string>;
 	publicUrl: URL | null;
 	reconnectWindowMs: number;
+	retention: { maxBytes: number; maxAgeMs: number | null };
 }
 const path: string = "../../worker/config.ts";
-const { readConfig, readCapacities } = (await import(path)) as {
+const { readConfig, readCapacities, readRetention } = (await import(path)) as {
 	readConfig: (env: Record<string, unknown>) => Result<Config, string>;
 	readCapacities: (env: Record<string, unknown>) => { team: number | null; principal: number | null };
+	readRetention: (env: Record<string, unknown>) => Config["retention"];
 };
 
 const id = "0123456789abcdefghjkmnpqrs";
 const hash = "ab".repeat(32);
 const KEYS = { HOTPLEX_KEYS: `hpk_default_${id}:${hash}` };
 const ACCESS = { CF_ACCESS_TEAM_DOMAIN: "acme.cloudflareaccess.com", CF_ACCESS_AUD: "a".repeat(64) };
+const retention = { maxBytes: 256 * 1024 * 1024, maxAgeMs: null };
 const WITH_KEYS: Config = {
 	keys: new Map([[`hpk_default_${id}`, hash]]),
 	teams: new Set(["default"]),
@@ -27,6 +30,7 @@ const WITH_KEYS: Config = {
 	allowedOrigins: new Set(),
 	publicUrl: null,
 	reconnectWindowMs: 600_000,
+	retention,
 };
 const WITH_ACCESS: Config = {
 	keys: new Map(),
@@ -35,6 +39,7 @@ const WITH_ACCESS: Config = {
 	allowedOrigins: new Set(),
 	publicUrl: null,
 	reconnectWindowMs: 600_000,
+	retention,
 };
 
 describe("the gateway's configuration", () => {
@@ -89,6 +94,11 @@ describe("the gateway's configuration", () => {
 			{ ...KEYS, CF_ACCESS_TEAM_DOMAIN: "", CF_ACCESS_AUD: "", PUBLIC_URL: "", ACCESS_TEAM: "" },
 			WITH_KEYS,
 		],
+		[
+			"how much of a log is kept",
+			{ ...KEYS, LOG_MAX_BYTES: "64MiB", LOG_MAX_AGE: "30d" },
+			{ ...WITH_KEYS, retention: { maxBytes: 64 * 1024 * 1024, maxAgeMs: 30 * 86_400_000 } },
+		],
 		["a reconnect window", { ...KEYS, RECONNECT_WINDOW: "24h" }, { ...WITH_KEYS, reconnectWindowMs: 86_400_000 }],
 		["bindings are no settings", { ...KEYS, SESSION: {}, TEAM: {}, ANYTHING: "else" }, WITH_KEYS],
 	])("[CFG-6] %s", (_, env, config) => {
@@ -123,6 +133,13 @@ describe("the gateway's configuration", () => {
 		["ALLOWED_ORIGINS", { ...KEYS, ALLOWED_ORIGINS: "https://a.example/" }],
 		["ALLOWED_ORIGINS", { ...KEYS, ALLOWED_ORIGINS: "a.example" }],
 		["PUBLIC_URL", { ...KEYS, PUBLIC_URL: "hotplex.example" }],
+		["LOG_MAX_BYTES", { ...KEYS, LOG_MAX_BYTES: "1000000" }],
+		["LOG_MAX_BYTES", { ...KEYS, LOG_MAX_BYTES: "64MB" }],
+		["LOG_MAX_BYTES", { ...KEYS, LOG_MAX_BYTES: "512KiB" }],
+		["LOG_MAX_BYTES", { ...KEYS, LOG_MAX_BYTES: "9GiB" }],
+		["LOG_MAX_AGE", { ...KEYS, LOG_MAX_AGE: "30" }],
+		["LOG_MAX_AGE", { ...KEYS, LOG_MAX_AGE: "30s" }],
+		["LOG_MAX_AGE", { ...KEYS, LOG_MAX_AGE: "999999999999d" }],
 		["RECONNECT_WINDOW", { ...KEYS, RECONNECT_WINDOW: "600" }],
 		["RECONNECT_WINDOW", { ...KEYS, RECONNECT_WINDOW: "25h" }],
 		["RECONNECT_WINDOW", { ...KEYS, RECONNECT_WINDOW: "0s" }],
@@ -131,6 +148,12 @@ describe("the gateway's configuration", () => {
 		["PRINCIPAL_CAPACITY", { ...KEYS, PRINCIPAL_CAPACITY: "-1" }],
 	])("[CFG-7] a %s of another form is named, and it serves nothing: %j", (name, env) => {
 		expect(readConfig(env)).toEqual({ ok: false, error: expect.stringMatching(new RegExp(`^the configuration is not valid: ${name}`)) });
+	});
+
+	test("[LOG-8] an object reads its retention as the Worker does, and removes nothing where that serves nothing", () => {
+		expect(readRetention({})).toEqual(retention);
+		expect(readRetention({ LOG_MAX_BYTES: "1MiB", LOG_MAX_AGE: "1m" })).toEqual({ maxBytes: 1024 * 1024, maxAgeMs: 60_000 });
+		expect(readRetention({ LOG_MAX_BYTES: "1MiB", LOG_MAX_AGE: "soon" })).toEqual({ maxBytes: Number.MAX_SAFE_INTEGER, maxAgeMs: null });
 	});
 
 	test.each<[string, Record<string, unknown>, { team: number | null; principal: number | null }]>([

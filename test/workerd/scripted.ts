@@ -1,9 +1,10 @@
 import { env } from "cloudflare:workers";
 import { vi } from "vitest";
 import type { EventPage } from "../../shared/api.ts";
-import type { RunnerEvent, SessionEvent } from "../../shared/events.ts";
+import type { LoggedEvent, RunnerEvent, SessionEvent } from "../../shared/events.ts";
 import { PROTOCOL_VERSION, signedText, type ToClientFrame, type ToControlFrame, type ToRunnerFrame } from "../../shared/frames.ts";
 import { type Generation, generation, idBody, RunnerId, SessionId, TeamId } from "../../shared/ids.ts";
+import { MAX_BATCH_BYTES } from "../../shared/limits.ts";
 import type { Principal } from "../../worker/auth.ts";
 import type { Env } from "../../worker/config.ts";
 import { base64url, newId } from "../../worker/secrets.ts";
@@ -141,6 +142,89 @@ export class Watcher {
 	}
 }
 
+/**
+ * A reader that comes and goes, as the protocol has it: what it was shown is kept in stretches without gaps, and a stretch ends
+ * only where the gateway said so. Acknowledges when told to.
+ */
+export class Reader {
+	/** Each without gaps; between two of them something was reported lost. */
+	readonly stretches: LoggedEvent[][] = [[]];
+	/** What the gateway said is lost, both ends included. */
+	readonly losses: { first: number; last: number }[] = [];
+	/** What is not as the protocol says. */
+	readonly wrong: string[] = [];
+	socket: ObjectSocket<ToClientFrame> | null = null;
+	#last: number | null = null;
+	#epoch: string | null = null;
+	#life: string | null = null;
+	#durable: number | null = null;
+
+	get last(): number {
+		return this.#last ?? 0;
+	}
+
+	/** `named` are the parts of its place that it tells. */
+	async open(stub: DurableObjectStub, principal: Principal, named = { epoch: true, memory: true }): Promise<void> {
+		this.socket = await upgrade<ToClientFrame>(stub, { [PRINCIPAL_HEADER]: JSON.stringify(principal) });
+		this.socket.onFrame = (frame) => this.#take(frame);
+		const place = {
+			...(this.#last === null ? {} : { after: this.#last }),
+			...(this.#last === null || !named.epoch ? {} : { epoch: this.#epoch }),
+			...(this.#last === null || !named.memory ? {} : { life: this.#life, durable: this.#durable }),
+		};
+		this.socket.send({ type: "hello", protocol: PROTOCOL_VERSION, ...place });
+		await this.socket.frame("welcome");
+	}
+
+	async close(): Promise<void> {
+		this.socket?.close();
+		await this.socket?.ended();
+		this.socket = null;
+	}
+
+	ack(): void {
+		this.socket?.send({ type: "ack", offset: this.last });
+	}
+
+	#take(frame: ToClientFrame): void {
+		if (frame.type === "rewind") {
+			this.#life = frame.life;
+			this.#forget(frame.rewindTo);
+		} else if (frame.type === "welcome") this.#welcome(frame);
+		else if (frame.type === "events") {
+			this.#durable = Math.max(this.#durable ?? 0, frame.durableOffset);
+			for (const logged of frame.events) {
+				if (logged.offset !== this.last + 1) this.wrong.push(`${logged.offset} came after ${this.last}`);
+				this.#last = logged.offset;
+				this.stretches.at(-1)?.push(logged);
+			}
+		}
+	}
+
+	#welcome(frame: Extract<ToClientFrame, { type: "welcome" }>): void {
+		this.#epoch = frame.epoch;
+		this.#life = frame.life;
+		this.#durable = frame.durableOffset;
+		const before = frame.firstOffset - 1;
+		const isFresh = this.#last === null;
+		if (frame.rewindTo !== undefined) this.#forget(frame.rewindTo);
+		const isCut = !frame.recovered || (isFresh && before > 0);
+		if (isCut !== (frame.snapshot !== undefined)) this.wrong.push(`a welcome ${isCut ? "without" : "with"} a snapshot`);
+		if (isFresh) this.#last = 0;
+		if (!isCut) return;
+		if (before <= this.last) this.wrong.push(`after ${this.last} nothing was lost: ${JSON.stringify(frame).slice(0, 200)}`);
+		this.losses.push({ first: this.last + 1, last: before });
+		this.stretches.push([]);
+		this.#last = before;
+	}
+
+	#forget(to: number): void {
+		if (to > this.last) this.wrong.push(`rewound from ${this.last} to ${to}`);
+		for (const [i, stretch] of this.stretches.entries()) this.stretches[i] = stretch.filter((l) => l.offset <= to);
+		this.#last = Math.min(this.last, to);
+	}
+}
+
 /** A runner's key and what it proves with it. */
 export class ScriptedRunner {
 	readonly runnerId: RunnerId;
@@ -234,8 +318,22 @@ export class SessionLink {
 	}
 
 	#send(firstSeq: number): void {
-		const events = this.#journal.slice(firstSeq - this.#base - 1);
-		if (events.length > 0) this.socket.send({ type: "batch", generation: this.#generation, firstSeq, events });
+		let events: RunnerEvent[] = [];
+		let bytes = 0;
+		let first = firstSeq;
+		const batch = (): void => {
+			if (events.length > 0) this.socket.send({ type: "batch", generation: this.#generation, firstSeq: first, events });
+			first += events.length;
+			events = [];
+			bytes = 0;
+		};
+		for (const event of this.#journal.slice(firstSeq - this.#base - 1)) {
+			const size = JSON.stringify(event).length;
+			if (bytes + size > MAX_BATCH_BYTES) batch();
+			events.push(event);
+			bytes += size;
+		}
+		batch();
 	}
 }
 

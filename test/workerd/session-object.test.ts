@@ -366,7 +366,7 @@ describe("server-sent events", () => {
 		log.accept();
 		const hello = new Promise<string>((resolve) => log.addEventListener("message", (m) => resolve(String(m.data)), { once: true }));
 		reader.accept();
-		const response = serverSentEvents(reader, { after: 7 });
+		const response = serverSentEvents(reader, { after: 7, seenIn: null }, null);
 		expect(JSON.parse(await hello)).toEqual({ type: "hello", protocol: PROTOCOL_VERSION, after: 7 });
 		const text = response.body?.pipeThrough(new TextDecoderStream()).getReader();
 		expect((await text?.read())?.value).toBe("retry: 1000\n\n");
