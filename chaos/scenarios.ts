@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { closeSync, openSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync, writeSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readFileSync, rmSync, statfsSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import WebSocket from "ws";
@@ -232,46 +232,40 @@ export async function longLine(world: World): Promise<void> {
 	await settleAll(world);
 }
 
-/** The disk that holds the journals is full in mid-turn. */
+/** The disk that holds the journals is full in mid-turn, to the runner's own bound or to the last byte, and then has room again. */
 export async function diskFull(world: World): Promise<void> {
+	const KIB = 1024;
+	const isBounded = world.random.chance(0.5);
+	const bound = isBounded ? 4 * KIB * KIB : KIB;
 	const stateDir = join(world.dir, "runners", "r1");
-	const daemon = await world.daemon("r1");
+	const daemon = await world.daemon("r1", { settings: `minFreeDisk = "${bound / KIB}KiB"` });
 	const identity = readFileSync(join(stateDir, "identity.json"));
-	const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", "size=8m,mode=700", "tmpfs", stateDir], { encoding: "utf8" });
+	const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", "size=24m,mode=700", "tmpfs", stateDir], { encoding: "utf8" });
 	if (mounted.status !== 0) throw new NotTried(`a tmpfs cannot be mounted here: ${(mounted.stderr || String(mounted.error)).trim()}`);
 	world.atEnd(() => spawnSync("umount", ["-l", stateDir]));
 	writeFileSync(join(stateDir, "identity.json"), identity, { mode: 0o600 });
 	daemon.configure();
 	daemon.launch();
 	await daemon.ready();
-	const conversation = await open(world, "s1");
-	const beside = await open(world, "s2");
-	await conversation.ask({ text: "say 3 s1t1a_" });
-	await beside.ask({ text: "say 3 s2t1a_" });
+	const [loud, quiet] = await Promise.all([open(world, "s1"), open(world, "s2")]);
+	await Promise.all([loud.ask({ text: "say 3 s1t1a_" }), quiet.ask({ text: "say 3 s2t1a_" })]);
 	const filler = join(stateDir, "filler");
-	const leave = world.random.whole(100, 900) * 1024;
-	try {
-		// Fills what is left, and gives some of it back.
-		writeFileSync(filler, Buffer.alloc(8 * 1024 * 1024));
-	} catch {
-		// Full.
-	}
-	writeFileSync(filler, Buffer.alloc(Math.max(0, statSync(filler).size - leave)));
-	world.note(`the disk has ${Math.round(leave / 1024)} KiB left`);
-	// Its CLI may end of this, or the daemon may end it; the turn must be told to have ended.
-	[conversation.processes, conversation.mayLack] = [3, 1];
-	[beside.processes, beside.mayLack] = [3, 1];
-	const broken = await conversation.send({
-		text: "slow 2\nsay 20 s1t2a_\nline 300000\nline 300000\nline 300000\nline 300000\nsay 50 s1t2b_",
-		mayEnd: ["failed", "cancelled", "end_turn"],
-	});
-	const waits = await beside.send({ text: "slow 5\nsay 100 s2t2a_", mayEnd: ["failed", "cancelled", "end_turn"] });
+	const leave = bound + world.random.whole(100, 900) * KIB;
+	const { bavail, bsize } = statfsSync(stateDir);
+	writeFileSync(filler, Buffer.alloc(bavail * bsize - leave));
+	world.note(`the disk has ${Math.round(leave / KIB)} KiB left, the runner wants ${Math.round(bound / KIB)}`);
+	// Within its bound nothing is lost. With no bound its CLI ends of it; that is told then, and the next input starts another.
+	const mayEnd = isBounded ? undefined : { mayEnd: ["failed" as const, "end_turn" as const] };
+	if (!isBounded) for (const conversation of [loud, quiet]) [conversation.processes, conversation.mayLack] = [3, 1];
+	const turns = [
+		await loud.send({ text: `slow 2\nsay 20 s1t2a_\n${"line 300000\n".repeat(4)}say 50 s1t2b_`, ...mayEnd }),
+		await quiet.send({ text: "slow 5\nsay 100 s2t2a_", ...mayEnd }),
+	] as const;
 	await sleep(6_000);
 	rmSync(filler);
 	world.note("the disk has room again");
-	await Promise.all([conversation.ended(broken), beside.ended(waits)]);
-	await conversation.ask({ text: "say 5 s1t3a_" });
-	await beside.ask({ text: "say 5 s2t3a_" });
+	await Promise.all([loud.ended(turns[0]), quiet.ended(turns[1])]);
+	await Promise.all([loud.ask({ text: "say 5 s1t3a_" }), quiet.ask({ text: "say 5 s2t3a_" })]);
 	await settleAll(world);
 }
 
