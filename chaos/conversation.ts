@@ -11,7 +11,7 @@ import type { Random } from "./random.ts";
 import { Attached, HASTE, type LogReader, PageReader, SocketReader, SseReader, wholeLog } from "./readers.ts";
 import type { World } from "./world.ts";
 
-export type ReaderKind = "socket" | "sse" | "pages" | "attach";
+export type ReaderKind = "socket" | "sse" | "sse-by-id" | "pages" | "attach";
 
 export interface Turn {
 	text: string;
@@ -39,9 +39,6 @@ export interface ConversationOptions {
 	/** Whether approvals are decided as soon as they are asked. */
 	decides?: boolean;
 }
-
-/** How long one thing that must come may take, with all back-offs on its way. */
-const PATIENCE_MS = 45_000;
 
 /** One session with whoever types into it and all who read it. */
 export class Conversation {
@@ -102,7 +99,7 @@ export class Conversation {
 			...(pace === undefined ? {} : { paceMs: pace }),
 		};
 		if (kind === "attach") this.#attached = new Attached(this.world.main, from, this.world.env);
-		else if (kind === "sse") this.readers.push(new SseReader(from));
+		else if (kind === "sse" || kind === "sse-by-id") this.readers.push(new SseReader({ ...from, trusts: kind === "sse-by-id" }));
 		else if (kind === "pages") this.readers.push(new PageReader(from));
 		else this.readers.push(new SocketReader(from));
 	}
@@ -147,7 +144,7 @@ export class Conversation {
 	}
 
 	/** Null if it did not end in time, which the check will tell. */
-	ended(input: Input, ms = PATIENCE_MS): Promise<string | null> {
+	ended(input: Input, ms = this.world.patienceMs): Promise<string | null> {
 		return this.until((events) => {
 			for (const { event } of events) if (event.type === "turn_ended" && event.turnId === input.turnId) return event.stopReason;
 			return null;
@@ -155,7 +152,7 @@ export class Conversation {
 	}
 
 	/** Waits for this many words of a turn, or its end. */
-	words(input: Input, count: number, ms = PATIENCE_MS): Promise<unknown> {
+	words(input: Input, count: number, ms = this.world.patienceMs): Promise<unknown> {
 		return this.until((events) => {
 			const own = events.filter(({ event }) => "turnId" in event && event.turnId === input.turnId);
 			return own.filter(({ event }) => event.type === "text_delta").length >= count || own.some(({ event }) => event.type === "turn_ended");
@@ -185,7 +182,7 @@ export class Conversation {
 	}
 
 	/** Waits for something, by whichever reader sees it first; null if it does not come. */
-	until<T>(look: (events: LogReader["events"]) => T | undefined | null | false, ms = PATIENCE_MS): Promise<T | null> {
+	until<T>(look: (events: LogReader["events"]) => T | undefined | null | false, ms = this.world.patienceMs): Promise<T | null> {
 		return new Promise((resolve) => {
 			let left = this.readers.length;
 			for (const reader of this.readers)
@@ -224,7 +221,7 @@ export class Conversation {
 
 	/** Calls until there is an answer; null if none comes in time. */
 	async #tried<T>(call: () => Promise<T>): Promise<T | null> {
-		const deadline = Date.now() + PATIENCE_MS;
+		const deadline = Date.now() + this.world.patienceMs;
 		for (;;) {
 			try {
 				return await call();
@@ -238,7 +235,7 @@ export class Conversation {
 	}
 
 	/** Waits until all readers are where the log is, ends them, and takes the log as it is then. */
-	async settle(ms = PATIENCE_MS): Promise<void> {
+	async settle(ms = this.world.patienceMs): Promise<void> {
 		const deadline = Date.now() + ms;
 		// Quiet is when the log is whole in the store and grows no more.
 		for (let last = -1; Date.now() < deadline; ) {

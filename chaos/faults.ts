@@ -102,15 +102,36 @@ function aimed(name: string, what: string, promises: string[], link: LinkKind, d
 			const random = world.random.fork("aim");
 			const faults: Fault[] = types.flatMap((type) =>
 				// Not each one, or a back-off that has grown is all there is to see.
-				[1, 2, 4, 6, 9, 13].map((nth) => ({ on: { link, at: { direction, type, nth } }, deed: deed(random) })),
+				[1, 2, 3, 5, 7, 9, 12, 16].map((nth) => ({ on: { link, at: { direction, type, nth } }, deed: deed(random) })),
 			);
-			return rage(world, { ...SIZE, sessions: 6, daemons: 1, budget: CALM, attachShare: 0, aimed: faults });
+			return rage(world, { ...SIZE, sessions: 8, daemons: 1, budget: CALM, attachShare: 0, aimed: faults });
 		},
 	};
 }
 
+/** A runner's connections end for the runner alone: when it dials again, the gateway still holds the old ones. */
+function takeovers(world: World): Promise<void> {
+	const random = world.random.fork("aim");
+	const split = (): Deed => ({ do: random.pick(["split", "late"] as const), ms: random.whole(500, 3_000) });
+	const faults: Fault[] = [5, 12, 20, 30, 42, 55, 70, 85, 100, 120, 140, 160].map((nth) => ({
+		on: { link: "session", at: { direction: "up", type: "text_delta", nth } },
+		deed: split(),
+	}));
+	for (const connection of [1, 2, 3])
+		faults.push({ on: { link: "control", connection, at: { afterMs: random.whole(300, 1_500) } }, deed: split() });
+	return rage(world, {
+		...SIZE,
+		sessions: 8,
+		daemons: 1,
+		budget: CALM,
+		attachShare: 0,
+		aimed: faults,
+		turns: (name, chance) => [1, 2, 3].map((t) => ({ text: `slow ${chance.whole(10, 30)}\nsay ${chance.whole(40, 120)} ${name}t${t}a_` })),
+	});
+}
+
 function deed(random: Random): Deed {
-	switch (random.whole(0, 5)) {
+	switch (random.whole(0, 6)) {
 		case 0:
 			return { do: "cut_before" };
 		case 1:
@@ -121,6 +142,8 @@ function deed(random: Random): Deed {
 			return { do: "stall", ms: random.whole(200, 1_500) };
 		case 4:
 			return { do: "split", ms: random.whole(500, 3_000) };
+		case 5:
+			return { do: "late", ms: random.whole(200, 1_500) };
 		default:
 			return { do: "delay", ms: random.whole(50, 1_000) };
 	}
@@ -144,6 +167,14 @@ const boundaries: FaultRow[] = [
 	aimed("at-approval", "session links break where an approval is asked and where it is decided", ["P8", "APR-1"], "session", "up", [
 		"approval_requested",
 	]),
+	{
+		name: "takeover",
+		what: "a runner's links break for the runner alone: it comes back while the gateway still holds the old connections, and what was on its way on those arrives late",
+		promises: ["LSE-3", "BAT-2"],
+		weight: 3,
+		limitMs: STORM_MS,
+		run: takeovers,
+	},
 	aimed("at-desired", "session links break where the runner is told what is desired", ["BAT-4", "P8"], "session", "down", ["desired"]),
 	aimed("at-end", "session links break where a turn is said to end", ["P4", "TRN-3"], "session", "up", ["turn_ended"]),
 ];
@@ -175,6 +206,14 @@ const moving = (world: World): Promise<void> =>
 	});
 
 const singles: FaultRow[] = [
+	single(
+		"sse-by-id",
+		"the gateway is killed under readers of server-sent events that go on after their last id, as a browser's EventSource does",
+		["P1", "LOG-2", "LOG-6"],
+		(world) =>
+			rage(world, { ...SIZE, gatewayKills: 3, budget: { ...CALM, sse: 3, session: 2 }, attachShare: 0, readers: ["socket", "sse-by-id"] }),
+		0.5,
+	),
 	single(
 		"leases-move",
 		"as links, on runners that end idle processes after 0.2 s and give the lease back; each next turn resumes",
@@ -208,6 +247,13 @@ const singles: FaultRow[] = [
 		"the first daemon is cut off while the second takes over, then its cable is put in again: what it says late is refused",
 		["P5", "LSE-1"],
 		scenarios.splitBrain,
+		1,
+	),
+	single(
+		"split-brain-redialled",
+		"likewise, and the first daemon's links are new ones: it is the newer connection then, with an old lease",
+		["P5", "LSE-1", "LSE-3"],
+		scenarios.splitBrainRedialled,
 		1,
 	),
 	single(

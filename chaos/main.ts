@@ -5,22 +5,26 @@
  *
  *   --seed N       of the first run; each further one has the next number. Absent: by the clock
  *   --runs N       how many (20). Each is a world of its own: a gateway, runners, sessions, and one row of the table of faults
- *   --only FAULT   runs of these faults alone; `--list` names them
+ *   --only FAULT   runs of these faults alone, one after the other; `--list` names them
  *   --minutes M    begins no run after this long
  *   --nightly      goes on until 10,000 cuts, 500 kills of daemons, 200 of gateways, and each fault twice
  *   --parallel N   worlds at once (4)
  *   --root DIR     the product's sources, a copy with something changed in it
  *   --report FILE  a table of what was tried and what came of it
- *   --keep         leaves the worlds' directories
+ *   --patience S   how long a turn or a reader may take after what was done to it (45)
+ *   --keep         leaves the worlds' directories, with the logs of what failed
  *   --json         only the last line, which is there in any case
  *
  * The last line is JSON. The exit code is 0 only if nothing was lost, doubled, reordered, unfinished, unanswered or run twice. A failing run
  * tells its seed; `--seed N --runs 1` does the same again.
  */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { type Finding, KINDS, type Kind } from "./checker.ts";
 import { FAULTS, type FaultRow } from "./faults.ts";
 import { Random } from "./random.ts";
+import { type Outcome, report } from "./report.ts";
 import { NotTried } from "./scenarios.ts";
 import { World } from "./world.ts";
 
@@ -34,6 +38,7 @@ const { values } = parseArgs({
 		parallel: { type: "string", default: "4" },
 		root: { type: "string" },
 		report: { type: "string" },
+		patience: { type: "string", default: "45" },
 		keep: { type: "boolean", default: false },
 		list: { type: "boolean", default: false },
 		json: { type: "boolean", default: false },
@@ -41,20 +46,6 @@ const { values } = parseArgs({
 });
 
 const NIGHT = { cuts: 10_000, daemonKills: 500, gatewayKills: 200, times: 2 };
-
-interface Outcome {
-	seed: number;
-	fault: string;
-	findings: Finding[];
-	notTried: string | null;
-	seconds: number;
-	cuts: number;
-	daemonKills: number;
-	gatewayKills: number;
-	takeoversMs: number[];
-	sessions: number;
-	events: number;
-}
 
 if (values.list) {
 	for (const row of FAULTS) console.log(`${row.name.padEnd(20)} ${row.what}`);
@@ -76,14 +67,20 @@ const say = (line: string): void => {
 /** A signal ends all worlds' processes too. */
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130));
 
+/** What no run waited for; it must not end the others. */
+const strays: string[] = [];
+process.on("unhandledRejection", (cause) => {
+	strays.push(cause instanceof Error ? (cause.stack ?? cause.message) : String(cause));
+	process.stderr.write(`${strays.at(-1)}\n`);
+});
+
 const began = Date.now();
 const outcomes: Outcome[] = [];
 say(`seed ${firstSeed}`);
 let next = 0;
 await Promise.all(Array.from({ length: wholeNumber("parallel", values.parallel) }, work));
 const total = summary();
-say(report());
-if (values.report !== undefined) (await import("node:fs")).writeFileSync(values.report, report());
+if (values.report !== undefined) writeFileSync(values.report, report(FAULTS, outcomes, total));
 console.log(JSON.stringify(total));
 // Whatever an undici pool or a timer of a reader still holds must not keep it.
 process.exit(KINDS.every((kind) => total[kind] === 0) && outcomes.length > 0 ? 0 : 1);
@@ -103,13 +100,12 @@ async function work(): Promise<void> {
 	}
 }
 
+/** Those that were asked for in their order, at night first each of them, else by chance. */
 function choose(seed: number, number: number): FaultRow {
 	const rows = FAULTS.filter((row) => only?.includes(row.name) ?? true);
-	// At night first each of them, then by chance.
-	const due = values.nightly ? rows[number % rows.length] : undefined;
-	if (due !== undefined && number < rows.length * NIGHT.times) return due;
-	const weights = Object.fromEntries(rows.map((row) => [row.name, only === undefined ? row.weight : 1]));
-	const name = new Random(seed).fork("fault").weighted(weights);
+	const due = only !== undefined || number < rows.length * (values.nightly ? NIGHT.times : 0) ? rows[number % rows.length] : undefined;
+	if (due !== undefined) return due;
+	const name = new Random(seed).fork("fault").weighted(Object.fromEntries(rows.map((row) => [row.name, row.weight])));
 	return rows.find((row) => row.name === name) ?? (rows[0] as FaultRow);
 }
 
@@ -117,9 +113,10 @@ async function run(seed: number, row: FaultRow): Promise<Outcome> {
 	const startedAt = Date.now();
 	const findings: Finding[] = [];
 	let notTried: string | null = null;
-	const world = await World.start({
+	const world = new World({
 		random: new Random(`${seed}/${row.name}`),
 		keep: values.keep,
+		patienceMs: 1_000 * wholeNumber("patience", values.patience),
 		...(values.root === undefined ? {} : { root: values.root }),
 	});
 	let sessions = 0;
@@ -129,6 +126,7 @@ async function run(seed: number, row: FaultRow): Promise<Outcome> {
 		const tooLong = new Promise<never>((_, reject) => {
 			late = setTimeout(() => reject(new Error(`it took longer than ${row.limitMs / 1000} s`)), row.limitMs);
 		});
+		await world.start();
 		await Promise.race([row.run(world), tooLong]);
 	} catch (cause) {
 		if (cause instanceof NotTried) notTried = cause.message;
@@ -179,6 +177,9 @@ function tell(seed: number, row: FaultRow, world: World, findings: Finding[]): v
 		...happened.filter((line) => /s (control|session)/.test(line)).slice(0, 60),
 	);
 	process.stderr.write(`${lines.join("\n")}\n\n`);
+	if (!values.keep) return;
+	for (const { options, log } of world.conversations)
+		writeFileSync(join(world.dir, `${options.name}.log.jsonl`), log.map((logged) => `${JSON.stringify(logged)}\n`).join(""));
 }
 
 function summary() {
@@ -194,7 +195,7 @@ function summary() {
 		lost: found("lost"),
 		doubled: found("doubled"),
 		reordered: found("reordered"),
-		unfinished: found("unfinished"),
+		unfinished: found("unfinished") + strays.length,
 		secondProcesses: found("secondProcesses"),
 		unanswered: found("unanswered"),
 		runs: outcomes.length,
@@ -203,6 +204,13 @@ function summary() {
 		minutes: Math.round((Date.now() - began) / 600) / 100,
 		takeovers: takeovers.length,
 		takeoverP95Ms: p95 === undefined ? null : Math.round(p95 * 10) / 10,
+		perFault: Object.fromEntries(
+			FAULTS.flatMap((row) => {
+				const own = outcomes.filter((o) => o.fault === row.name);
+				const failed = own.filter((o) => o.findings.length > 0).length;
+				return own.length === 0 ? [] : [[row.name, failed === 0 ? own.length : `${own.length}, ${failed} failed`]];
+			}),
+		),
 		failedSeeds: outcomes.filter((o) => o.findings.length > 0).map((o) => `${o.seed} ${o.fault}`),
 		notTried: [...new Set(outcomes.filter((o) => o.notTried !== null).map((o) => o.fault))],
 	};
@@ -212,8 +220,4 @@ function isNightOver(): boolean {
 	const { cuts, daemonKills, gatewayKills } = summary();
 	const each = FAULTS.every((row) => outcomes.filter((o) => o.fault === row.name).length >= NIGHT.times);
 	return each && cuts >= NIGHT.cuts && daemonKills >= NIGHT.daemonKills && gatewayKills >= NIGHT.gatewayKills;
-}
-
-function report(): string {
-	return "";
 }

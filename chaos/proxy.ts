@@ -25,7 +25,9 @@ export type Deed =
 	/** This message, and so those behind it, arrive later. */
 	| { do: "delay"; ms: number }
 	/** The dialling side is closed, and the gateway's stays open for `ms`: when it is dialled again, the gateway has two connections. */
-	| { do: "split"; ms: number };
+	| { do: "split"; ms: number }
+	/** As split, and the message reaches the gateway after `ms` all the same, with what was sent behind it: when its sender has long sent it anew. */
+	| { do: "late"; ms: number };
 
 export interface Fault {
 	on: Place;
@@ -100,7 +102,7 @@ export class FaultProxy {
 		return `http://127.0.0.1:${this.port}`;
 	}
 
-	/** Connections that were cut, stalled or split. */
+	/** Connections that were cut, stalled, split: all but delayed. */
 	get cuts(): number {
 		return this.happenings.filter((h) => h.deed !== "delay").length;
 	}
@@ -151,7 +153,10 @@ export class FaultProxy {
 		const link = session === null ? kind : `${kind}/${this.#options.nameOf?.(session) ?? session}`;
 		const number = (this.#counts.get(link) ?? 0) + 1;
 		this.#counts.set(link, number);
-		const own = (this.#options.plan?.(link, kind, number) ?? []).map(arm);
+		const timed = this.#faults.filter((armed) => !armed.isDone && armed.fault.on.link === kind && "afterMs" in armed.fault.on.at);
+		const due = timed.filter((armed) => (armed.fault.on.connection ?? number) === number);
+		for (const armed of due) armed.isDone = true;
+		const own = [...(this.#options.plan?.(link, kind, number) ?? []).map(arm), ...due];
 		connection.replaces = [...this.#connections].some((other) => other !== connection && other.link === link && other.isGatewaysSideOpen);
 		return { link, number, faults: own };
 	}
@@ -303,7 +308,8 @@ class Connection {
 			const { link, number, faults } = this.#proxy.identify(this, purpose);
 			[this.link, this.number, this.faults] = [link, number, faults];
 			for (const { fault } of faults)
-				if ("afterMs" in fault.on.at) this.#later(fault.on.at.afterMs, () => this.perform(fault.deed, "time"));
+				if ("afterMs" in fault.on.at && (fault.on.connection ?? number) === number)
+					this.#later(fault.on.at.afterMs, () => this.perform(fault.deed, "time"));
 		}
 		if (side.waitingBytes > MAX_WAITING_BYTES) side.from.pause();
 		void this.#pass(direction);
@@ -354,6 +360,8 @@ class Connection {
 			const part = deed.do === "cut_inside" ? Math.max(1, Math.floor(deed.share * unit.bytes.length)) : unit.bytes.length;
 			await this.#send(side, unit.bytes.subarray(0, part));
 		}
+		// What waits behind it stays queued.
+		if (deed.do === "late") side.waiting.unshift(unit);
 		this.perform(deed, type);
 	}
 
@@ -389,6 +397,13 @@ class Connection {
 				this.#gateway.pause();
 				this.#dialler.destroy();
 				this.#later(deed.ms, () => this.end());
+				return;
+			case "late":
+				this.#dialler.destroy();
+				this.#later(deed.ms, () => {
+					for (const { bytes } of this.#sides.up.waiting) this.#gateway.write(bytes);
+					this.#later(300, () => this.end());
+				});
 				return;
 			case "delay":
 				// There is nothing left to be late.
@@ -473,10 +488,19 @@ function placeIn(kind: LinkKind, chance: Random): Place["at"] {
 }
 
 function deedFor(kind: LinkKind, chance: Random): Deed {
-	const what = chance.weighted({ cut_before: 3, cut_after: 3, cut_inside: 3, stall: 1, delay: 1, split: kind === "rest" ? 0 : 2 });
+	const what = chance.weighted({
+		cut_before: 3,
+		cut_after: 3,
+		cut_inside: 3,
+		stall: 1,
+		delay: 1,
+		split: kind === "rest" ? 0 : 2,
+		late: kind === "sse" ? 0 : 1,
+	});
 	if (what === "cut_inside") return { do: what, share: chance.next() };
 	if (what === "stall") return { do: what, ms: chance.whole(100, 1_200) };
 	if (what === "delay") return { do: what, ms: chance.whole(20, 400) };
 	if (what === "split") return { do: what, ms: chance.whole(300, 3_000) };
+	if (what === "late") return { do: what, ms: chance.whole(200, 1_500) };
 	return { do: what };
 }

@@ -16,6 +16,8 @@ export interface ReaderOptions {
 	random: Random;
 	/** How long it takes over each event, for one that is slow. */
 	paceMs?: number;
+	/** Server-sent events: goes on after the last id it had, as a browser's EventSource does, and forgets nothing by itself. */
+	trusts?: boolean;
 }
 
 /** One of the ways to read a session's log. It reads until it is stopped, through whatever happens to its link. */
@@ -124,7 +126,7 @@ export class SseReader extends LogReader {
 		while (!this.stopped.signal.aborted) {
 			try {
 				const stored = this.events.findLast(({ event }) => DURABLE[event.type])?.offset ?? 0;
-				if (stored < this.last) this.rewind(stored);
+				if (stored < this.last && !this.options.trusts) this.rewind(stored);
 				await this.#stream();
 			} catch (cause) {
 				if (cause instanceof LogLost) throw cause;

@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readFileSync, rmSync, statfsSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import WebSocket from "ws";
@@ -118,6 +118,44 @@ export async function splitBrain(world: World): Promise<void> {
 	await oneProcessEach(world);
 }
 
+/**
+ * The first daemon's links break, and its new ones get no answer until the second has taken over. Then it is the newer connection of the two,
+ * with a lease that is not the session's any more: the second gives way, and the session is nobody's but the next lease's.
+ */
+export async function splitBrainRedialled(world: World): Promise<void> {
+	const first = await oneDaemon(world);
+	const busy = await open(world, "s1");
+	await busy.ask({ text: "say 3 s1t1a_" });
+	const mayEnd = ["failed" as const, "end_turn" as const];
+	const broken = await busy.send({ text: "slow 15\nsay 700 s1t2a_", mayEnd });
+	const queued = await busy.send({ text: "slow 10\nsay 300 s1t3a_", mayEnd });
+	await busy.words(broken, 20);
+	first.proxy.hold();
+	first.proxy.performAll({ do: "cut_before" });
+	world.note("r1 is cut off, and dials again");
+	[busy.processes, busy.mayLack, busy.mayOverlap] = [4, Number.POSITIVE_INFINITY, true];
+	const second = await Daemon.copy(world, first, "r1-again");
+	for (const daemon of [first, second]) daemon.mayEnd = true;
+	second.launch();
+	await second.ready();
+	await busy.words(queued, world.random.whole(5, 60));
+	first.proxy.release();
+	world.note("r1 is back");
+	await poll(() => first.exit !== null || second.exit !== null, 60_000);
+	const exits = [first.exit, second.exit].filter((exit) => exit !== null);
+	world.expect(
+		exits.length === 1 && exits[0]?.code === 12,
+		"secondProcesses",
+		"r1",
+		`of two daemons these ended: ${JSON.stringify(exits)}`,
+	);
+	await busy.ended(broken);
+	await busy.ended(queued);
+	await busy.ask({ text: "say 5 s1t4a_" });
+	await settleAll(world);
+	await oneProcessEach(world);
+}
+
 async function oneProcessEach(world: World): Promise<void> {
 	for (const conversation of world.conversations) {
 		const isOne = await poll(() => pidsOf(world, conversation).length <= 1, 8_000);
@@ -194,46 +232,40 @@ export async function longLine(world: World): Promise<void> {
 	await settleAll(world);
 }
 
-/** The disk that holds the journals is full in mid-turn. */
+/** The disk that holds the journals is full in mid-turn, to the runner's own bound or to the last byte, and then has room again. */
 export async function diskFull(world: World): Promise<void> {
+	const KIB = 1024;
+	const isBounded = world.random.chance(0.5);
+	const bound = isBounded ? 4 * KIB * KIB : KIB;
 	const stateDir = join(world.dir, "runners", "r1");
-	const daemon = await world.daemon("r1");
+	const daemon = await world.daemon("r1", { settings: `minFreeDisk = "${bound / KIB}KiB"` });
 	const identity = readFileSync(join(stateDir, "identity.json"));
-	const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", "size=8m,mode=700", "tmpfs", stateDir], { encoding: "utf8" });
+	const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", "size=24m,mode=700", "tmpfs", stateDir], { encoding: "utf8" });
 	if (mounted.status !== 0) throw new NotTried(`a tmpfs cannot be mounted here: ${(mounted.stderr || String(mounted.error)).trim()}`);
 	world.atEnd(() => spawnSync("umount", ["-l", stateDir]));
 	writeFileSync(join(stateDir, "identity.json"), identity, { mode: 0o600 });
 	daemon.configure();
 	daemon.launch();
 	await daemon.ready();
-	const conversation = await open(world, "s1");
-	const beside = await open(world, "s2");
-	await conversation.ask({ text: "say 3 s1t1a_" });
-	await beside.ask({ text: "say 3 s2t1a_" });
+	const [loud, quiet] = await Promise.all([open(world, "s1"), open(world, "s2")]);
+	await Promise.all([loud.ask({ text: "say 3 s1t1a_" }), quiet.ask({ text: "say 3 s2t1a_" })]);
 	const filler = join(stateDir, "filler");
-	const leave = world.random.whole(100, 900) * 1024;
-	try {
-		// Fills what is left, and gives some of it back.
-		writeFileSync(filler, Buffer.alloc(8 * 1024 * 1024));
-	} catch {
-		// Full.
-	}
-	writeFileSync(filler, Buffer.alloc(Math.max(0, statSync(filler).size - leave)));
-	world.note(`the disk has ${Math.round(leave / 1024)} KiB left`);
-	// Its CLI may end of this, or the daemon may end it; the turn must be told to have ended.
-	[conversation.processes, conversation.mayLack] = [3, 1];
-	[beside.processes, beside.mayLack] = [3, 1];
-	const broken = await conversation.send({
-		text: "slow 2\nsay 20 s1t2a_\nline 300000\nline 300000\nline 300000\nline 300000\nsay 50 s1t2b_",
-		mayEnd: ["failed", "cancelled", "end_turn"],
-	});
-	const waits = await beside.send({ text: "slow 5\nsay 100 s2t2a_", mayEnd: ["failed", "cancelled", "end_turn"] });
+	const leave = bound + world.random.whole(100, 900) * KIB;
+	const { bavail, bsize } = statfsSync(stateDir);
+	writeFileSync(filler, Buffer.alloc(bavail * bsize - leave));
+	world.note(`the disk has ${Math.round(leave / KIB)} KiB left, the runner wants ${Math.round(bound / KIB)}`);
+	// Within its bound nothing is lost. With no bound its CLI ends of it; that is told then, and the next input starts another.
+	const mayEnd = isBounded ? undefined : { mayEnd: ["failed" as const, "end_turn" as const] };
+	if (!isBounded) for (const conversation of [loud, quiet]) [conversation.processes, conversation.mayLack] = [3, 1];
+	const turns = [
+		await loud.send({ text: `slow 2\nsay 20 s1t2a_\n${"line 300000\n".repeat(4)}say 50 s1t2b_`, ...mayEnd }),
+		await quiet.send({ text: "slow 5\nsay 100 s2t2a_", ...mayEnd }),
+	] as const;
 	await sleep(6_000);
 	rmSync(filler);
 	world.note("the disk has room again");
-	await Promise.all([conversation.ended(broken), beside.ended(waits)]);
-	await conversation.ask({ text: "say 5 s1t3a_" });
-	await beside.ask({ text: "say 5 s2t3a_" });
+	await Promise.all([loud.ended(turns[0]), quiet.ended(turns[1])]);
+	await Promise.all([loud.ask({ text: "say 5 s1t3a_" }), quiet.ask({ text: "say 5 s2t3a_" })]);
 	await settleAll(world);
 }
 
@@ -264,7 +296,9 @@ export async function journalFlipped(world: World): Promise<void> {
 }
 
 function writeAt(path: string, at: number, byte: number): void {
-	spawnSync("dd", [`of=${path}`, "bs=1", `seek=${at}`, "conv=notrunc"], { input: Buffer.from([byte]) });
+	const fd = openSync(path, "r+");
+	writeSync(fd, Buffer.from([byte]), 0, 1, at);
+	closeSync(fd);
 }
 
 /** The one file of this name below a runner's sessions. */

@@ -22,6 +22,7 @@ export interface StormSize {
 	dies?: DiePoint[];
 	/** Lines for all runner.toml. */
 	settings?: string;
+	readers?: ReaderKind[];
 	/** What is typed, if not the usual. */
 	turns?: (session: string, chance: Random) => Turn[];
 	/** Processes a session should need; absent: one. */
@@ -53,7 +54,7 @@ export async function rage(world: World, size: StormSize): Promise<void> {
 	const talks: Promise<void>[] = [];
 	for (let i = 1; i <= size.sessions; i++) {
 		const chance = random.fork(`session ${i}`);
-		const readers: ReaderKind[] = ["socket", "sse", "pages"];
+		const readers: ReaderKind[] = [...(size.readers ?? (["socket", "sse", "pages"] as const))];
 		if (chance.chance(size.attachShare)) readers.push("attach");
 		const provider = size.shared ? "shared" : (daemons[(i - 1) % daemons.length]?.name ?? "");
 		const conversation = await Conversation.open(world, { name: `s${i}`, provider, random: chance, readers, plan });

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { randomInt } from "node:crypto";
 import { createWriteStream, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -36,6 +37,8 @@ export interface WorldOptions {
 	/** Where the product's sources are: this checkout, or a copy with something changed in it. */
 	root?: string;
 	keep?: boolean;
+	/** How long one thing that must come may take, with all back-offs on its way. */
+	patienceMs?: number;
 }
 
 /** One gateway, its runners, and what is between them and everybody else: all real processes, in a directory of its own, on the loopback. */
@@ -43,6 +46,7 @@ export class World {
 	readonly dir = mkdtempSync(join(tmpdir(), "hotplex-chaos-"));
 	readonly root: string;
 	readonly random: Random;
+	readonly patienceMs: number;
 	readonly gateway: Gateway;
 	readonly daemons: Daemon[] = [];
 	readonly proxies: FaultProxy[] = [];
@@ -62,19 +66,18 @@ export class World {
 	daemonKills = 0;
 	gatewayKills = 0;
 
-	private constructor(options: WorldOptions) {
+	constructor(options: WorldOptions) {
 		this.root = options.root ?? OWN_ROOT;
 		this.random = options.random;
 		this.#keep = options.keep ?? false;
+		this.patienceMs = options.patienceMs ?? 45_000;
 		this.gateway = new Gateway(this);
 	}
 
-	static async start(options: WorldOptions): Promise<World> {
-		const world = new World(options);
-		process.once("exit", world.#onExit);
-		await world.gateway.start();
-		world.#sightTimer = setInterval(() => world.look(), SIGHT_MS);
-		return world;
+	async start(): Promise<void> {
+		process.once("exit", this.#onExit);
+		await this.gateway.start();
+		this.#sightTimer = setInterval(() => this.look(), SIGHT_MS);
 	}
 
 	get main(): string {
@@ -219,13 +222,18 @@ function end(pid: number): void {
 	}
 }
 
+/** One that no system gives out by itself, so that nobody has it while its gateway is down. */
 async function freePort(): Promise<number> {
-	const server = createServer();
-	await new Promise<void>((resolve, reject) => server.once("error", reject).listen(0, "127.0.0.1", resolve));
-	const address = server.address();
-	await new Promise((resolve) => server.close(resolve));
-	if (typeof address !== "object" || address === null) throw new Error("no port is free");
-	return address.port;
+	for (let tries = 0; tries < 100; tries++) {
+		const port = randomInt(12_000, 32_000);
+		const server = createServer();
+		const isFree = await new Promise<boolean>((resolve) => {
+			server.once("error", () => resolve(false));
+			server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
+		});
+		if (isFree) return port;
+	}
+	throw new Error("no port is free");
 }
 
 export class Gateway {
@@ -274,14 +282,13 @@ export class Gateway {
 	async start(): Promise<void> {
 		mkdirSync(this.#stateDir, { recursive: true });
 		if (this.port === 0) {
-			// Not one that is looked for from 8787 on: worlds live side by side.
 			this.port = await freePort();
 			const { idBody } = await import("../shared/ids.ts");
 			const bytes = Buffer.from(Array.from({ length: 58 }, () => this.#world.random.whole(0, 255)));
 			this.apiKey = `hpk_default_${idBody(bytes.subarray(0, 26))}_${bytes.subarray(26).toString("base64url")}`;
 			writeFileSync(join(this.#stateDir, "client.json"), JSON.stringify({ url: this.url, apiKey: this.apiKey }));
 		}
-		const child = spawn(process.execPath, [GATEWAY_CHILD, this.#world.root, this.#stateDir], {
+		const child = spawn(process.execPath, [GATEWAY_CHILD, this.#world.root, this.#stateDir, String(this.port)], {
 			env: { ...this.#world.env, HOTPLEX_KEYS: "" },
 			stdio: ["pipe", "pipe", "pipe"],
 		});

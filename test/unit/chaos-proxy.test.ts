@@ -186,6 +186,16 @@ describe("what a proxy does to a link", () => {
 		await expect.poll(open, soon).toBe(1);
 	});
 
+	test("late: the gateway hears it when it has long been said anew", async () => {
+		const { proxy, heard } = await through({ faults: [at("batch", 1, { do: "late", ms: 300 })] });
+		const first = await talk(proxy, 3);
+		expect(await first.closed).toBe(1006);
+		const second = await talk(proxy, 3);
+		await expect.poll(() => second.acks, soon).toBe(3);
+		await expect.poll(() => heard.length, soon).toBe(6);
+		expect(heard.slice(3)).toEqual(heard.slice(0, 3));
+	});
+
 	test("a cable that is pulled and put in again loses nothing that TCP would keep", async () => {
 		const { proxy, heard } = await through({});
 		const link = await talk(proxy, 1);
