@@ -118,11 +118,15 @@ export class Link<S extends z.ZodType> {
 		socket.on("error", settle);
 		socket.on("unexpected-response", (_request, response) => {
 			settle();
+			// Node leaves this socket open, with nobody listening, when the answer is read: a reset then would end the daemon.
+			const { socket: answered } = response;
+			answered.on("error", () => {});
 			let body = "";
 			response.on("data", (chunk: Buffer) => {
 				if (body.length < 65_536) body += chunk.toString("utf8");
 			});
 			response.on("end", () => {
+				answered.destroy();
 				const problem = parseProblem(body);
 				this.#down(socket, problem ? closeCode(problem.code) : 1006, problem?.detail ?? `HTTP ${response.statusCode}`);
 			});
