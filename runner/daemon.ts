@@ -239,7 +239,7 @@ export class Daemon {
 
 	/** Asked of the file system once a while for all sessions. */
 	#spareDiskBytes(): number {
-		const now = Date.now();
+		const now = performance.now();
 		if (this.#disk === null || now - this.#disk.at >= DISK_MS) {
 			const { bavail, bsize } = statfsSync(this.#options.stateDir);
 			this.#disk = { spareBytes: bavail * bsize - this.#options.config.minFreeDisk, at: now };

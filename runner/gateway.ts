@@ -90,15 +90,16 @@ export async function startGateway(options: GatewayOptions): Promise<Result<Gate
 		child.once("exit", () => {
 			exited = true;
 		});
-		const deadline = Date.now() + START_TIMEOUT_MS;
-		while (!exited && Date.now() < deadline) {
+		const deadline = performance.now() + START_TIMEOUT_MS;
+		while (!exited && performance.now() < deadline) {
 			try {
 				const answer = await fetch(`${url}/healthz`);
+				if (answer.ok && exited) break;
 				if (answer.ok) {
 					child.once("exit", (code, signal) => {
 						if (stopping) return;
 						log(`the gateway ended (${signal ?? code}); starting it again`);
-						restart = setTimeout(() => void launch().then((failed) => failed && log(failed)), RESTART_MS);
+						relaunch();
 					});
 					return null;
 				}
@@ -110,6 +111,15 @@ export async function startGateway(options: GatewayOptions): Promise<Result<Gate
 		}
 		child.kill("SIGKILL");
 		return `the gateway did not start: ${said.trim() || "no answer"}`;
+	};
+	/** Again and again, since it ran before: whatever keeps it from starting may pass. */
+	const relaunch = () => {
+		restart = setTimeout(async () => {
+			const failed = await launch();
+			if (failed === null || stopping) return;
+			log(failed);
+			relaunch();
+		}, RESTART_MS);
 	};
 	const failed = await launch();
 	if (failed !== null) return err(failed);

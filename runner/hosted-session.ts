@@ -31,6 +31,9 @@ const LEAVE_MS = 8_000;
 const TAKEN = "another session of this runner has this conversation open; two processes would fork it and lose a branch";
 const STDERR_TAIL_BYTES = 2_000;
 
+/** Milliseconds that no correction of the machine's clock changes: what is measured by them ends processes. */
+const now = (): number => performance.now();
+
 export interface Host {
 	config: RunnerConfig;
 	identity: Identity;
@@ -108,8 +111,8 @@ export class HostedSession {
 	#stopWhy: StopWhy | null = null;
 	#interruptTimer: NodeJS.Timeout | null = null;
 	readonly #watchTimer: NodeJS.Timeout;
-	#lastOutputAt = Date.now();
-	#lastTurnAt = Date.now();
+	#lastOutputAt = now();
+	#lastTurnAt = now();
 	#toldSilent = false;
 	#released = false;
 	#abandoned = false;
@@ -289,7 +292,7 @@ export class HostedSession {
 			}
 			if (!this.#send({ type: "batch", generation: this.generation, firstSeq: seq(firstSeq), events })) return;
 			this.#sentSeq = firstSeq + events.length - 1;
-			this.#lastSentAt = Date.now();
+			this.#lastSentAt = now();
 		}
 	}
 
@@ -319,7 +322,7 @@ export class HostedSession {
 		this.#outbox.push({ seq: place, event, bytes });
 		this.#outboxBytes += bytes;
 		// With all that was read together; a timer of 0 would be one of 1 ms.
-		if (DURABLE[event.type] || Date.now() - this.#lastSentAt >= COALESCE_MS) this.#sendNow ??= setImmediate(() => this.#flush());
+		if (DURABLE[event.type] || now() - this.#lastSentAt >= COALESCE_MS) this.#sendNow ??= setImmediate(() => this.#flush());
 		else this.#sendTimer ??= setTimeout(() => this.#flush(), COALESCE_MS);
 	}
 
@@ -384,7 +387,7 @@ export class HostedSession {
 			if (run.journal.damage !== null) return void this.#abandon(run.journal.damage);
 			if (entry !== null) {
 				if (entry.type === "line") {
-					this.#lastOutputAt = Date.now();
+					this.#lastOutputAt = now();
 					this.#toldSilent = false;
 				}
 				this.#apply(run, entry);
@@ -480,7 +483,7 @@ export class HostedSession {
 		}
 		if (run.hosting.process !== was) this.#host.changed();
 		if (hadTurn && run.hosting.turn === null) {
-			this.#lastTurnAt = Date.now();
+			this.#lastTurnAt = now();
 			if (this.#interruptTimer) clearTimeout(this.#interruptTimer);
 			this.#interruptTimer = null;
 			// All of it is kept until the process ends; a new one resumes the conversation with an empty journal.
@@ -616,7 +619,7 @@ export class HostedSession {
 		const run = this.#openOrNewRun();
 		this.#begun.add(turnId);
 		// Not idle while its process starts.
-		this.#lastTurnAt = Date.now();
+		this.#lastTurnAt = now();
 		if (run.process === null) {
 			const started = await this.#startProcess(run);
 			if (this.#over) return;
@@ -631,7 +634,7 @@ export class HostedSession {
 			const { reached, why } = this.#host.containment;
 			this.#note(run, { type: "started", pid: run.process.pid, isolation: reached, ...(why === undefined ? {} : { why }) });
 		}
-		this.#lastOutputAt = this.#lastTurnAt = Date.now();
+		this.#lastOutputAt = this.#lastTurnAt = now();
 		this.#toldSilent = false;
 		this.#note(run, { type: "turn", turnId, text });
 	}
@@ -689,21 +692,21 @@ export class HostedSession {
 	/** A CLI that fell silent, and a session that nobody uses. */
 	#watch(): void {
 		if (!this.#caughtUp || this.#leaving !== null) return;
-		const now = Date.now();
-		if (this.#paused !== null) this.#lastOutputAt = now;
+		const at = now();
+		if (this.#paused !== null) this.#lastOutputAt = at;
 		const run = this.#run;
 		const { silenceTimeout, idleTimeout } = this.#host.config;
 		if (run?.hosting.turn && run.process && !run.ended) {
-			const silentMs = now - this.#lastOutputAt;
+			const silentMs = Math.round(at - this.#lastOutputAt);
 			if (silentMs >= silenceTimeout && !this.#toldSilent) {
 				this.#toldSilent = true;
 				this.#note(run, { type: "silent", silentMs });
 			}
 			if (silentMs >= 2 * silenceTimeout && !run.hosting.isWaiting) void this.#stopProcess("stalled");
-		} else if (this.idleSince !== null && now - this.idleSince >= idleTimeout) void this.handBack("idle", 0);
+		} else if (this.idleSince !== null && at - this.idleSince >= idleTimeout) void this.handBack("idle", 0);
 	}
 
-	/** Since when it has nothing to do, ms since the epoch; null while it has. */
+	/** Since when it has nothing to do, by the clock that `now` reads; null while it has. */
 	get idleSince(): number | null {
 		return this.#attached && this.#handingBack === null && this.#hasNothingToDo && !this.#run?.hosting.turn ? this.#lastTurnAt : null;
 	}
