@@ -654,8 +654,16 @@ export class SessionObject extends DurableObject<Env> {
 		const attached: RunnerLink = { ...link, nonce: null, generation: f.generation };
 		// Meanwhile the lease may have gone to another.
 		if (!this.#isCurrent(attached)) return close(ws, "lease_lost", "another lease has replaced this one");
-		for (const older of this.ctx.getWebSockets("runner"))
-			if (older !== ws) close(older, "superseded", "a newer connection of this runner took over");
+		// Newer is what was dialled later: a proof can be long on its way, and the runner back by another connection meanwhile.
+		const others = this.ctx.getWebSockets("runner").flatMap((other) => (other === ws ? [] : { other, peer: attachment(other) }));
+		const isNewer = (peer: Watcher | RunnerLink | null): boolean => peer !== null && peer.openedAt > link.openedAt;
+		if (
+			others.some(
+				({ other, peer }) => isNewer(peer) && peer?.kind === "runner" && peer.generation !== null && other.readyState === WebSocket.OPEN,
+			)
+		)
+			return close(ws, "superseded", "a newer connection of this runner is here already");
+		for (const { other, peer } of others) if (!isNewer(peer)) close(other, "superseded", "a newer connection of this runner took over");
 		ws.serializeAttachment(attached);
 		this.#linkLostAt = null;
 		// The runner goes on after what is stored, perhaps with other events than those that came over an older connection: those must be stored then.

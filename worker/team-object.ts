@@ -693,8 +693,12 @@ export class TeamObject extends DurableObject<Env> {
 				"unauthorized",
 				"this runner's key was not proven: it is unknown, revoked, or signed for another host than PUBLIC_URL",
 			);
-		for (const older of this.ctx.getWebSockets(runnerId))
-			if (older !== ws) close(older, "superseded", "a newer connection of this runner took over");
+		// As with a session's links: newer is what was dialled later.
+		const others = this.ctx.getWebSockets(runnerId).flatMap((other) => (other === ws ? [] : { other, peer: attachment(other) }));
+		const isNewer = (peer: ControlLink | null): boolean => peer !== null && peer.openedAt > link.openedAt;
+		if (others.some(({ other, peer }) => isNewer(peer) && peer?.authenticated && other.readyState === WebSocket.OPEN))
+			return close(ws, "superseded", "a newer connection of this runner is here already");
+		for (const { other, peer } of others) if (!isNewer(peer)) close(other, "superseded", "a newer connection of this runner took over");
 		ws.serializeAttachment({ ...link, nonce: null, authenticated: true } satisfies ControlLink);
 		this.#sql.exec("UPDATE runners SET offline_since = NULL, last_seen_at = ? WHERE runner_id = ?", Date.now(), runnerId);
 		sendTo(ws, { type: "authenticated", protocol: PROTOCOL_VERSION, heartbeatMs: HEARTBEAT_MS });
