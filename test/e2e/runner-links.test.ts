@@ -271,23 +271,26 @@ describe("session links", () => {
 	});
 
 	test("[LSE-3] a proof that was long on its way does not take the place of a connection that was dialled after it", async () => {
-		const { runner, control, hosting, provider } = await hosted();
-		const [lateLink, lateControl] = [await runner.dialSession(hosting.sessionId), await runner.dialControl()];
-		const nonces = [(await lateLink.next("challenge")).nonce, (await lateControl.next("challenge")).nonce] as const;
-		// Dialled in another millisecond.
-		await control.settled();
-		const newerControl = kept(
-			await runner.connect({
-				providers: [{ name: provider, version: null }],
-				hosted: [{ sessionId: hosting.sessionId, generation: hosting.generation as never }],
-			}),
-		);
-		const newer = kept((await runner.attach(hosting.sessionId, hosting.generation)).link);
-		lateLink.send({ type: "attach", ...runner.proof(nonces[0], hosting.sessionId), generation: hosting.generation });
-		lateControl.send({ type: "authenticate", ...runner.proof(nonces[1], "control") });
-		expect([await lateLink.ended(), await lateControl.ended()]).toMatchObject([{ code: 4410 }, { code: 4410 }]);
-		await Promise.all([newer.settled(), newerControl.settled()]);
-		expect([newer.closed, newerControl.closed]).toEqual([null, null]);
+		const { runner, control, hosting } = await hosted();
+		const dials = [
+			{ dial: () => runner.dialSession(hosting.sessionId), link: hosting.sessionId, first: "attach", answer: "attached" },
+			{ dial: () => runner.dialControl(), link: "control", first: "authenticate", answer: "authenticated" },
+		] as const;
+		for (const { dial, link, first, answer } of dials) {
+			const late = (await dial()) as RawSocket;
+			// The next is dialled in another millisecond.
+			await control.settled();
+			const newer = kept((await dial()) as RawSocket);
+			for (const socket of [late, newer]) {
+				const { nonce } = (await socket.next("challenge")) as { type: string; nonce: string };
+				socket.send({ type: first, ...runner.proof(nonce, link), generation: hosting.generation });
+				await socket.next(answer);
+			}
+			expect(await late.ended()).toMatchObject({ code: 4410 });
+			await newer.settled();
+			expect(newer.closed).toBeNull();
+			if (link === "control") expect(await control.ended()).toMatchObject({ code: 4410 });
+		}
 	});
 
 	test("[LSE-1][P5] an old generation's attach and batch are answered 4409 and change nothing", async () => {
