@@ -711,10 +711,10 @@ export class HostedSession {
 		return this.#attached && this.#handingBack === null && this.#hasNothingToDo && !this.#run?.hosting.turn ? this.#lastTurnAt : null;
 	}
 
-	/** The gateway does not say again what it desires when a turn ends: a turn that is known here is done or being done. */
+	/** The gateway does not say again what it desires when a turn ends: a turn that a journal knows is done or being done; one whose process starts is neither. */
 	get #hasNothingToDo(): boolean {
 		const { turn } = this.#desired ?? {};
-		return turn === null || (turn !== undefined && this.#knows(turn.turnId));
+		return turn === null || (turn !== undefined && this.#runs.some((run) => run.hosting.turns.has(turn.turnId)));
 	}
 
 	/** Gives the lease back once no process is left and all that was said is in the log. */
