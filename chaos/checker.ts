@@ -328,9 +328,8 @@ const wordsOf = (log: LoggedEvent[]): string[] =>
 /** What a person is told when the end of what is printed comes again otherwise. */
 const REPLACED = "what follows replaces the end of what is above";
 
-function checkPrinted(text: string, { log, end }: Case, find: Find): void {
+function checkPrinted(text: string, { log }: Case, find: Find): void {
 	const words = wordsOf(log);
-	const due = wordsOf(log.filter((logged) => logged.offset <= end)).length;
 	const places = new Map(words.map((word, i) => [word, i]));
 	let next = 0;
 	for (const [i, stretch] of text.split(REPLACED).entries()) {

@@ -249,7 +249,7 @@ export class Conversation {
 		const left = (): number => Math.max(1_000, deadline - Date.now());
 		await Promise.all(this.readers.map((reader) => reader.until(() => reader.last >= this.#end, left())));
 		const word = soFar.findLast(({ event }) => event.type === "text_delta")?.event;
-		if (this.#attached !== null && word?.type === "text_delta") await this.#attached.until(word.text.trim(), left());
+		if (this.#attached !== null && word?.type === "text_delta") await this.#attached.until(word.text.trim(), left() + 30_000);
 		await this.stop();
 		// A link that died late is told of late; what readers saw of that is there too.
 		this.log = await wholeLog(this.session);
@@ -261,7 +261,9 @@ export class Conversation {
 	}
 
 	get ledger(): Ledger[] {
-		const lines = readFileSync(join(this.workDir, "ledger.jsonl"), "utf8").split("\n");
+		const file = join(this.workDir, "ledger.jsonl");
+		// Where no CLI came to be, it printed nothing.
+		const lines = existsSync(file) ? readFileSync(file, "utf8").split("\n") : [];
 		return lines.filter((line) => line !== "").map((line) => JSON.parse(line) as Ledger);
 	}
 

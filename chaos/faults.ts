@@ -102,7 +102,10 @@ function aimed(name: string, what: string, promises: string[], link: LinkKind, d
 			const random = world.random.fork("aim");
 			const faults: Fault[] = types.flatMap((type) =>
 				// Not each one, or a back-off that has grown is all there is to see.
-				[1, 2, 3, 5, 7, 9, 12, 16].map((nth) => ({ on: { link, at: { direction, type, nth } }, deed: deed(random) })),
+				(link === "control" ? [1, 2, 3, 5] : [1, 2, 3, 5, 7, 9, 12, 16]).map((nth) => ({
+					on: { link, at: { direction, type, nth } },
+					deed: deed(random),
+				})),
 			);
 			return rage(world, { ...SIZE, sessions: 8, daemons: 1, budget: CALM, attachShare: 0, aimed: faults });
 		},

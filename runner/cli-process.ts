@@ -9,7 +9,6 @@ import {
 	readlinkSync,
 	realpathSync,
 	statSync,
-	writeFileSync,
 	writeSync,
 } from "node:fs";
 import { join } from "node:path";

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { type Problem, problem } from "../shared/errors.ts";
 import { byteLength, DURABLE, type RunnerEvent } from "../shared/events.ts";
@@ -712,10 +712,10 @@ export class HostedSession {
 		return this.#attached && this.#handingBack === null && this.#hasNothingToDo && !this.#run?.hosting.turn ? this.#lastTurnAt : null;
 	}
 
-	/** The gateway does not say again what it desires when a turn ends: a turn that is known here is done or being done. */
+	/** The gateway does not say again what it desires when a turn ends: a turn that a journal knows is done or being done; one whose process starts is neither. */
 	get #hasNothingToDo(): boolean {
 		const { turn } = this.#desired ?? {};
-		return turn === null || (turn !== undefined && this.#knows(turn.turnId));
+		return turn === null || (turn !== undefined && this.#runs.some((run) => run.hosting.turns.has(turn.turnId)));
 	}
 
 	/** Gives the lease back once no process is left and all that was said is in the log. */
