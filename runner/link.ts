@@ -116,17 +116,16 @@ export class Link<S extends z.ZodType> {
 		});
 		// "close" follows every error.
 		socket.on("error", settle);
-		socket.on("unexpected-response", (_request, response) => {
+		socket.on("unexpected-response", (request, response) => {
 			settle();
-			// Node leaves this socket open, with nobody listening, when the answer is read: a reset then would end the daemon.
-			const { socket: answered } = response;
-			answered.on("error", () => {});
+			// Kept alive, and with nobody to hear of its errors: a reset after the answer would end the daemon.
+			response.socket.on("error", () => {});
 			let body = "";
 			response.on("data", (chunk: Buffer) => {
 				if (body.length < 65_536) body += chunk.toString("utf8");
 			});
 			response.on("end", () => {
-				answered.destroy();
+				request.destroy();
 				const problem = parseProblem(body);
 				this.#down(socket, problem ? closeCode(problem.code) : 1006, problem?.detail ?? `HTTP ${response.statusCode}`);
 			});

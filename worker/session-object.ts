@@ -85,6 +85,8 @@ interface RunnerLink {
 	nonce: string | null;
 	/** Null until it attached. */
 	generation: Generation | null;
+	/** Above that of every link that was open when it came: a first frame that comes late takes nothing over from a newer link. */
+	order?: number;
 	openedAt: number;
 }
 
@@ -360,7 +362,8 @@ export class SessionObject extends DurableObject<Env> {
 			const nonce = newSecret();
 			this.ctx.acceptWebSocket(server, ["runner"]);
 			const hosts = request.headers.get(HOSTS_HEADER)?.split(",") ?? [];
-			server.serializeAttachment({ kind: "runner", runnerId, hosts, nonce, generation: null, openedAt: now } satisfies RunnerLink);
+			const order = 1 + Math.max(0, ...this.ctx.getWebSockets("runner").map((ws) => orderOf(attachment(ws))));
+			server.serializeAttachment({ kind: "runner", runnerId, hosts, nonce, generation: null, order, openedAt: now } satisfies RunnerLink);
 			sendTo(server, { type: "challenge", nonce, protocol: PROTOCOL_VERSION });
 		} else {
 			const principal = JSON.parse(request.headers.get(PRINCIPAL_HEADER) ?? "null") as Principal | null;
@@ -654,16 +657,16 @@ export class SessionObject extends DurableObject<Env> {
 		const attached: RunnerLink = { ...link, nonce: null, generation: f.generation };
 		// Meanwhile the lease may have gone to another.
 		if (!this.#isCurrent(attached)) return close(ws, "lease_lost", "another lease has replaced this one");
-		// Newer is what was dialled later: a proof can be long on its way, and the runner back by another connection meanwhile.
-		const others = this.ctx.getWebSockets("runner").flatMap((other) => (other === ws ? [] : { other, peer: attachment(other) }));
-		const isNewer = (peer: Watcher | RunnerLink | null): boolean => peer !== null && peer.openedAt > link.openedAt;
-		if (
-			others.some(
-				({ other, peer }) => isNewer(peer) && peer?.kind === "runner" && peer.generation !== null && other.readyState === WebSocket.OPEN,
-			)
-		)
-			return close(ws, "superseded", "a newer connection of this runner is here already");
-		for (const { other, peer } of others) if (!isNewer(peer)) close(other, "superseded", "a newer connection of this runner took over");
+		const others = this.ctx.getWebSockets("runner").filter((other) => {
+			const peer = attachment(other);
+			return other !== ws && other.readyState === WebSocket.OPEN && peer?.kind === "runner" && peer.generation !== null;
+		});
+		const isLate = others.some((other) => {
+			const peer = attachment(other);
+			return peer?.kind === "runner" && peer.generation === f.generation && orderOf(peer) > orderOf(link);
+		});
+		if (isLate) return close(ws, "superseded", "a newer connection of this runner is attached");
+		for (const older of others) close(older, "superseded", "a newer connection of this runner took over");
 		ws.serializeAttachment(attached);
 		this.#linkLostAt = null;
 		// The runner goes on after what is stored, perhaps with other events than those that came over an older connection: those must be stored then.
@@ -895,6 +898,9 @@ function attachment(ws: WebSocket): Watcher | RunnerLink | null {
 	// Only this object writes attachments, so they are read back as written.
 	return ws.deserializeAttachment() as Watcher | RunnerLink | null;
 }
+
+/** Links of before there was an order are older than all that have one. */
+const orderOf = (peer: Watcher | RunnerLink | null): number => (peer?.kind === "runner" ? (peer.order ?? 0) : 0);
 
 const isSilent = (peer: Watcher | RunnerLink): boolean => (peer.kind === "client" ? peer.sent === null : peer.generation === null);
 

@@ -101,6 +101,8 @@ interface ControlLink {
 	authenticated: boolean;
 	/** It said what it can host; before that it gets no offers. */
 	registered: boolean;
+	/** Above that of every link of this runner that was open when it came: a first frame that comes late takes nothing over from a newer link. */
+	order?: number;
 	openedAt: number;
 }
 
@@ -620,6 +622,7 @@ export class TeamObject extends DurableObject<Env> {
 		const [client, server] = Object.values(new WebSocketPair()) as [WebSocket, WebSocket];
 		const nonce = newSecret();
 		const now = Date.now();
+		const older = this.ctx.getWebSockets(runnerId.data);
 		this.ctx.acceptWebSocket(server, [runnerId.data]);
 		server.serializeAttachment({
 			runnerId: runnerId.data,
@@ -627,6 +630,7 @@ export class TeamObject extends DurableObject<Env> {
 			nonce,
 			authenticated: false,
 			registered: false,
+			order: 1 + Math.max(0, ...older.map((ws) => attachment(ws)?.order ?? 0)),
 			openedAt: now,
 		} satisfies ControlLink);
 		sendTo(server, { type: "challenge", nonce, protocol: PROTOCOL_VERSION });
@@ -693,12 +697,13 @@ export class TeamObject extends DurableObject<Env> {
 				"unauthorized",
 				"this runner's key was not proven: it is unknown, revoked, or signed for another host than PUBLIC_URL",
 			);
-		// As with a session's links: newer is what was dialled later.
-		const others = this.ctx.getWebSockets(runnerId).flatMap((other) => (other === ws ? [] : { other, peer: attachment(other) }));
-		const isNewer = (peer: ControlLink | null): boolean => peer !== null && peer.openedAt > link.openedAt;
-		if (others.some(({ other, peer }) => isNewer(peer) && peer?.authenticated && other.readyState === WebSocket.OPEN))
-			return close(ws, "superseded", "a newer connection of this runner is here already");
-		for (const { other, peer } of others) if (!isNewer(peer)) close(other, "superseded", "a newer connection of this runner took over");
+		const order = link.order ?? 0;
+		const others = this.ctx
+			.getWebSockets(runnerId)
+			.filter((other) => other !== ws && other.readyState === WebSocket.OPEN && attachment(other)?.authenticated === true);
+		if (others.some((other) => (attachment(other)?.order ?? 0) > order))
+			return close(ws, "superseded", "a newer connection of this runner is there");
+		for (const older of others) close(older, "superseded", "a newer connection of this runner took over");
 		ws.serializeAttachment({ ...link, nonce: null, authenticated: true } satisfies ControlLink);
 		this.#sql.exec("UPDATE runners SET offline_since = NULL, last_seen_at = ? WHERE runner_id = ?", Date.now(), runnerId);
 		sendTo(ws, { type: "authenticated", protocol: PROTOCOL_VERSION, heartbeatMs: HEARTBEAT_MS });

@@ -213,6 +213,17 @@ describe("proofs on the control link", () => {
 		expect((await stack.client.runners()).data.find((r) => r.runnerId === runner.runnerId)?.state).toBe("online");
 	});
 
+	test("[LSE-3] a proof that was held up on its way takes nothing over from a connection that was opened later", async () => {
+		const { runner } = await online();
+		const late = kept(await runner.dialControl());
+		const { nonce } = await late.next("challenge");
+		const newer = kept(await runner.connect());
+		late.send({ type: "authenticate", ...runner.proof(nonce, "control") });
+		expect(await late.ended()).toMatchObject({ code: 4410 });
+		await newer.settled();
+		expect(newer.closed).toBeNull();
+	});
+
 	test("[LSE-3] a stranger who dials with a runner's id does not push it off", async () => {
 		const { runner, control } = await online();
 		const stranger = new RawRunner(stack.url, runner, newKeyPair());
@@ -258,6 +269,17 @@ describe("session links", () => {
 		link.send({ type: "batch", generation: hosting.generation, firstSeq: 1, events: [busy] });
 		expect(await link.ended()).toMatchObject({ code: 4401 });
 		expect(await typesOf(session)).not.toContain("process_state");
+	});
+
+	test("[LSE-3] an attach that was held up on its way takes nothing over from a link that was opened later", async () => {
+		const { hosting, runner } = await hosted();
+		const late = kept(await runner.dialSession(hosting.sessionId));
+		const { nonce } = await late.next("challenge");
+		const newer = kept((await runner.attach(hosting.sessionId, hosting.generation)).link);
+		late.send({ type: "attach", ...runner.proof(nonce, hosting.sessionId), generation: hosting.generation });
+		expect(await late.ended()).toMatchObject({ code: 4410 });
+		await newer.settled();
+		expect(newer.closed).toBeNull();
 	});
 
 	test("[LSE-3] a newer session link closes the older one with 4410 and is told where the log stands", async () => {

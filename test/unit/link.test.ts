@@ -1,4 +1,4 @@
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, createServer } from "node:net";
 import { afterEach, expect, test } from "vitest";
 import { type WebSocket, WebSocketServer } from "ws";
 import { Link } from "../../runner/link.ts";
@@ -49,6 +49,26 @@ test("[LNK-4] a gateway that falls silent without a close is left when the next 
 	});
 	await back;
 	expect(pings[1]).toBe(4);
+});
+
+test("[LNK-6] a gateway that refuses the upgrade and resets the connection is dialled again, and ends nothing but that", async () => {
+	let dials = 0;
+	let twice: () => void = () => {};
+	const again = new Promise<void>((resolve) => {
+		twice = resolve;
+	});
+	const server = createServer((socket) => {
+		socket.on("error", () => {});
+		socket.once("data", () => {
+			if (++dials === 3) twice();
+			socket.write("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 2\r\n\r\n{}", () => setImmediate(() => socket.resetAndDestroy()));
+		});
+	});
+	await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+	const link = dial(`ws://127.0.0.1:${(server.address() as AddressInfo).port}`);
+	await again;
+	link.close();
+	server.close();
 });
 
 test("[LNK-5] however many links break at once, no more than 32 handshakes are under way, and all come back", async () => {
