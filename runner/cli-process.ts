@@ -17,7 +17,7 @@ import { execa } from "execa";
 import { type Problem, problem } from "../shared/errors.ts";
 import type { Isolation } from "../shared/events.ts";
 import { err, ok, type Result } from "../shared/result.ts";
-import { type Journal, seal, unseal } from "./journal.ts";
+import { type Journal, seal, unseal, writeWhole } from "./journal.ts";
 
 /** How a CLI's processes are kept together, found out once at start by trying. */
 export interface Containment {
@@ -144,7 +144,7 @@ export class CliProcess {
 		// It does not keep the daemon alive: a drained daemon may leave before a CLI that it hands over.
 		child.unref();
 		const identity = identify(pid);
-		if (identity !== null) for (const name of IDENTITY_FILES) writeFileSync(join(journal.dir, name), seal(identity), { mode: 0o600 });
+		if (identity !== null) for (const name of IDENTITY_FILES) writeWhole(join(journal.dir, name), seal(identity));
 		return ok(new CliProcess(pid, stdin, exited));
 	}
 
@@ -174,7 +174,7 @@ export class CliProcess {
 			if (strays.length > 0) endStrays(dir);
 			return null;
 		}
-		for (const name of IDENTITY_FILES) writeFileSync(join(dir, name), seal(identity), { mode: 0o600 });
+		for (const name of IDENTITY_FILES) writeWhole(join(dir, name), seal(identity));
 		return CliProcess.adopt(dir);
 	}
 

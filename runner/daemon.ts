@@ -158,7 +158,7 @@ export class Daemon {
 			case "make_room": {
 				const asked = [...this.#hosted.values()].filter((s) => frame.sessionId === undefined || s.sessionId === frame.sessionId);
 				const idle = asked.filter((s) => s.idleSince !== null).sort((a, b) => (a.idleSince ?? 0) - (b.idleSince ?? 0));
-				void idle[0]?.handBack("idle", 0);
+				void idle[0]?.handBack("idle", null);
 				return;
 			}
 			case "error":

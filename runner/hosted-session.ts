@@ -10,7 +10,7 @@ import { CliProcess, type Containment, TERM_GRACE_MS } from "./cli-process.ts";
 import type { RunnerConfig } from "./config.ts";
 import { Hosting, type Note, type PauseWhy, type StopWhy } from "./hosting.ts";
 import type { Identity } from "./identity.ts";
-import { Journal, seal, unseal } from "./journal.ts";
+import { Journal, seal, unseal, writeWhole } from "./journal.ts";
 import { Link } from "./link.ts";
 import type { InstalledProvider } from "./providers.ts";
 import { ownWorkDir, resolveWorkDir } from "./work-dir.ts";
@@ -126,7 +126,7 @@ export class HostedSession {
 		this.#dir = join(sessionsDir(host.stateDir), sessionId, String(generation));
 		mkdirSync(this.#dir, { recursive: true, mode: 0o700 });
 		const specFile = join(this.#dir, "hosting.json");
-		if (!existsSync(specFile)) this.#write(() => writeFileSync(specFile, seal(spec), { mode: 0o600 }));
+		if (!existsSync(specFile)) this.#write(() => writeWhole(specFile, seal(spec)));
 		this.#unread = readdirSync(this.#dir)
 			.filter((name) => /^\d+$/.test(name))
 			.map(Number)
@@ -164,10 +164,11 @@ export class HostedSession {
 		return this.#released;
 	}
 
-	/** Ends the process when its turn has ended, at the latest after the grace, and gives the lease back. */
-	async handBack(why: StopWhy, graceMs: number): Promise<void> {
+	/** Ends the process when its turn has ended, and gives the lease back. After the grace, if there is one, the turn is interrupted. */
+	async handBack(why: StopWhy, graceMs: number | null): Promise<void> {
 		this.#handingBack ??= why;
-		const deadline = setTimeout(() => this.#interrupt(), graceMs);
+		// None for who is idle: a turn that began meanwhile is nobody's fault.
+		const deadline = graceMs === null ? undefined : setTimeout(() => this.#interrupt(), graceMs);
 		await this.#reconcile();
 		await new Promise<void>((resolve) => {
 			const timer = setInterval(() => {
@@ -344,8 +345,7 @@ export class HostedSession {
 		// Read again later, the dialogue must begin as it began.
 		const launchFile = join(journal.dir, "launch.json");
 		// A daemon killed just before this line left a journal without a single note.
-		if (!existsSync(launchFile))
-			this.#write(() => writeFileSync(launchFile, seal({ nativeSessionId: this.#nativeSessionId }), { mode: 0o600 }));
+		if (!existsSync(launchFile)) this.#write(() => writeWhole(launchFile, seal({ nativeSessionId: this.#nativeSessionId })));
 		const launch = unseal<{ nativeSessionId: string | null }>(readFileSync(launchFile, "utf8"));
 		if (launch === null) journal.damage = "what its CLI was launched with is not what was written";
 		const nativeSessionId = launch?.nativeSessionId ?? null;
@@ -393,6 +393,7 @@ export class HostedSession {
 				this.#apply(run, entry);
 				continue;
 			}
+			this.#write(() => run.journal.sumUp());
 			// It ended while no daemon looked.
 			if (this.#caughtUp || run.process !== null) break;
 			this.#note(run, {
@@ -487,7 +488,7 @@ export class HostedSession {
 			if (this.#interruptTimer) clearTimeout(this.#interruptTimer);
 			this.#interruptTimer = null;
 			// All of it is kept until the process ends; a new one resumes the conversation with an empty journal.
-			if (this.#caughtUp && run.journal.bytes > this.#host.config.maxJournal) void this.handBack("journal_full", 0);
+			if (this.#caughtUp && run.journal.bytes > this.#host.config.maxJournal) void this.handBack("journal_full", null);
 			void this.#reconcile();
 		}
 	}
@@ -703,7 +704,7 @@ export class HostedSession {
 				this.#note(run, { type: "silent", silentMs });
 			}
 			if (silentMs >= 2 * silenceTimeout && !run.hosting.isWaiting) void this.#stopProcess("stalled");
-		} else if (this.idleSince !== null && at - this.idleSince >= idleTimeout) void this.handBack("idle", 0);
+		} else if (this.idleSince !== null && at - this.idleSince >= idleTimeout) void this.handBack("idle", null);
 	}
 
 	/** Since when it has nothing to do, by the clock that `now` reads; null while it has. */

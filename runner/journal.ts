@@ -6,6 +6,7 @@ import {
 	openSync,
 	readFileSync,
 	readSync,
+	renameSync,
 	statSync,
 	truncateSync,
 	watch,
@@ -20,12 +21,14 @@ import { LineSplitter } from "./lines.ts";
 /** How often the output is looked at when no change is reported; inotify misses nothing on local disks, others may. */
 const POLL_MS = 250;
 /** One for all: reading is synchronous, and the splitter keeps copies. A fresh one for each of a CLI's lines cost more than all the rest. */
+/** Output that is read and not summed up: a byte of it that changes on the disk is not seen. A dozen streamed words. */
+const SUM_BYTES = 1024;
 const CHUNK = Buffer.alloc(256 * 1024);
 
 /** How many lines for stdin there were in all, when the last one was about to be written (`writing`), and when it was (`wrote`). */
 type InputNote = { type: "writing"; total: number } | { type: "wrote"; total: number };
-/** What stands in `notes`: entries in their places, how far the CLI's input is, and marks with the sum of the output before them. */
-type Written = Note | InputNote | (Mark & { crc: number });
+/** What stands in `notes`: entries in their places, how far the CLI's input is, and sums of the output before them, alone or with a mark. */
+type Written = Note | InputNote | (Mark & { crc: number }) | { type: "sum"; crc: number };
 /** A note and its place: after the lines that end at or before `at` bytes of stdout. */
 type Placed = { at: number; note: Written };
 
@@ -47,6 +50,8 @@ export class Journal {
 	/** The sum of the output's first `#summedTo` bytes. */
 	#crc = 0;
 	#summedTo = 0;
+	/** Where the last sum stands in the notes. */
+	#summedUpTo = 0;
 	#stdout: number | null = null;
 	#watcher: FSWatcher | null = null;
 	#timer: NodeJS.Timeout | null = null;
@@ -89,7 +94,13 @@ export class Journal {
 		this.#write({ ...mark, crc: this.#sumTo(this.#at) });
 	}
 
+	/** Writes down the sum of what was read, now and then, so that who reads it again sees whether it is the same. Throws like `note`. */
+	sumUp(): void {
+		if (this.#replay.length === 0 && this.#at - this.#summedUpTo >= SUM_BYTES) this.#write({ type: "sum", crc: this.#sumTo(this.#at) });
+	}
+
 	#write(note: Written): void {
+		if (note.type === "sum" || note.type === "mark") this.#summedUpTo = this.#at;
 		appendFileSync(this.path("notes"), `${seal({ at: this.#at, note } satisfies Placed)}\n`);
 	}
 
@@ -100,11 +111,15 @@ export class Journal {
 			const placed = this.#replay[0];
 			if (placed !== undefined && placed.at <= this.#at) {
 				this.#replay.shift();
-				if (placed.note.type !== "mark") return placed.note;
+				if (placed.note.type !== "mark" && placed.note.type !== "sum") return placed.note;
 				const { crc, ...mark } = placed.note;
+				this.#summedUpTo = placed.at;
+				if (this.#sumTo(placed.at) !== crc) {
+					this.damage = "its output is not what was read before";
+					return null;
+				}
+				if (mark.type === "sum") continue;
 				this.#marksAhead--;
-				// One pass over the file, at the last mark, which covers all before it.
-				if (this.#marksAhead === 0 && this.#sumTo(placed.at) !== crc) this.damage = "its output before a mark is not what was read then";
 				return mark;
 			}
 			if (line !== undefined) {
@@ -210,6 +225,12 @@ export class Journal {
 		}
 		return placed;
 	}
+}
+
+/** Writes a whole file or none: whoever is killed in between leaves what was there. */
+export function writeWhole(path: string, text: string): void {
+	writeFileSync(`${path}.new`, text, { mode: 0o600 });
+	renameSync(`${path}.new`, path);
 }
 
 /** JSON in one line with its sum, so that a byte that changed on the disk is seen. */

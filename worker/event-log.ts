@@ -52,6 +52,9 @@ const KEPT = 7 / 8;
 /** One removal takes some tens of milliseconds, in which a session does nothing else; the rest goes with the next ones. */
 const MAX_REMOVAL_ROWS = 10_000;
 const MAX_REMOVAL_BYTES = 32 * 1024 * 1024;
+/** Rows that are read at once, where they are small. */
+const MAX_BATCH_ROWS = 32;
+const SMALL_BATCH = 64 * 1024;
 
 interface Totals {
 	events: number;
@@ -245,14 +248,35 @@ export class EventLog<Beside> {
 
 	/** The stored rows, oldest first, without their events. Only the ages need those to be parsed, so only a log with a bound in age pays for it. */
 	*#fromFront(): Generator<{ last: number; bytes: number; newestAt: number; isNotice: boolean }> {
-		const rows = this.#sql.exec<{ last: number; bytes: number; newest_at: number | null; is_notice: number }>(
-			`SELECT last_offset AS last, octet_length(events) AS bytes, CASE WHEN ? THEN events ->> '$[#-1].at' END AS newest_at,
-				CASE WHEN first_offset = last_offset THEN events ->> '$[0].event.type' = 'log_trimmed' ELSE 0 END AS is_notice
-				FROM log ORDER BY first_offset`,
-			this.#retention.maxAgeMs === null ? 0 : 1,
+		const newestAt = this.#retention.maxAgeMs === null ? "NULL" : "events ->> '$[#-1].at'";
+		const rows = this.#rows<{ last: number; bytes: number; newest_at: number | null; is_notice: number }>(
+			`last_offset AS last, octet_length(events) AS bytes, ${newestAt} AS newest_at,
+				CASE WHEN first_offset = last_offset THEN events ->> '$[0].event.type' = 'log_trimmed' ELSE 0 END AS is_notice`,
+			this.#first,
 		);
 		for (const { last, bytes, newest_at, is_notice } of rows)
 			yield { last, bytes, newestAt: newest_at ?? Number.POSITIVE_INFINITY, isNotice: is_notice === 1 };
+	}
+
+	/**
+	 * The stored rows from the one with this first offset on, in batches that grow while they are small: a caller that stops has not read much for
+	 * nothing, and leaves no cursor open, which would lock the table and hold the database's journal.
+	 */
+	*#rows<Row extends { last: number; events?: string }>(columns: string, from: number): Generator<Row> {
+		for (let first = from, limit = 2; ; ) {
+			const rows = this.#sql
+				.exec<Row & Record<string, SqlStorageValue>>(
+					`SELECT ${columns} FROM log WHERE first_offset >= ? ORDER BY first_offset LIMIT ?`,
+					first,
+					limit,
+				)
+				.toArray();
+			yield* rows;
+			const last = rows.at(-1)?.last;
+			if (last === undefined || rows.length < limit) return;
+			first = last + 1;
+			if (rows.reduce((sum, row) => sum + (row.events?.length ?? 0), 0) < SMALL_BATCH) limit = Math.min(2 * limit, MAX_BATCH_ROWS);
+		}
 	}
 
 	/** Events after `after`, oldest first, at most `max.events` and some `max.bytes` (always one, if there is one). */
@@ -267,11 +291,10 @@ export class EventLog<Beside> {
 		};
 		if (after < this.#durable) {
 			// From the row that holds the next event, found by the key, so that a page costs the same wherever it is.
-			const rows = this.#sql.exec<{ events: string }>(
-				"SELECT events FROM log WHERE first_offset >= ifnull((SELECT max(first_offset) FROM log WHERE first_offset <= ?), 0) ORDER BY first_offset",
-				after + 1,
-			);
-			for (const { events } of rows) {
+			const { first } = this.#sql
+				.exec<{ first: number | null }>("SELECT max(first_offset) AS first FROM log WHERE first_offset <= ?", after + 1)
+				.one();
+			for (const { events } of this.#rows<{ last: number; events: string }>("last_offset AS last, events", first ?? this.#first)) {
 				const packed = JSON.parse(events) as LoggedEvent[];
 				const each = events.length / Math.max(1, packed.length);
 				for (const logged of packed) if (logged.offset > after && !take(logged, each)) return page;

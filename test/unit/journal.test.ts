@@ -147,6 +147,27 @@ describe("journal", () => {
 		}
 	});
 
+	test("[BAT-5] output that was summed up is damage too where a byte of it changed, mark or not; what came after the sum is not known", () => {
+		const journal = new Journal(newDir());
+		write(journal, `${"x".repeat(1500)}\nlast\n`);
+		drain(journal);
+		journal.sumUp();
+		write(journal, "later\n");
+		drain(journal);
+		// Not for each word.
+		journal.sumUp();
+		const path = journal.path("stdout");
+		const whole = readFileSync(path);
+		const damageAt = (at: number): string | null => {
+			writeFileSync(path, whole.with(at, (whole[at] ?? 0) ^ 0x01));
+			const next = reopen(journal);
+			drain(next);
+			next.close();
+			return next.damage;
+		};
+		expect([damageAt(0), damageAt(1503), damageAt(1507)]).toEqual([expect.any(String), expect.any(String), null]);
+	});
+
 	test("[BAT-3] notes of before there were sums are read as they are", () => {
 		const journal = new Journal(newDir());
 		writeFileSync(journal.path("notes"), `${JSON.stringify({ at: 0, note: silent(1) })}\n`);

@@ -142,6 +142,32 @@ describe("a log with a bound in size", () => {
 		expect(reader.wrong).toEqual([]);
 	});
 
+	test("[LOG-8] a log of before there was a bound is counted when it is first looked at, and then trimmed like any other", async () => {
+		delete bindings.LOG_MAX_BYTES;
+		const session = await atWork();
+		await session.say(3 * MIB);
+		const log = await left(session);
+		bindings.LOG_MAX_BYTES = "1MiB";
+		await runInDurableObject(session.stub, (_, state) => {
+			const { sql } = state.storage;
+			sql.exec("UPDATE kv SET value = json_remove(value, '$.kept', '$.asked') WHERE key = 'now'");
+			sql.exec("DROP INDEX turns_by_offset");
+			sql.exec("UPDATE schema SET version = 1");
+		});
+		await evictDurableObject(session.stub);
+		expect(await left(session)).toEqual(log);
+		for (let n = 0; n < 4; n++) await session.say(10);
+		expect((await rowsOf(session)).bytes).toBeLessThan(MIB);
+		const { firstOffset } = await pageOf(session);
+		expect(noticesIn(await left(session))).toContain(firstOffset);
+		await runInDurableObject(session.stub, (_, state) => {
+			const plan = state.storage.sql.exec<{ detail: string }>(
+				"EXPLAIN QUERY PLAN SELECT * FROM turns WHERE after_offset < 9 ORDER BY after_offset DESC",
+			);
+			expect(plan.one().detail).toContain("turns_by_offset");
+		});
+	});
+
 	test("[LOG-8] nothing is removed while somebody is asked; then it is", async () => {
 		const session = await atWork();
 		await session.say(MIB / 2);
@@ -325,23 +351,23 @@ describe("the snapshot", () => {
 			lease: { runnerId: session.runner.runnerId, generation: 1 },
 			stats: await session.stub.stats(),
 		};
-		const cases: [object, boolean, boolean][] = [
+		const cases: [hello: object, recovered: boolean, isCut: boolean, rewindTo?: number][] = [
 			[{}, true, true],
 			[{ after: 0 }, false, true],
 			[{ after: firstOffset - 2, epoch }, false, true],
 			[{ after: firstOffset - 1, epoch }, true, false],
 			[{ after: lastOffset }, true, false],
-			[{ after: lastOffset + 10 }, true, false],
+			[{ after: lastOffset + 10 }, true, false, lastOffset],
 			[{ after: lastOffset, epoch: `epo_${"0".repeat(26)}` }, false, true],
 			// Seen in another life, and stored then only up to what is gone now.
-			[{ after: lastOffset, epoch, life: "another", durable: firstOffset - 2 }, false, true],
-			[{ after: lastOffset, epoch, life: "another", durable: firstOffset - 1 }, true, false],
+			[{ after: lastOffset, epoch, life: "another", durable: firstOffset - 2 }, false, true, firstOffset - 2],
+			[{ after: lastOffset, epoch, life: "another", durable: firstOffset - 1 }, true, false, firstOffset - 1],
 		];
-		for (const [hello, recovered, isCut] of cases) {
+		for (const [hello, recovered, isCut, rewindTo] of cases) {
 			const watcher = await session.watch(hello);
 			const welcome = await watcher.socket.frame("welcome");
 			expect([hello, welcome]).toMatchObject([hello, { recovered, firstOffset }]);
-			expect([hello, welcome.snapshot]).toEqual([hello, isCut ? expected : undefined]);
+			expect([hello, welcome.snapshot, welcome.rewindTo]).toEqual([hello, isCut ? expected : undefined, rewindTo]);
 			await watcher.socket.settled();
 			watcher.socket.close();
 			if ("life" in hello) continue;

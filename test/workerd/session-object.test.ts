@@ -346,6 +346,17 @@ describe("the clock", () => {
 		expect(await runDurableObjectAlarm(stub)).toBe(false);
 	});
 
+	test("[LNK-1] a socket that says nothing is closed also where nothing else was due before it came", async () => {
+		const { stub, team, watch } = await makeSession();
+		await watch();
+		clock.pass(HELLO_TIMEOUT_MS);
+		await runDurableObjectAlarm(stub);
+		const silent = await Watcher.silent(stub, principalOf(team));
+		clock.pass(HELLO_TIMEOUT_MS);
+		expect(await runDurableObjectAlarm(stub)).toBe(true);
+		await silent.frame("error", (f) => f.problem.code === "hello_timeout");
+	});
+
 	test("[WAT-2] a watcher is closed with 4401 by the alarm when its credential ends, after an eviction too", async () => {
 		const { stub, team } = await makeSession();
 		const watcher = await Watcher.open(stub, principalOf(team, { expiresAt: Date.now() + 60_000 }));
