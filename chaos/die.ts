@@ -52,7 +52,8 @@ function dieAt(point: DiePoint): void {
 		return fd;
 	};
 	fs.appendFileSync = (path, data, options) => passes(noteOf(String(path), String(data)), () => appendFileSync(path, data, options));
-	fs.writeFileSync = (path, data, options) => passes(basename(String(path)).replace(/\.new$/, ""), () => writeFileSync(path, data, options));
+	fs.writeFileSync = (path, data, options) =>
+		passes(basename(String(path)).replace(/\.new$/, ""), () => writeFileSync(path, data, options));
 	fs.writeSync = ((fd: number, ...rest: [NodeJS.ArrayBufferView]) =>
 		passes(inputs.has(fd) ? "stdin" : null, () => writeSync(fd, ...rest))) as typeof writeSync;
 	childProcess.spawn = ((...args: Parameters<typeof spawn>) =>

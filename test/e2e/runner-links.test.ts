@@ -292,29 +292,6 @@ describe("session links", () => {
 		expect(await hosting.link.ended()).toMatchObject({ code: 4410 });
 	});
 
-	test("[LSE-3] a proof that was long on its way does not take the place of a connection that was dialled after it", async () => {
-		const { runner, control, hosting } = await hosted();
-		const dials = [
-			{ dial: () => runner.dialSession(hosting.sessionId), link: hosting.sessionId, first: "attach", answer: "attached" },
-			{ dial: () => runner.dialControl(), link: "control", first: "authenticate", answer: "authenticated" },
-		] as const;
-		for (const { dial, link, first, answer } of dials) {
-			const late = (await dial()) as RawSocket;
-			// The next is dialled in another millisecond.
-			await control.settled();
-			const newer = kept((await dial()) as RawSocket);
-			for (const socket of [late, newer]) {
-				const { nonce } = (await socket.next("challenge")) as { type: string; nonce: string };
-				socket.send({ type: first, ...runner.proof(nonce, link), generation: hosting.generation });
-				await socket.next(answer);
-			}
-			expect(await late.ended()).toMatchObject({ code: 4410 });
-			await newer.settled();
-			expect(newer.closed).toBeNull();
-			if (link === "control") expect(await control.ended()).toMatchObject({ code: 4410 });
-		}
-	});
-
 	test("[LSE-1][P5] an old generation's attach and batch are answered 4409 and change nothing", async () => {
 		const { runner, control, session, hosting } = await hosted();
 		hosting.link.send({ type: "release", generation: hosting.generation, why: "test" });
