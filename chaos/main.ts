@@ -159,7 +159,7 @@ async function run(seed: number, row: FaultRow): Promise<Outcome> {
 		cuts: world.cuts,
 		daemonKills: world.daemonKills,
 		gatewayKills: world.gatewayKills,
-		takeoversMs: world.proxies.flatMap((proxy) => proxy.takeoversMs),
+		takeoversMs: world.wasFrozen ? [] : world.proxies.flatMap((proxy) => proxy.takeoversMs),
 		sessions,
 		events,
 	};

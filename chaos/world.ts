@@ -65,6 +65,8 @@ export class World {
 	readonly #atEnd: (() => void)[] = [];
 	daemonKills = 0;
 	gatewayKills = 0;
+	/** The gateway stood still for a while; what is timed in such a world says nothing. */
+	wasFrozen = false;
 
 	constructor(options: WorldOptions) {
 		this.root = options.root ?? OWN_ROOT;
@@ -352,6 +354,7 @@ export class Gateway {
 	/** Stopped and continued: everything it does in between is late, its alarms too. */
 	async freeze(ms: number): Promise<void> {
 		const pids = this.workerd();
+		this.#world.wasFrozen = true;
 		this.#world.note(`gateway frozen for ${ms} ms`);
 		for (const pid of pids) process.kill(pid, "SIGSTOP");
 		await sleep(ms);
