@@ -18,7 +18,7 @@ export const OWN_ROOT = fileURLToPath(new URL("..", import.meta.url));
 const FAKE_CLI = join(OWN_ROOT, "test/fixtures/fake-cli.ts");
 const GATEWAY_CHILD = fileURLToPath(new URL("gateway-child.ts", import.meta.url));
 const DIE = new URL("die.ts", import.meta.url).href;
-const START_MS = 30_000;
+const START_MS = 90_000;
 /** How often processes are looked at. */
 const SIGHT_MS = 250;
 
