@@ -45,7 +45,14 @@ const { values } = parseArgs({
 	},
 });
 
-const NIGHT = { cuts: 10_000, daemonKills: 500, gatewayKills: 200, times: 2 };
+/** Each fault this often, and then what its numbers are made of. */
+const NIGHT = {
+	cuts: 10_000,
+	daemonKills: 500,
+	gatewayKills: 200,
+	times: 2,
+	then: { "all-at-once": 6, "daemon-killed": 1, "gateway-killed": 1, links: 1 },
+};
 
 if (values.list) {
 	for (const row of FAULTS) console.log(`${row.name.padEnd(20)} ${row.what}`);
@@ -105,7 +112,8 @@ function choose(seed: number, number: number): FaultRow {
 	const rows = FAULTS.filter((row) => only?.includes(row.name) ?? true);
 	const due = only !== undefined || number < rows.length * (values.nightly ? NIGHT.times : 0) ? rows[number % rows.length] : undefined;
 	if (due !== undefined) return due;
-	const name = new Random(seed).fork("fault").weighted(Object.fromEntries(rows.map((row) => [row.name, row.weight])));
+	const weights: Record<string, number> = values.nightly ? NIGHT.then : Object.fromEntries(rows.map((row) => [row.name, row.weight]));
+	const name = new Random(seed).fork("fault").weighted(weights);
 	return rows.find((row) => row.name === name) ?? (rows[0] as FaultRow);
 }
 
