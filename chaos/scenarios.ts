@@ -434,7 +434,8 @@ export async function halfOpen(world: World): Promise<void> {
 	);
 	const socketMs = (await found[0]) ?? 0;
 	world.note(`the WebSocket and the runner found out within ${Math.round(socketMs / 1000)} s`);
-	world.expect(socketMs < 70_000, "unfinished", "s1", `half-open links were not noticed within ${Math.round(socketMs / 1000)} s`);
+	// Two heartbeats of 20 s, and the way back.
+	world.expect(socketMs < 50_000, "unfinished", "s1", `half-open links were not noticed within ${Math.round(socketMs / 1000)} s`);
 	// SSE and pages are read by this harness's own readers, which know no heartbeat.
 	for (const proxy of world.proxies) if (proxy !== daemon.proxy) proxy.performAll({ do: "cut_before" });
 	await conversation.ended(turn, 90_000);
