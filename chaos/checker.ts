@@ -326,7 +326,7 @@ const wordsOf = (log: LoggedEvent[]): string[] =>
 	log.flatMap(({ event }) => (event.type === "text_delta" ? (event.text.match(WORDS) ?? []) : []));
 
 /** What a person is told when the end of what is printed comes again otherwise. */
-const REPLACED = "what follows replaces the end of what is above";
+export const REPLACED = "what follows replaces the end of what is above";
 
 function checkPrinted(text: string, { log }: Case, find: Find): void {
 	const words = wordsOf(log);

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Client, LogLost, ProblemError, type SessionHandle } from "../shared/client.ts";
 import { DURABLE, LoggedEvent, type SessionEvent } from "../shared/events.ts";
-import { digestOf, type Reader, type Seen } from "./checker.ts";
+import { digestOf, REPLACED, type Reader, type Seen } from "./checker.ts";
 import type { Random } from "./random.ts";
 
 /** Of a back-off's wait, so that a run is short. */
@@ -233,10 +233,10 @@ export class Attached {
 		})();
 	}
 
-	/** Waits until it has printed this. */
+	/** Waits until it has printed this; after a rewind, printed it again. */
 	async until(text: string, ms: number): Promise<void> {
 		const deadline = Date.now() + ms;
-		while (!this.printed.includes(text) && Date.now() < deadline) await sleep(50);
+		while (!this.printed.includes(text, Math.max(0, this.printed.lastIndexOf(REPLACED))) && Date.now() < deadline) await sleep(50);
 	}
 
 	async stop(): Promise<void> {
