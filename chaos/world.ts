@@ -511,8 +511,8 @@ export class Daemon {
 		await gone;
 	}
 
-	async restart(downMs: number): Promise<void> {
-		await this.kill();
+	async restart(downMs: number, signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
+		await this.kill(signal);
 		await sleep(downMs);
 		if (!this.#world.isClosing) this.launch();
 	}
