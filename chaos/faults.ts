@@ -210,6 +210,13 @@ const moving = (world: World): Promise<void> =>
 
 const singles: FaultRow[] = [
 	single(
+		"made-way",
+		"as links, and daemons make way (SIGUSR2) and are started again, as for an upgrade: no turn ends, and its process stays",
+		["P1", "P5", "P6"],
+		(world) => rage(world, { ...SIZE, daemonKills: world.random.fork("size").whole(4, 8), signal: "SIGUSR2" }),
+		2,
+	),
+	single(
 		"sse-by-id",
 		"the gateway is killed under readers of server-sent events that go on after their last id, as a browser's EventSource does",
 		["P1", "LOG-2", "LOG-6"],

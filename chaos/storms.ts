@@ -10,6 +10,8 @@ export interface StormSize {
 	sessions: number;
 	daemons: number;
 	daemonKills: number;
+	/** Instead of SIGKILL. */
+	signal?: NodeJS.Signals;
 	gatewayKills: number;
 	freezes: number;
 	/** Faults a link, at the most. */
@@ -133,7 +135,7 @@ function killings(world: World, daemons: Daemon[], size: StormSize): Promise<voi
 			(async () => {
 				for (const { at, downMs } of own) {
 					await until(at);
-					await daemon.restart(downMs);
+					await daemon.restart(downMs, size.signal);
 					await sleep(chance.whole(50, 600));
 				}
 			})(),

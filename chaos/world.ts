@@ -118,7 +118,7 @@ export class World {
 	/** Kills all that runs in work directories: what is left of a host that went down, besides its daemon. */
 	endClis(): number {
 		this.note("all CLIs killed");
-		return this.#endClis();
+		return this.#endIn(join(this.dir, "work"));
 	}
 
 	/** Calls this when it closes, before its directory goes. */
@@ -163,7 +163,7 @@ export class World {
 	/** The CLIs of this world that live, by work directory. Their wrappers do not count. */
 	clis(): Map<string, number[]> {
 		const found = new Map<string, number[]>();
-		for (const { pid, cwd, command } of processesIn(this.dir)) {
+		for (const { pid, cwd, command } of processesIn(join(this.dir, "work"))) {
 			if (/^(unshare|sh) /.test(command)) continue;
 			found.set(cwd, [...(found.get(cwd) ?? []), pid]);
 		}
@@ -179,13 +179,14 @@ export class World {
 		await this.gateway.kill("all", false);
 		await Promise.all(this.proxies.map((proxy) => proxy.close()));
 		// CLIs outlive their daemons, as they should; nobody else ends them.
-		for (let tries = 0; tries < 20 && this.#endClis() > 0; tries++) await sleep(20);
+		for (let tries = 0; tries < 20 && this.#endIn(this.dir) > 0; tries++) await sleep(20);
 		for (const run of this.#atEnd) run();
 		if (!this.#keep) rmSync(this.dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 });
 	}
 
-	#endClis(): number {
-		const left = processesIn(this.dir);
+	/** A workerd too, whose launcher was killed before it could write down whom it had started. */
+	#endIn(dir: string): number {
+		const left = processesIn(dir);
 		for (const { pid } of left) end(pid);
 		return left.length;
 	}
@@ -193,7 +194,7 @@ export class World {
 	readonly #onExit = (): void => {
 		for (const daemon of this.daemons) if (daemon.pid !== null) end(daemon.pid);
 		for (const pid of this.gateway.pids) end(pid);
-		this.#endClis();
+		this.#endIn(this.dir);
 		for (const run of this.#atEnd) run();
 		if (!this.#keep) rmSync(this.dir, { recursive: true, force: true });
 	};
@@ -206,7 +207,7 @@ function processesIn(dir: string): { pid: number; cwd: string; command: string }
 		if (!/^\d+$/.test(name)) continue;
 		try {
 			const cwd = readlinkSync(`/proc/${name}/cwd`);
-			if (!cwd.startsWith(`${dir}/work/`)) continue;
+			if (!cwd.startsWith(`${dir}/`)) continue;
 			const command = readFileSync(`/proc/${name}/cmdline`, "utf8").replaceAll("\0", " ");
 			if (command !== "") found.push({ pid: Number(name), cwd, command });
 		} catch {
@@ -510,8 +511,8 @@ export class Daemon {
 		await gone;
 	}
 
-	async restart(downMs: number): Promise<void> {
-		await this.kill();
+	async restart(downMs: number, signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
+		await this.kill(signal);
 		await sleep(downMs);
 		if (!this.#world.isClosing) this.launch();
 	}
