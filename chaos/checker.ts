@@ -71,7 +71,7 @@ export interface Case {
 }
 
 /** What is streamed as a word that nobody else says: `say 3 s1t2a_` says `s1t2a_1 s1t2a_2 s1t2a_3`. */
-const WORDS = /\bs\d+t\d+[a-z]_\d+\b/g;
+export const WORDS = /\bs\d+t\d+[a-z]_\d+\b/g;
 
 export function check(given: Case): Finding[] {
 	const findings: Finding[] = [];

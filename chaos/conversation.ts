@@ -5,7 +5,7 @@ import { Client, ProblemError, type SessionHandle, Unreachable } from "../shared
 import type { LoggedEvent, SessionEvent, StopReason } from "../shared/events.ts";
 import { idBody } from "../shared/ids.ts";
 import type { Ledger } from "../test/fixtures/fake-cli.ts";
-import { type Case, check, type Finding, type Input } from "./checker.ts";
+import { type Case, check, type Finding, type Input, WORDS } from "./checker.ts";
 import type { ProxyOptions } from "./proxy.ts";
 import type { Random } from "./random.ts";
 import { Attached, HASTE, type LogReader, PageReader, SocketReader, SseReader, wholeLog } from "./readers.ts";
@@ -248,8 +248,9 @@ export class Conversation {
 		this.#end = soFar.at(-1)?.offset ?? 0;
 		const left = (): number => Math.max(1_000, deadline - Date.now());
 		await Promise.all(this.readers.map((reader) => reader.until(() => reader.last >= this.#end, left())));
-		const word = soFar.findLast(({ event }) => event.type === "text_delta")?.event;
-		if (this.#attached !== null && word?.type === "text_delta") await this.#attached.until(word.text.trim(), left() + 30_000);
+		// Of what is said more than once it cannot be told which of them is printed.
+		const word = soFar.flatMap(({ event }) => (event.type === "text_delta" ? (event.text.match(WORDS) ?? []) : [])).at(-1);
+		if (word !== undefined) await this.#attached?.until(word, left() + 30_000);
 		await this.stop();
 		// A link that died late is told of late; what readers saw of that is there too.
 		this.log = await wholeLog(this.session);
