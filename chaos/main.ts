@@ -51,7 +51,7 @@ const NIGHT = {
 	daemonKills: 500,
 	gatewayKills: 200,
 	times: 2,
-	then: { "all-at-once": 6, "daemon-killed": 1, "gateway-killed": 1, links: 1 },
+	afterwards: { "all-at-once": 6, "daemon-killed": 1, "gateway-killed": 1, links: 1 },
 };
 
 if (values.list) {
@@ -112,7 +112,7 @@ function choose(seed: number, number: number): FaultRow {
 	const rows = FAULTS.filter((row) => only?.includes(row.name) ?? true);
 	const due = only !== undefined || number < rows.length * (values.nightly ? NIGHT.times : 0) ? rows[number % rows.length] : undefined;
 	if (due !== undefined) return due;
-	const weights: Record<string, number> = values.nightly ? NIGHT.then : Object.fromEntries(rows.map((row) => [row.name, row.weight]));
+	const weights: Record<string, number> = values.nightly ? NIGHT.afterwards : Object.fromEntries(rows.map((row) => [row.name, row.weight]));
 	const name = new Random(seed).fork("fault").weighted(weights);
 	return rows.find((row) => row.name === name) ?? (rows[0] as FaultRow);
 }
