@@ -175,7 +175,7 @@ async function run(seed: number, row: FaultRow): Promise<Outcome> {
 
 function tell(seed: number, row: FaultRow, world: World, findings: Finding[]): void {
 	const lines = [`\nseed ${seed}, ${row.name}: --seed ${seed} --runs 1 --only ${row.name}   (${world.dir})`];
-	for (const { kind, count, where, what } of findings.slice(0, 30)) lines.push(`  ${kind} ${count}  ${where}: ${what}`);
+	for (const { kind, count, where, what } of findings.slice(0, 12)) lines.push(`  ${kind} ${count}  ${where}: ${what}`);
 	lines.push(...world.deeds.map((deed) => `    ${deed}`));
 	const happened = world.proxies.flatMap((proxy) =>
 		proxy.happenings.map((h) => `    ${(h.at / 1000).toFixed(2)} s ${h.link} connection ${h.connection}: ${h.deed} at ${h.type}`),

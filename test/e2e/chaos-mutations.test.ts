@@ -34,7 +34,7 @@ const MUTATIONS: { name: string; fault: string; harm: string[]; changes: Change[
 	},
 	{
 		name: "an older generation that may write",
-		fault: "split-brain",
+		fault: "split-brain-redialled",
 		harm: ["reordered", "doubled"],
 		changes: [
 			{
@@ -59,7 +59,11 @@ const MUTATIONS: { name: string; fault: string; harm: string[]; changes: Change[
 		fault: "takeover",
 		harm: ["reordered"],
 		changes: [
-			{ file: "worker/event-log.ts", from: "for (const logged of this.#tail) {", to: "for (const logged of this.#tail.toReversed()) {" },
+			{
+				file: "worker/event-log.ts",
+				from: "for (const { logged, json, bytes } of this.#tail) {",
+				to: "for (const { logged, json, bytes } of this.#tail.toReversed()) {",
+			},
 		],
 	},
 ];
