@@ -50,7 +50,7 @@ const NIGHT = {
 	cuts: 10_000,
 	daemonKills: 500,
 	gatewayKills: 200,
-	times: 2,
+	times: 1,
 	afterwards: { "all-at-once": 6, "daemon-killed": 1, "gateway-killed": 1, links: 1 },
 };
 
