@@ -515,7 +515,9 @@ export async function realCli(world: World, which: "claude" | "opencode"): Promi
 	});
 	daemon.launch();
 	await daemon.ready();
-	const conversations = await Promise.all([open(world, "s1", { hasLedger: false, plan }), open(world, "s2", { hasLedger: false, plan })]);
+	// opencode has one database for all of its processes of a home, and two that start together end as "database is locked".
+	const names = which === "claude" ? (["s1", "s2"] as const) : (["s1"] as const);
+	const conversations = await Promise.all(names.map((name) => open(world, name, { hasLedger: false, plan })));
 	const talks = conversations.map((conversation) => {
 		const { random, name } = conversation.options;
 		return conversation.talk(
