@@ -11,7 +11,7 @@ import type { Random } from "./random.ts";
 import { Attached, HASTE, type LogReader, PageReader, SocketReader, SseReader, wholeLog } from "./readers.ts";
 import type { World } from "./world.ts";
 
-export type ReaderKind = "socket" | "sse" | "sse-by-id" | "pages" | "attach";
+export type ReaderKind = "socket" | "sse" | "pages" | "attach";
 
 export interface Turn {
 	text: string;
@@ -99,7 +99,7 @@ export class Conversation {
 			...(pace === undefined ? {} : { paceMs: pace }),
 		};
 		if (kind === "attach") this.#attached = new Attached(this.world.main, from, this.world.env);
-		else if (kind === "sse" || kind === "sse-by-id") this.readers.push(new SseReader({ ...from, trusts: kind === "sse-by-id" }));
+		else if (kind === "sse") this.readers.push(new SseReader(from));
 		else if (kind === "pages") this.readers.push(new PageReader(from));
 		else this.readers.push(new SocketReader(from));
 	}

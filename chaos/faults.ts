@@ -221,7 +221,7 @@ const singles: FaultRow[] = [
 		"the gateway is killed under readers of server-sent events that go on after their last id, as a browser's EventSource does",
 		["P1", "LOG-2", "LOG-6"],
 		(world) =>
-			rage(world, { ...SIZE, gatewayKills: 3, budget: { ...CALM, sse: 3, session: 2 }, attachShare: 0, readers: ["socket", "sse-by-id"] }),
+			rage(world, { ...SIZE, gatewayKills: 3, budget: { ...CALM, sse: 3, session: 2 }, attachShare: 0, readers: ["socket", "sse"] }),
 		0.5,
 	),
 	single(

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Client, LogLost, ProblemError, type SessionHandle } from "../shared/client.ts";
-import { DURABLE, LoggedEvent, type SessionEvent } from "../shared/events.ts";
+import { LoggedEvent, type SessionEvent } from "../shared/events.ts";
 import { digestOf, REPLACED, type Reader, type Seen } from "./checker.ts";
 import type { Random } from "./random.ts";
 
@@ -16,8 +16,6 @@ export interface ReaderOptions {
 	random: Random;
 	/** How long it takes over each event, for one that is slow. */
 	paceMs?: number;
-	/** Server-sent events: goes on after the last id it had, as a browser's EventSource does, and forgets nothing by itself. */
-	trusts?: boolean;
 }
 
 /** One of the ways to read a session's log. It reads until it is stopped, through whatever happens to its link. */
@@ -114,19 +112,16 @@ export class SocketReader extends LogReader {
 	}
 }
 
-/**
- * By server-sent events: the last id it had goes into its next request. What came after the last event that is stored before it is shown
- * (EVT-2) is forgotten then and taken again, since a gateway that was killed may have lost it and an id says no more than an offset.
- */
+/** By server-sent events, as a browser's EventSource does it: it comes back with the id of the last event that it had, and forgets only what it is told to. */
 export class SseReader extends LogReader {
 	readonly name = "SSE";
+	/** Of the last event, as it was sent: all that a browser's EventSource remembers. */
+	#lastId: string | null = null;
 
 	protected async read(): Promise<void> {
 		const { random } = this.options;
 		while (!this.stopped.signal.aborted) {
 			try {
-				const stored = this.events.findLast(({ event }) => DURABLE[event.type])?.offset ?? 0;
-				if (stored < this.last && !this.options.trusts) this.rewind(stored);
 				await this.#stream();
 			} catch (cause) {
 				if (cause instanceof LogLost) throw cause;
@@ -141,7 +136,7 @@ export class SseReader extends LogReader {
 			headers: {
 				authorization: `Bearer ${apiKey}`,
 				accept: "text/event-stream",
-				...(this.last > 0 ? { "last-event-id": String(this.last) } : {}),
+				...(this.#lastId === null ? {} : { "last-event-id": this.#lastId }),
 			},
 			signal: this.stopped.signal,
 		});
@@ -167,6 +162,7 @@ export class SseReader extends LogReader {
 		const text = field("data");
 		if (text === undefined) return;
 		const kind = field("event");
+		this.#lastId = field("id") ?? this.#lastId;
 		if (kind === undefined) this.take(LoggedEvent.parse(JSON.parse(text)));
 		if (kind !== "welcome" && kind !== "rewind") return;
 		const told = JSON.parse(text) as { recovered?: boolean; rewindTo?: number; firstOffset?: number };
