@@ -221,7 +221,8 @@ export async function muchOutput(world: World): Promise<void> {
 	});
 	const longest = Math.max(...times.slice(1));
 	world.note(`the longest of ${times.length} turns beside it took ${longest} ms`);
-	world.expect(longest < 5_000, "unfinished", "s2", `a turn of ten words took ${longest} ms beside 100 MiB of another session`);
+	// Other worlds share the machine: this tells starved from slow.
+	world.expect(longest < 30_000, "unfinished", "s2", `a turn of ten words took ${longest} ms beside 100 MiB of another session`);
 }
 
 /** One line of 16 MiB. */
