@@ -22,8 +22,16 @@ export const StopReason = z.enum(["end_turn", "max_tokens", "max_turn_requests",
 export type StopReason = z.infer<typeof StopReason>;
 
 /** How far a session's processes are contained, from the strongest; reported as reached, never as hoped for. */
-export const Isolation = z.enum(["pid_namespace", "process_group"]);
+export const Isolation = z.enum(["pid_namespace", "cgroup", "process_group"]);
 export type Isolation = z.infer<typeof Isolation>;
+
+/** What bounds the files and the network that a session's processes can reach, from the strongest. */
+export const Jail = z.enum(["namespaces", "landlock", "none"]);
+export type Jail = z.infer<typeof Jail>;
+
+/** Which of a CLI's tool calls pass the gates: all of them, those that it asks about, or none, so that only the jail bounds it. */
+export const WafReach = z.enum(["all", "asked", "jail-only"]);
+export type WafReach = z.infer<typeof WafReach>;
 
 /** Who did something, as the log names them: `key:key_...`, `access:ann@example.com`, `runner:run_...`, `gateway`. */
 export const Actor = z.string().max(256);
@@ -115,7 +123,15 @@ const runnerEvents = [
 		signal: z.string().nullable().optional(),
 		why: z.string().optional(),
 	}),
-	z.object({ type: z.literal("isolation"), reached: Isolation, why: z.string().optional() }),
+	z.object({
+		type: z.literal("isolation"),
+		reached: Isolation,
+		/** Absent: a runner of before there was a jail. */
+		jail: Jail.optional(),
+		waf: WafReach.optional(),
+		/** What is not as strong as it could be, and what to do about it. */
+		why: z.string().optional(),
+	}),
 	z.object({
 		type: z.literal("turn_started"),
 		turnId,

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { Problem } from "./errors.ts";
-import { Asked, Isolation, LoggedEvent, RunnerEvent, SessionStateName } from "./events.ts";
+import { Asked, Isolation, Jail, LoggedEvent, RunnerEvent, SessionStateName } from "./events.ts";
 import { ApprovalId, Epoch, Generation, Offset, RunnerId, Seq, SessionId, TurnId } from "./ids.ts";
 import { MAX_INPUT_BYTES } from "./limits.ts";
 import { Stats } from "./stats.ts";
@@ -180,6 +180,16 @@ export const RunnerFrame = z.discriminatedUnion("type", [
 ]);
 export type RunnerFrame = z.infer<typeof RunnerFrame>;
 
+/** What of the team's policy the runner itself needs. */
+export const RunnerPolicy = z.object({
+	version: z.int(),
+	/** Host patterns that the session's processes may reach. */
+	hosts: z.array(z.string().max(253)).max(1000),
+	readRoots: z.array(z.string().max(4096)).max(256),
+	writeRoots: z.array(z.string().max(4096)).max(256),
+});
+export type RunnerPolicy = z.infer<typeof RunnerPolicy>;
+
 /**
  * What the session wants of its runner, whole, not as commands: it is sent at attach and after every change, and a
  * runner that compares it with what it has done cannot miss or repeat anything.
@@ -190,6 +200,8 @@ export const Desired = z.object({
 	decisions: z.array(Decision),
 	/** True: end the processes, then release. */
 	stop: z.boolean(),
+	/** Absent: a gateway of before there was a policy. */
+	policy: RunnerPolicy.optional(),
 });
 export type Desired = z.infer<typeof Desired>;
 
@@ -232,6 +244,7 @@ export const ControlFrame = z.discriminatedUnion("type", [
 		labels: Labels,
 		providers: z.array(OfferedProvider).max(64),
 		isolation: Isolation,
+		jail: Jail.optional(),
 		draining: z.boolean(),
 		/** What this daemon hosts now. A lease that is not here has no process any more. */
 		hosted: z.array(z.object({ sessionId: SessionId, generation: Generation })).max(10_000),
