@@ -5,7 +5,10 @@ import { resolve } from "node:path";
 import type { Command } from "commander";
 import { z } from "zod";
 import { check, parse } from "../../shared/codec.ts";
+import { problem } from "../../shared/errors.ts";
+import { err } from "../../shared/result.ts";
 import { BUILT_IN, checkPolicy, type Decided, decidePrompt, decideToolCall, type VersionedPolicy } from "../../shared/waf/policy.ts";
+import { LineSplitter } from "../lines.ts";
 import { action, EXIT, jsonText, printJson, UsageError } from "./connection.ts";
 import { neutralise } from "./screen.ts";
 
@@ -98,8 +101,8 @@ async function judgeRows(path: string, kind: Kind, judge: (kind: Kind, text: str
 	for await (const lines of batchesOf(path)) {
 		let out = "";
 		for (const line of lines) {
-			if (line.trim() === "") continue;
-			const json = parse(line, MAX_ROW_BYTES);
+			if (line?.trim() === "") continue;
+			const json = line === null ? err(problem("too_large", `a row has at most ${MAX_ROW_BYTES} bytes`)) : parse(line, MAX_ROW_BYTES);
 			const row = json.ok ? check(Row, json.value) : json;
 			if (row.ok) {
 				const { verdict, rule } = judge(row.value.kind ?? kind, row.value.text, row.value.cwd);
@@ -122,24 +125,16 @@ async function judgeRows(path: string, kind: Kind, judge: (kind: Kind, text: str
 	if (bad > 0) process.exitCode = EXIT.usage;
 }
 
-/** Lines as they come in. Only a newline ends one: readline would also split at U+2028, which JSON strings may hold. */
-async function* batchesOf(path: string): AsyncGenerator<string[]> {
-	const stream = path === "-" ? process.stdin : createReadStream(path);
-	stream.setEncoding("utf8");
-	let rest = "";
+/** Lines as they come in; null: one that is too long. Only a newline ends one: readline would also split at U+2028, which JSON strings may hold. */
+async function* batchesOf(path: string): AsyncGenerator<(string | null)[]> {
+	const lines = new LineSplitter(MAX_ROW_BYTES);
 	try {
-		for await (const chunk of stream) {
-			const lines = (rest + String(chunk)).split("\n");
-			rest = lines.pop() ?? "";
-			if (lines.length > 0) yield lines;
-			// A line without an end must not fill the memory; its beginning is no row, so it is told as a bad one.
-			else if (rest.length > MAX_ROW_BYTES) throw new UsageError(`${path}: a row is longer than ${MAX_ROW_BYTES} bytes`);
-		}
+		for await (const chunk of path === "-" ? process.stdin : createReadStream(path)) yield lines.push(chunk).map((line) => line.text);
 	} catch (cause) {
-		if (cause instanceof UsageError) throw cause;
 		throw new UsageError(`--jsonl ${path} cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`);
 	}
-	yield [rest];
+	// The last row may lack its newline.
+	yield lines.push(new Uint8Array([10])).map((line) => line.text);
 }
 
 function policyFrom(path: string): VersionedPolicy {
