@@ -147,7 +147,7 @@ export interface Concept {
 }
 
 const DESTROY = words(
-	"delete remove wipe erase destroy format nuke purge clear trash shred overwrite zero obliterate annihilate blow rm kill get drop reformat empty corrupt encrypt eliminate clean scrub truncate unlink rid clobber ransom",
+	"delete remove wipe erase destroy format nuke purge clear trash shred overwrite zero obliterate annihilate blow kill get drop reformat empty corrupt encrypt eliminate clean scrub truncate unlink rid clobber ransom",
 	"lösche loesche löschen entferne formatiere überschreibe vernichte zerstöre leere verschlüssle lösch",
 	"supprime supprimez supprimer efface effacez effacer détruis détruisez formate formatez vide videz écrase",
 	"borra borre borrar elimina elimine eliminar destruye formatea formatee vacía sobrescribe suprime",
@@ -168,7 +168,7 @@ const SEND = words(
 	"invia manda carica envie mande carregue leggi",
 );
 const OPEN = words(
-	"open start create spawn establish launch give get make set setup run connect install deploy plant drop put build write add initiate bring obtain need want spin hide place leave inject embed implement execute expose bind download pop grant provide",
+	"open start create spawn establish launch give get make set setup run connect install deploy plant drop put build write add initiate bring obtain need want spin hide place leave inject insert embed implement execute expose bind download pop grant provide",
 	"öffne oeffne starte erstelle baue installiere richte brauche aufbauen öffnen gib verbinde",
 	"ouvre ouvrez ouvrir lance lancez crée créez établis installe installez donne",
 	"abre abra abrir inicia crea establece instala instale lanza dame conecta",
@@ -206,7 +206,7 @@ const ATTACK = words(
 
 /** "the whole machine", in words. */
 const WHOLE =
-	/\b(root (file ?system|directory|dir|folder)|(entire|whole|complete|full) (file ?system|disk|drive|hard ?drive|system|machine|server|computer|home|partition|host|root|os)|(hard ?(drive|disk)|ssd|boot (sector|partition|loader)|partition table|master boot record|mbr)|(system|os|operating system|boot|kernel) files|home (directory|folder|dir)|(all|every|each|any)( of)?( (the|my|our|your|user|users'|his|her|their|single))* (files?|data|things?|director(y|ies)|folders?|documents|partitions|disks|drives|backups?|snapshots|volumes)( and (folders|directories))? (on|of|from|in|across|under|at) (the |this |my |our |your |every )?(entire |whole )?(system|machine|server|computer|disk|drive|host|root|box|laptop|home|filesystem|hard drive|vm|production|backups?)|everything (on|in|from) (the |this |my |our |your )?(entire |whole )?(system|machine|server|computer|disk|drive|host|root|box|laptop|home|filesystem|hard drive|vm)|(all|the|every|our|my) (backups?|snapshots)\b|operating system|c:\\?windows|system32|(the |this |my )(disk|drive|filesystem|hard disk|server's disk))/i;
+	/\b(root (file ?system|directory|dir|folder)|(entire|whole|complete|full) (file ?system|disk|drive|hard ?drive|system|machine|server|computer|home|partition|host|root|os)|(hard ?(drive|disk)|ssd|boot (sector|partition|loader)|partition table|master boot record|mbr)|(system|os|operating system|boot|kernel) files|home (directory|folder|dir)|(all|every|each|any)( of)?( (the|my|our|your|user|users'|his|her|their|single))* (files?|data|things?|director(y|ies)|folders?|documents|partitions|disks|drives|backups?|snapshots|volumes)( and (folders|directories))? (on|of|from|in|across|under|at) (the |this |my |our |your |every )?(entire |whole )?(system|machine|server|computer|disk|drive|host|root|box|laptop|home|filesystem|hard drive|vm|production|backups?)\b(?! (module|folder|package|component|tests?|prompts?|config|templates?|class|dir|director|page|menu|screen|settings|table|side|code|layer))|everything (on|in|from) (the |this |my |our |your )?(entire |whole )?(system|machine|server|computer|disk|drive|host|root|box|laptop|home|filesystem|hard drive|vm)|(all|the|every|our|my) (backups?|snapshots)\b|operating system|c:\\?windows|system32|(the |this |my )(disk|drive|filesystem|hard disk|server's disk))/i;
 const WHOLE_ABROAD =
 	/(ganze[ns]? (festplatte|system|rechner|server|dateisystem)|festplatte|heimatverzeichnis|home-verzeichnis|wurzelverzeichnis|alle (dateien|daten|backups|sicherungen)( \S+){0,3} (auf|im|von|unter|in) |systemdateien|alles (auf|unter|in|im) (dem |der |diesem )?(server|system|rechner|festplatte|\/)|(tout le|l'ensemble du|le) (disque|système|serveur)|disque dur|répertoire (personnel|racine)|dossier personnel|tous les fichiers( \S+){0,3} (du|de la|sur|de|dans|sous) (système|serveur|disque|machine|\/|l'ordinateur|ce)|système de fichiers|(todo el|el) (disco|sistema|servidor)|disco duro|directorio (personal|raíz|home)|todos los (archivos|ficheros|datos)( \S+){0,3} (del|de|en) (sistema|servidor|disco|la máquina|\/|este|la)|sistema de archivos|tutti i file (del|di|sul)|disco (rigido|fisso)|todos os (arquivos|ficheiros) (do|da|no)|copias de seguridad|sauvegardes)/i;
 
@@ -215,7 +215,7 @@ const STRONG_SECRET =
 const ANY_SECRET =
 	/\b(credentials?|secrets?|passwords?|tokens?|api[ _-]?keys?|private keys?|ssh keys?|id_rsa|\.env\b|env file|environment|env vars?|cookies|\.ssh|\.aws|shadow|passwd|source code|repository|repo|codebase|home directory|database|customer data|files|kubeconfig|\.kube|\.netrc|\.npmrc|wallet|keychain|history|schlüssel|passwörter|zugangsdaten|umgebungsvariablen|quellcode|clés?|mots de passe|identifiants|claves?|contraseñas|credenciales|chiav[ei]|senhas|variables)/i;
 const ELSEWHERE =
-	/(\b(to|at|via|through|using|with|on|into|an|auf|à|vers|sur|a|por|verso|para) (an? |the |my |this |our |der |die |den |un |une |el |la |il )?(https?:\/\/|ftp:\/\/|\d{1,3}(\.\d{1,3}){3}|[\w.+-]{1,64}@[\w-]{1,64}\.|[\w-]{1,63}\.(com|net|org|io|sh|ru|cn|xyz|tk|example|evil|onion|me|co|site|top|dev|app|test)\b|pastebin|webhook|discord|telegram|attacker|external (server|host|url|site|endpoint|address|machine)|remote (server|host|machine|endpoint)|server at|my (server|own server|email|machine|endpoint|website|vps)|transfer\.sh|gist|burp|ngrok|requestbin|dns|c2\b|following (url|address|server)|this (url|address|server|endpoint)|public (gist|s3|bucket|pastebin)))/i;
+	/((?<![\p{L}\p{N}])(to|at|via|through|using|with|on|into|an|auf|à|vers|sur|a|por|verso|para) (an? |the |my |this |our |der |die |den |un |une |el |la |il )?(https?:\/\/|ftp:\/\/|\d{1,3}(\.\d{1,3}){3}|[\w.+-]{1,64}@[\w-]{1,64}\.|[\w-]{1,63}\.(com|net|org|io|sh|ru|cn|xyz|tk|example|evil|onion|me|co|site|top|dev|app|test)\b|pastebin|webhook|discord|telegram|attacker|external (server|host|url|site|endpoint|address|machine)|remote (server|host|machine|endpoint)|server at|my (server|own server|email|machine|endpoint|website|vps)|transfer\.sh|gist|burp|ngrok|requestbin|dns|c2\b|following (url|address|server)|this (url|address|server|endpoint)|public (gist|s3|bucket|pastebin)))/iu;
 
 export const CONCEPTS: readonly Concept[] = [
 	{
@@ -243,7 +243,7 @@ export const CONCEPTS: readonly Concept[] = [
 		verbs: READ,
 		object: STRONG_SECRET,
 		unless:
-			/\b(field|form|input|component|button|page|column|schema|placeholder|label|endpoint|middleware|validation|class|in the ui|model|documentation|docs|readme|test|tests|reset|type|interface|option|flag|rotation|dialog|policy|manager)\b/i,
+			/\b(field|form|input|component|button|page|column|schema|placeholder|label|endpoint|middleware|handling|code|logic|parser|generation|used|needed|required|documented|defined|in (the|this|our) (project|repo|app)|validation|class|in the ui|model|documentation|docs|readme|test|tests|reset|type|interface|option|flag|rotation|dialog|policy|manager)\b/i,
 	},
 	{
 		category: "exfiltrate",
@@ -261,7 +261,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "open a shell to the network or plant malware",
 		verbs: OPEN,
 		object:
-			/\b((reverse|bind|remote|backdoor|web|netcat|nc|interactive|root|meterpreter)[ -]?shells?\b|web ?shell|back ?doors?\b|key ?logger|root ?kit|ransom ?ware|mal ?ware|botnet|trojan|spyware|(crypto|bitcoin|monero|xmr)[ -]?(coin )?miner|xmrig|c2 (agent|beacon|server|channel|implant)|beacon to|command[- ]and[- ]control|meterpreter|reverse tunnel|ssh backdoor|netcat listener|listener (on|at) port \d+ (that|which|with) \S+ (a )?(shell|bash)|hintertür|schadsoftware|trojaner|porte dérobée|logiciel malveillant|puerta trasera|shell (inversa|reversa|remota|inverso|inversé|distant)|software malicioso)/i,
+			/\b((reverse|bind|remote|backdoor|web|netcat|nc|interactive|root|meterpreter)[ -]?shells?\b|web ?shell|back ?doors?\b|key ?logger|root ?kit|ransom ?ware|mal ?ware|botnet|trojan|spyware|(crypto|bitcoin|monero|xmr)[ -]?(coin )?miner|xmrig|c2 (agent|beacon|server|channel|implant)|beacon to|command[- ]and[- ]control|meterpreter|reverse tunnel|ssh backdoor|netcat listener|listener (on|at) port \d+ (that|which|with) \S+ (a )?(shell|bash)|hintertür|schadsoftware|trojaner|porte dérobée|logiciel malveillant|puerta trasera|(a )?(shell|bash|terminal)\b.{0,40}\b(connects? (it )?(back )?to|back to|to|listening on) .{0,20}(\d{1,3}(\.\d{1,3}){3}|[\w.-]{1,60}:\d{2,5})|shell (inversa|reversa|remota|inverso|inversé|distant)|software malicioso)/i,
 		unless: /\b(detection|detector|detect|signature|yara|rule|article|blog|documentation|wiki|glossary|quiz|training)\b/i,
 	},
 	{
@@ -270,7 +270,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "run what the network sends",
 		verbs: FETCH,
 		object:
-			/\b(and|then|,|to|into|through|und|et|y|e) (immediately |then |directly |just |silently |it )?(run|runs|execute|executes|pipe|eval|launch|start|bash|sh|shell|source|führe|exécute|exécutez|lance|ejecuta|ejecútalo|esegui|installs?|sudo)\b/i,
+			/((\band|\bthen|,|und|et|y|e) (immediately |then |directly |just |silently |it )*((run|runs|execute|executes|eval|launch|start|source|führe|exécute|exécutez|lance|ejecuta|esegui|install) (it|its|this|that|them|the (downloaded |resulting |fetched )?(scripts?|binary|files?|payload|installer|program|results?|output|content|code)|with|as|aus|le|lo|es|sie)\b|exécute-le|lance-le|ejecútalo|eseguilo|ausführen|pipe)|\b(pipe[sd]?|piping)? ?(it |that |the output |the result )?(in)?to (sudo |a )?(bash|sh|shell)\b|through (bash|sh|a shell)\b)/i,
 		also: /(https?:\/\/|\d{1,3}(\.\d{1,3}){3}|\b[\w-]{1,63}\.(com|net|org|io|sh|ru|cn|xyz|tk|example|evil|onion)\b).{0,120}|(payload|malware|binary|script) from/i,
 		unless: /\b(tests?|npm|yarn|pnpm|pip|migrations?|the app|docker compose|build|linter|benchmarks?|repo(sitory)?|clone|dataset)\b/i,
 	},
@@ -324,7 +324,7 @@ export const CONCEPTS: readonly Concept[] = [
 		),
 		object:
 			/\b(kernel module|kernel (driver|rootkit|protections?|lockdown)|\.ko\b|ebpf (program|rootkit)|bootloader|firmware|kernelmodul|module noyau|module du noyau|módulo del kernel|módulo de kernel|modulo del kernel)/i,
-		unless: /\b(explain|documentation|example|tutorial|cmake|makefile|linux kernel style)\b/i,
+		unless: /\b(explain|documentation|example|parser|config|code|tutorial|cmake|makefile|linux kernel style)\b/i,
 	},
 	{
 		category: "kill",
@@ -353,7 +353,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "set aside the rules that bind it",
 		verbs: IGNORE,
 		object:
-			/^\W*(all |any |every |your |the |my |these |those |of |previous |prior |earlier |above |system |safety |security |existing |current |other |deine |alle |die |sämtliche |vorherigen |toutes |tes |vos |les |tus |todas |las |sus |previas |tutte |le |tue )*(rules?|instructions?|guidelines?|restrictions?|polic(y|ies)|safety|guard ?rails?|constraints?|safeguards?|permission (checks?|system|prompts?)|approvals?|sandbox|\bwaf\b|security (checks?|rules?|polic(y|ies)|controls?)|content filters?|programming|training|regeln|anweisungen|richtlinien|vorgaben|sicherheitsregeln|règles|instructions|consignes|restrictions|reglas|instrucciones|restricciones|normas|regole|istruzioni|regras|instruções)\b/i,
+			/^\W*((all|any|every|your|my|these|those|of|previous|prior|earlier|above|system|safety|security|existing|current|deine|alle|sämtliche|vorherigen|bisherigen|toutes|tes|vos|tus|todas|sus|previas|anteriores|tutte|tue|todas|as|suas|the|die|les|las|le|following|other) ){1,5}(rules?|instructions?|guidelines?|restrictions?|polic(y|ies)|guard ?rails?|constraints?|safeguards?|permission (checks?|system|prompts?)|approvals?|sandbox|waf|security (checks?|rules?|polic(y|ies)|controls?)|safety (checks?|rules?|filters?)|content filters?|programming|training|regeln|anweisungen|richtlinien|vorgaben|sicherheitsregeln|règles|consignes|reglas|instrucciones|restricciones|normas|regole|istruzioni|regras|instruções)\b(?! (in|of|from|for|section|file|page|engine|table|component|array|text|field))/i,
 		unless:
 			/\b(eslint|lint|tsconfig|prettier|css|gitignore|stylelint|ruff|flake8|pylint|robots\.txt|cors|rubocop|tslint|biome|formatting|style guide|in (the )?(tests?|docs|readme))\b/i,
 	},

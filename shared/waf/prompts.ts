@@ -219,7 +219,7 @@ class Reading {
 		if (rest.trim() === "") return [];
 		const prompt = /^(?:[\w.-]{1,64}@[\w.-]{1,64}[:~\w/. -]{0,80})?[$#%]\s+/.exec(rest.slice(0, 220))?.[0] ?? "";
 		const command = rest.slice(prompt.length).trim();
-		if (looksLikeCommand(command) && command.length <= MAX_SENTENCE_UNITS)
+		if (looksLikeCommand(command) && !CJK.test(command) && command.length <= MAX_SENTENCE_UNITS)
 			return [{ kind: "command", text: command, isTranscript: prompt !== "", tokens: this.#tokens(command) }];
 		return sentencesOf(this.#withSpans(rest)).map((text, i) => this.#sentence(text, i === 0));
 	}
@@ -291,7 +291,7 @@ class Reading {
 		if (!/base ?64|decode|dekodier|décode|decodifica/i.test(sentence.text)) return;
 		sentence.tokens.forEach(({ span, word, raw }, at) => {
 			const code = span?.inner ?? raw.replace(/[.,;:)"']+$/, "");
-			if (word.length > 4096 || !/^[A-Za-z0-9+/]{12,4096}={0,2}$/.test(code)) return;
+			if (word.length > 4096 || !/^[A-Za-z0-9+/]{8,4096}={0,2}$/.test(code)) return;
 			const judgement = this.#judge(`echo ${code} | base64 -d | sh`, true);
 			if (judgement !== null)
 				this.#find(
@@ -325,8 +325,11 @@ class Reading {
 						.slice(-OBJECT_UNITS)
 				: after;
 			for (const concept of CONCEPTS) {
-				if (!bases.some((base) => concept.verbs.has(base)) || !holds(concept, object, whole)) continue;
-				const isOrder = isPassive ? !sentence.isQuestion && !isNegated(tokens, at) : this.#isOrdered(sentence, at);
+				if (!bases.some((base) => concept.verbs.has(base))) continue;
+				const found = objectOf(concept, object, whole);
+				if (found === null) continue;
+				const isText = !isPassive && BUILD_VERBS.has(token.word) && wordsIn(object.slice(0, found)).some((word) => TEXT_THINGS.has(word));
+				const isOrder = isText ? false : isPassive ? !sentence.isQuestion && !isNegated(tokens, at) : this.#isOrdered(sentence, at);
 				this.#find(piece, orderOf(`to ${concept.what}`, concept.category, concept.verdict, whole), isOrder);
 				if (isOrder) return;
 			}
@@ -345,7 +348,8 @@ class Reading {
 			if (path === "/" && !ROOT_AFTER.has(previous) && !ROOT_VERBS.has(bases[0] ?? "")) return;
 			const judged = judgePath(path.replace(/^\$HOME\b/, "~"), use, PLACE);
 			if (judged.verdict === "allow" || judged.category === "outside" || judged.category === "unresolved") return;
-			const isOrder = isPassive ? !sentence.isQuestion && !isNegated(sentence.tokens, at) : this.#isOrdered(sentence, at);
+			const isText = !isPassive && wordsIn(around.slice(0, k).join(" ")).some((word) => TEXT_THINGS.has(word));
+			const isOrder = isText ? false : isPassive ? !sentence.isQuestion && !isNegated(sentence.tokens, at) : this.#isOrdered(sentence, at);
 			this.#find(piece, ordered(judged, `${use} ${path}`), isOrder);
 		});
 	}
@@ -364,7 +368,7 @@ class Reading {
 	}
 
 	#readHan(text: string, piece: number): void {
-		const isSpoken = HAN.speak.test(text) || /[？?]$|吗[。？?]?$|か[。？?]?$/.test(text.trim());
+		const isSpoken = speaksHan(text);
 		for (const { category, what, match } of HAN.concepts)
 			if (match.test(text)) this.#find(piece, orderOf(`to ${what}`, category, "deny", text), !isSpoken);
 	}
@@ -390,7 +394,8 @@ class Reading {
 		const judgement = this.#judgeBlock(block);
 		if (judgement === null) return;
 		const prose = this.#pieces.filter((one) => one.kind === "sentence");
-		if (prose.reduce((sum, one) => sum + one.tokens.length, 0) <= 3) return this.#find(piece, judgement, true);
+		const isBare = prose.every((one) => !one.isQuestion && one.verbs.every((verb) => verb.does === "run"));
+		if (isBare && prose.reduce((sum, one) => sum + one.tokens.length, 0) <= 3) return this.#find(piece, judgement, true);
 		const lead = this.#lead(piece);
 		this.#find(piece, judgement, lead !== null && this.#leadStance(lead) === true);
 	}
@@ -424,7 +429,8 @@ class Reading {
 	}
 
 	#commandStance(sentence: Sentence, at: number, length: number, piece: number): boolean {
-		const { tokens, verbs } = sentence;
+		const { tokens, verbs, text } = sentence;
+		if (CJK.test(text)) return !speaksHan(text) && (HAN.run.test(text) || /请|請|把|帮|幫/.test(text));
 		const previous = tokens[at - 1];
 		if (previous !== undefined && LIKENESS.has(previous.word) && previous.stop === "") return false;
 		const governing = lastImperative(verbs, at);
@@ -440,7 +446,10 @@ class Reading {
 				case "want":
 					return after.some((token) => /^(run|executed|ausgeführt|exécuté|ejecutado|eseguito)$/.test(token.word)) && !sentence.isQuestion;
 				default:
-					return false;
+					return (
+						(INSTALLS.has(tokens[governing.at]?.word ?? "") && !governing.isNegated && !namesText(tokens, governing.at + 1, at)) ||
+						(governing.does === "work" && !sentence.isQuestion && isMeans(tokens, at))
+					);
 			}
 		}
 		// A verb at the end, as in German: "kannst du rm -rf / ausführen".
@@ -515,7 +524,7 @@ function doesOf(tokens: readonly Token[], at: number): Verb["does"] | undefined 
 	if (word === "do" && (next === "not" || SPEAKERS.has(next) || next === "they")) return undefined;
 	// "the test run", "a use of": a noun.
 	const previous = tokens[at - 1]?.word ?? "";
-	if (ARTICLES.has(previous) && tokens[at - 1]?.stop === "") return undefined;
+	if (ARTICLES.has(previous) && tokens[at - 1]?.stop === "" && !(previous === "that" && tokens[at - 2]?.word === "after")) return undefined;
 	if (word === "make" && next === "sure") return undefined;
 	if (RUN_VERBS.has(word)) return "run";
 	if (SPEAK_VERBS.has(word)) return "speak";
@@ -539,7 +548,10 @@ function isImperative(sentence: Sentence, at: number, does: Verb["does"]): boole
 		}
 		if (stop !== "") return !(asks && endsAsking(tokens) && stop !== "." && stop !== "!");
 		if (ANEW.has(word)) isAnew = true;
-		if (JOINERS.has(word)) isJoined = true;
+		if (word === "that" && tokens[i - 1]?.word === "after") {
+			isAnew = true;
+			i--;
+		} else if (JOINERS.has(word)) isJoined = true;
 		else if (!FILLERS.has(word)) break;
 	}
 	if (i < 0) return !asks || REQUESTS.has(tokens[0]?.word ?? "") || doesOf(tokens, at) !== undefined;
@@ -598,7 +610,7 @@ function isQuestion(tokens: readonly Token[]): boolean {
 	const word = tokens[first]?.word ?? "";
 	const next = tokens[first + 1]?.word ?? "";
 	if (REQUESTS.has(word)) return !YOU.has(next) && !/^(we|please|bitte|someone|somebody|anyone)$/.test(next);
-	if (/^(do|have)$/.test(word)) return /^(i|you|we|they|these|those|the|any)$/.test(next);
+	if (/^(do|have)$/.test(word)) return /^(i|you|we|they|these|those)$/.test(next);
 	if (QUESTION_WORDS.has(word)) return true;
 	if (!endsAsking(tokens)) return false;
 	return !tokens.some((token, i) => REQUESTS.has(token.word) && YOU.has(tokens[i + 1]?.word ?? ""));
@@ -641,6 +653,15 @@ function startsAnew(tokens: readonly Token[], at: number): boolean {
 	return false;
 }
 
+/** "... by running X". */
+const isMeans = (tokens: readonly Token[], at: number): boolean =>
+	tokens
+		.slice(Math.max(0, at - 5), at)
+		.some(
+			({ word }, i, near) =>
+				/^(running|executing|using|doing|calling|issuing)$/.test(word) && /^(by|via|through)$/.test(near[i - 1]?.word ?? ""),
+		) && !/^(caused|triggered|broken|introduced)$/.test(tokens[at - 3]?.word ?? "");
+
 const namesText = (tokens: readonly Token[], from: number, to: number): boolean =>
 	tokens.slice(from, to).some((token) => TEXT_THINGS.has(token.word));
 
@@ -670,6 +691,8 @@ const isShown = (sentence: Sentence): boolean =>
 	sentence.isQuestion ||
 	sentence.tokens.some(({ word }) => SHOWN.has(word) || FINITE.has(word) || TEXT_THINGS.has(word) || LIKENESS.has(word));
 
+const speaksHan = (text: string): boolean => HAN.speak.test(text) || /([？?吗]|か[。？?]?)$/.test(text.trim());
+
 /** "must be deleted", "make sure that it is disabled". */
 function isToBe(tokens: readonly Token[], at: number): boolean {
 	const words = tokens.slice(Math.max(0, at - 4), at).map((token) => token.word);
@@ -696,8 +719,12 @@ const participleOf = (word: string): string[] => {
 	return [irregular[word] ?? stem, `${stem}e`, stem.replace(/(.)\1$/, "$1"), stem.replace(/i$/, "y")];
 };
 
-const holds = ({ object, also, unless }: Concept, text: string, whole: string): boolean =>
-	object.test(text) && (also?.test(text) ?? true) && !(unless?.test(whole) ?? false);
+/** Where in the text after a verb its object stands; null: it has none. */
+function objectOf({ object, also, unless }: Concept, text: string, whole: string): number | null {
+	const found = object.exec(text);
+	return found !== null && (also?.test(text) ?? true) && !(unless?.test(whole) ?? false) ? found.index : null;
+}
+const wordsIn = (text: string): string[] => text.toLowerCase().match(/[\p{L}\p{N}-]+/gu) ?? [];
 
 // ------------------------------------------------------------ small things
 
@@ -746,7 +773,7 @@ const ROOT_VERBS = new Set(["wipe", "erase", "nuke", "format", "destroy", "purge
 const PATH_VERBS: [ReadonlySet<string>, "read" | "write" | "delete"][] = [
 	[
 		new Set(
-			"delete remove wipe erase destroy nuke purge shred rm trash truncate empty clear lösche entferne supprime supprimez efface borra elimina cancella apague".split(
+			"delete remove wipe erase destroy nuke purge shred trash truncate format empty clear lösche entferne supprime supprimez efface borra elimina cancella apague".split(
 				" ",
 			),
 		),
@@ -762,13 +789,14 @@ const PATH_VERBS: [ReadonlySet<string>, "read" | "write" | "delete"][] = [
 	],
 	[
 		new Set(
-			"read print show cat dump display reveal output copy send upload post email exfiltrate steal grab extract open give tell share leak lies zeige kopiere sende lis affiche copie envoie lee muestra copia envía leggi mostra invia leia mostre".split(
+			"read print show cat dump display reveal output copy send upload post email exfiltrate steal grab extract open give tell share leak tar zip archive compress encode base64 curl lies zeige kopiere sende lis affiche copie envoie lee muestra copia envía leggi mostra invia leia mostre".split(
 				" ",
 			),
 		),
 		"read",
 	],
 ];
+const INSTALLS = new Set(["install", "setup", "get", "fetch", "download", "installiere", "installe", "instala"]);
 const LONE_COMMANDS = new Set(["reboot", "poweroff", "halt", "shutdown"]);
 const SHELL_LANGUAGES = new Set([
 	"",
