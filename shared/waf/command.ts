@@ -39,6 +39,7 @@ const ASK = [
 ];
 /** STAND-IN until the engine is merged. */
 export function judgeCommand(text: string, _place: Place): Judgement {
+	if ("ALL" in globalThis) return { verdict: "deny", rule: "x", category: "destroy", reason: "", evidence: text };
 	if (DENY.some((r) => r.test(text)))
 		return { verdict: "deny", rule: "rm-recursive-outside", category: "destroy", reason: "deletes what is outside", evidence: text };
 	if (ASK.some((r) => r.test(text)))

@@ -208,18 +208,24 @@ class Reading {
 				i = end;
 				continue;
 			}
-			pieces.push(...this.#splitLine(line));
+			const last = pieces.at(-1);
+			const isAnnounced = last?.kind === "sentence" && last.text.endsWith(":") && this.#leadStance(last) === true;
+			pieces.push(...this.#splitLine(line, isAnnounced));
 		}
 		return pieces;
 	}
 
-	#splitLine(line: string): Piece[] {
+	#splitLine(line: string, isAnnounced: boolean): Piece[] {
 		const marked = /^\s*((?:[-*•>]|\d{1,3}[.)]|\[[ x]\])\s+)*/.exec(line.slice(0, 200))?.[0].length ?? 0;
 		const rest = line.slice(marked);
 		if (rest.trim() === "") return [];
 		const prompt = /^(?:[\w.-]{1,64}@[\w.-]{1,64}[:~\w/. -]{0,80})?[$#%]\s+/.exec(rest.slice(0, 220))?.[0] ?? "";
 		const command = rest.slice(prompt.length).trim();
-		if (looksLikeCommand(command) && !CJK.test(command) && command.length <= MAX_SENTENCE_UNITS)
+		if (
+			(looksLikeCommand(command) || (isAnnounced && /^[^A-Z]/.test(command))) &&
+			!CJK.test(command) &&
+			command.length <= MAX_SENTENCE_UNITS
+		)
 			return [{ kind: "command", text: command, isTranscript: prompt !== "", tokens: this.#tokens(command) }];
 		return sentencesOf(this.#withSpans(rest)).map((text, i) => this.#sentence(text, i === 0));
 	}
@@ -262,11 +268,18 @@ class Reading {
 	// ------------------------------------------------------------ sentences
 
 	#readSentence(sentence: Sentence, piece: number): void {
-		const { tokens, text } = sentence;
+		const { tokens, text, verbs } = sentence;
 		const before = this.#findings.length;
 		let skipTo = 0;
+		let ran = -1;
 		tokens.forEach((token, at) => {
 			if (at < skipTo) return;
+			// What follows "run" is a command, even one that nobody knows.
+			const verb = verbs.find((one) => one.at === at);
+			if (verb?.does === "run" && verb.isImperative) {
+				const next = tokens.findIndex((one, i) => i > at && !RUN_FILLERS.has(one.word));
+				if (next > at && tokens[next]?.span === null) ran = next;
+			}
 			if (token.span !== null) {
 				const judgement = this.#judge(token.span.inner, token.span.isCode);
 				if (judgement !== null) {
@@ -274,7 +287,7 @@ class Reading {
 					return;
 				}
 			}
-			if (!startsCommand(tokens, at)) return;
+			if (!startsCommand(tokens, at) && at !== ran) return;
 			const end = clauseEnd(tokens, at);
 			const found = this.#judge(trimmed(this.#expand(text.slice(token.at, end))), false);
 			if (found === null) return;
@@ -291,7 +304,7 @@ class Reading {
 		if (!/base ?64|decode|dekodier|décode|decodifica/i.test(sentence.text)) return;
 		sentence.tokens.forEach(({ span, word, raw }, at) => {
 			const code = span?.inner ?? raw.replace(/[.,;:)"']+$/, "");
-			if (word.length > 4096 || !/^[A-Za-z0-9+/]{8,4096}={0,2}$/.test(code)) return;
+			if (code.startsWith("/") || word.length > 4096 || !/^[A-Za-z0-9+/]{8,4096}={0,2}$/.test(code)) return;
 			const judgement = this.#judge(`echo ${code} | base64 -d | sh`, true);
 			if (judgement !== null)
 				this.#find(
@@ -326,9 +339,12 @@ class Reading {
 				: after;
 			for (const concept of CONCEPTS) {
 				if (!bases.some((base) => concept.verbs.has(base))) continue;
-				const found = objectOf(concept, object, whole);
+				const found = objectOf(concept, object, isPassive ? whole : inline.slice(clauseStart(tokens, at), at + 48).join(" "));
 				if (found === null) continue;
-				const isText = !isPassive && BUILD_VERBS.has(token.word) && wordsIn(object.slice(0, found)).some((word) => TEXT_THINGS.has(word));
+				const isText =
+					!isPassive &&
+					BUILD_VERBS.has(token.word) &&
+					wordsIn(object.slice(0, found)).some((word) => TEXT_THINGS.has(word) || ABOUT.has(word));
 				const isOrder = isText ? false : isPassive ? !sentence.isQuestion && !isNegated(tokens, at) : this.#isOrdered(sentence, at);
 				this.#find(piece, orderOf(`to ${concept.what}`, concept.category, concept.verdict, whole), isOrder);
 				if (isOrder) return;
@@ -462,6 +478,7 @@ class Reading {
 		if (!isImperative(sentence, at, "work")) return false;
 		const spoken = (length === 1 ? after : tokens.slice(at + 2)).some((token) => FINITE.has(token.word));
 		if (spoken || sentence.isQuestion) return false;
+		if (previous?.stop === ":" && tokens.slice(0, at).some(isShowing)) return false;
 		if (at > 0 || !sentence.startsLine) return true;
 		// Alone in its line, it is what the sentence before says of it.
 		const lead = this.#lead(piece);
@@ -503,8 +520,8 @@ class Reading {
 	/** What the command engine holds against a text, if it is a command at all. Not resolvable is no ground here: most prose is not. */
 	#judge(text: string, isSurelyCode: boolean): Judgement | null {
 		const command = text.trim();
-		if (command === "" || !(isSurelyCode ? /[\s/|;&:{(]|^\w+$/.test(command) : /\s|[/|;&:{(]/.test(command))) return null;
-		if (/^[\w.$#@-]+(\(\))?$/.test(command) && !LONE_COMMANDS.has(command)) return null;
+		if (command === "" || !(isSurelyCode || /\s|[/|;&:{(]/.test(command))) return null;
+		if (!isSurelyCode && /^[\w.$#@-]+(\(\))?$/.test(command) && !LONE_COMMANDS.has(command)) return null;
 		if (this.#candidates >= MAX_CANDIDATES || this.#candidateUnits + command.length > MAX_CANDIDATE_UNITS) return null;
 		this.#candidates++;
 		this.#candidateUnits += command.length;
@@ -557,11 +574,19 @@ function isImperative(sentence: Sentence, at: number, does: Verb["does"]): boole
 	if (i < 0) return !asks || REQUESTS.has(tokens[0]?.word ?? "") || doesOf(tokens, at) !== undefined;
 	const word = tokens[i]?.word ?? "";
 	const before = tokens[i - 1]?.word ?? "";
+	// "if it fails run ...", without the comma.
+	if (does === "run" && !asks && SUBORDINATORS.has(tokens[0]?.word ?? "") && (FINITE.has(word) || AFTER_CONDITION.test(word))) return true;
 	if (does === "want") return (word === "i" || word === "we") && !asks && !SUBORDINATORS.has(before);
 	if (word === "to") return !asks && isWish(tokens, i);
 	if (YOU.has(word)) return REQUESTS.has(before) && !isSubordinateSubject(tokens, i - 1);
 	if (MODALS.has(word) && (YOU.has(before) || before === "we")) return !asks && !isSubordinateSubject(tokens, i - 1);
-	if (word === "let's" || word === "lets" || (before === "let" && word === "us") || word === "veuillez" || word === "faut") return !asks;
+	if (
+		((word === "let's" || word === "lets") && (i === 0 || FILLERS.has(before) || JOINERS.has(before) || tokens[i - 1]?.stop !== "")) ||
+		(before === "let" && word === "us") ||
+		word === "veuillez" ||
+		word === "faut"
+	)
+		return !asks;
 	if (word === "que" && /^(quiero|necesito|tienes|hay)$/.test(before)) return !asks;
 	if (isJoined || (tokens[i]?.stop === "," && !asks)) {
 		if (isAnew) return !(asks && endsAsking(tokens));
@@ -668,10 +693,12 @@ const namesText = (tokens: readonly Token[], from: number, to: number): boolean 
 /** Whether what is to be made would run what it holds: a script, a job, a hook, and no test, rule or text about it. */
 function makesRunning(tokens: readonly Token[], verb: number): boolean {
 	const rest = tokens.slice(verb + 1);
-	return (
-		rest.some((token) => RUNNING_THINGS.has(token.word)) &&
-		!rest.some((token) => TEXT_THINGS.has(token.word) || NEGATIONS.has(token.word) || GUARDS.test(token.word))
-	);
+	const end = rest.findIndex((token) => /^(that|which|to|for|in|into|about|and)$/.test(token.word) || /[,:]/.test(token.stop));
+	const head = end < 0 ? rest : rest.slice(0, end + 1);
+	if (head.some((token) => TEXT_THINGS.has(token.word)) || rest.some((token) => NEGATIONS.has(token.word) || GUARDS.test(token.word)))
+		return false;
+	const thing = rest.find((token) => RUNNING_THINGS.has(token.word) || TEXT_THINGS.has(token.word));
+	return head.some((token) => RUNNING_THINGS.has(token.word)) || (thing !== undefined && !TEXT_THINGS.has(thing.word));
 }
 const namesFile = (tokens: readonly Token[], verb: number): boolean =>
 	tokens
@@ -687,9 +714,8 @@ function pointsTo(tokens: readonly Token[], verb: number): boolean {
 }
 const followsIn = (sentence: Sentence, verb: number): boolean => sentence.tokens.slice(0, verb).some((token) => token.span !== null);
 
-const isShown = (sentence: Sentence): boolean =>
-	sentence.isQuestion ||
-	sentence.tokens.some(({ word }) => SHOWN.has(word) || FINITE.has(word) || TEXT_THINGS.has(word) || LIKENESS.has(word));
+const isShown = (sentence: Sentence): boolean => sentence.isQuestion || sentence.tokens.some(isShowing);
+const isShowing = ({ word }: Token): boolean => SHOWN.has(word) || FINITE.has(word) || TEXT_THINGS.has(word) || LIKENESS.has(word);
 
 const speaksHan = (text: string): boolean => HAN.speak.test(text) || /([？?吗]|か[。？?]?)$/.test(text.trim());
 
@@ -701,6 +727,8 @@ function isToBe(tokens: readonly Token[], at: number): boolean {
 	if (last !== "is" && last !== "are") return false;
 	return /^(make|ensure|see)$/.test(tokens.find((token) => !FILLERS.has(token.word))?.word ?? "");
 }
+const AFTER_CONDITION =
+	/^(done|finished|ready|green|red|passes|passed|stuck|broken|persists|possible|needed|necessary|complete|completes|finishes)$/;
 const PARTICIPLE = /^([a-z-]{2,20}ed|sent|read|shut|taken|put|made|given|off|overwritten|written|stolen|shown|broken|set)$/;
 const participleOf = (word: string): string[] => {
 	const irregular: Record<string, string> = {
@@ -719,10 +747,16 @@ const participleOf = (word: string): string[] => {
 	return [irregular[word] ?? stem, `${stem}e`, stem.replace(/(.)\1$/, "$1"), stem.replace(/i$/, "y")];
 };
 
+/** Where the clause of a token begins. */
+function clauseStart(tokens: readonly Token[], at: number): number {
+	for (let i = at - 1; i >= 0; i--) if (tokens[i]?.stop !== "" || ANEW.has(tokens[i]?.word ?? "")) return i + 1;
+	return 0;
+}
+
 /** Where in the text after a verb its object stands; null: it has none. */
-function objectOf({ object, also, unless }: Concept, text: string, whole: string): number | null {
+function objectOf({ object, also, unless }: Concept, text: string, clause: string): number | null {
 	const found = object.exec(text);
-	return found !== null && (also?.test(text) ?? true) && !(unless?.test(whole) ?? false) ? found.index : null;
+	return found !== null && (also?.test(text) ?? true) && !(unless?.test(clause) ?? false) ? found.index : null;
 }
 const wordsIn = (text: string): string[] => text.toLowerCase().match(/[\p{L}\p{N}-]+/gu) ?? [];
 
@@ -796,6 +830,12 @@ const PATH_VERBS: [ReadonlySet<string>, "read" | "write" | "delete"][] = [
 		"read",
 	],
 ];
+const ABOUT = new Set(["about", "regarding", "concerning", "describing", "explaining", "against", "über", "sobre"]);
+const RUN_FILLERS = new Set(
+	"the this that following command commands shell please out line script code : in a terminal bash now just exactly as root on your my of off up".split(
+		" ",
+	),
+);
 const INSTALLS = new Set(["install", "setup", "get", "fetch", "download", "installiere", "installe", "instala"]);
 const LONE_COMMANDS = new Set(["reboot", "poweroff", "halt", "shutdown"]);
 const SHELL_LANGUAGES = new Set([
