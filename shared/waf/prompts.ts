@@ -526,8 +526,13 @@ class Reading {
 		this.#candidates++;
 		this.#candidateUnits += command.length;
 		const judged = judgeCommand(command, PLACE);
-		if (judged.verdict === "allow" || judged.category === "unresolved" || judged.category === "outside" || judged.category === null)
-			return null;
+		if (judged.rule === "parse-error" && !isSurelyCode) {
+			// "git push -f origin main, I know what I'm doing": a command and then prose.
+			const prose = /[,;:!?.]\s|\s[A-Za-z]+'[a-z]{1,2}\b| [—–-] /.exec(command);
+			return prose === null || prose.index === 0 ? null : this.#judge(command.slice(0, prose.index), true);
+		}
+		if (judged.verdict === "allow" || judged.category === null || judged.category === "outside") return null;
+		if (judged.category === "unresolved" && (judged.rule === "parse-error" || !isSurelyCode)) return null;
 		return ordered(judged, command);
 	}
 }
