@@ -349,7 +349,7 @@ export const CONCEPTS: readonly Concept[] = [
 		verdict: "deny",
 		what: "shut the machine down",
 		verbs: words(
-			"shutdown power halt reboot poweroff fahre starte schalte éteins éteignez redémarre apaga apague reinicia spegni riavvia desligue reinicie",
+			"shut shutdown power halt reboot poweroff fahre starte schalte éteins éteignez redémarre apaga apague reinicia spegni riavvia desligue reinicie",
 		),
 		object:
 			/^\s*(down |off )?(the |this |my |our |all |den |le |la |el |il |o )?(whole |entire |production |remote |build |prod )?(servers?|machines?|system|host|computer|box|laptop|node|vm|instance|rechner|serveur|système|ordinateur|servidor|sistema|máquina|ordenador|computador|herunter|it down now)\b|^\s*(now|immediately|please|it)?\W*$/i,

@@ -967,7 +967,7 @@ function startsCommand(tokens: readonly Token[], at: number): boolean {
 	const name = raw.replace(/^[("'*_[]+/, "");
 	if (name === word && (COMMAND_WORDS.has(word) || COMMAND_OR_WORD.has(word))) {
 		const next = tokens.slice(at + 1, at + 4);
-		return word === "sudo" || next.some((token) => token.span !== null || /^-{1,2}[A-Za-z0-9]|[/~$*|<>=]|^\d+$|^\.$/.test(token.raw));
+		return (word === "sudo" && LONE_COMMANDS.has(next[0]?.word ?? "")) || next.some((token) => token.span !== null || /^-{1,2}[A-Za-z0-9]|[/~$*|<>=]|^\d+$|^\.$/.test(token.raw));
 	}
 	return /^(\/(usr\/)?(local\/)?s?bin\/|:\(\))/.test(name);
 }
