@@ -45,7 +45,7 @@ export const WORK_VERBS = words(
 export const TEXT_THINGS = words(
 	"test tests testcase testcases spec specs suite unit assertion assertions fixture fixtures rule rules regex regexes regexp pattern patterns doc docs documentation readme comment comments warning warnings note notes",
 	"explanation lint linter check checks checker example examples policy policies guard guards blog post article guide tutorial faq section paragraph message messages error detector detection detects scanner filter filters",
-	"blocklist denylist blacklist allowlist whitelist list table entry parser tokenizer lexer changelog summary description docstring string strings constant prompt prompts dataset corpus quiz question questions slide slides",
+	"blocklist denylist blacklist allowlist whitelist list table parser tokenizer lexer changelog summary description docstring string strings constant prompt prompts dataset corpus quiz question questions slide slides",
 	"guideline guidelines advisory memo newsletter talk lecture workshop training exercise primer paper email letter presentation report checklist essay poem story joke translation highlighter highlighting sentence chapter page validation validator sanitizer matcher case cases heading markdown mock mocks stub benchmark issue ticket bug log logs",
 	"function method class module parser component snapshot analysis review walkthrough lesson cheatsheet glossary safeguard protection confirmation dialog modal simulation simulator",
 	"einen-test tests testfall warnung kommentar regel dokumentation abschnitt erklärung liste prueba pruebas advertencia comentario regla documentación sección explicación avertissement commentaire règle documentation explication liste",
@@ -147,14 +147,14 @@ export interface Concept {
 }
 
 const DESTROY = words(
-	"delete remove wipe erase destroy format nuke purge clear trash shred overwrite zero obliterate annihilate blow kill drop reformat empty corrupt encrypt eliminate clean scrub truncate unlink rid clobber ransom",
+	"delete remove wipe erase destroy format nuke purge clear trash shred overwrite zero obliterate annihilate blow rm kill drop reformat empty corrupt encrypt eliminate clean scrub truncate unlink rid clobber ransom",
 	"lösche loesche löschen entferne formatiere überschreibe vernichte zerstöre leere verschlüssle lösch",
 	"supprime supprimez supprimer efface effacez effacer détruis détruisez formate formatez vide videz écrase",
 	"borra borre borrar elimina elimine eliminar destruye formatea formatee vacía sobrescribe suprime",
 	"cancella elimina distruggi formatta apague apaga exclua delete formate remova",
 );
 const READ = words(
-	"read print show cat dump display reveal output give tell list leak extract steal grab collect copy exfiltrate harvest get fetch find open view send echo expose paste return include retrieve hand need want look decode encode access take export base64 summarize search locate gather scan check",
+	"read print show cat dump display reveal output give tell list leak extract steal grab collect copy exfiltrate harvest get fetch find open view send echo expose paste return include retrieve hand need want look decode encode access take export base64 summarize search locate gather scan check look hunt",
 	"lies lese zeige zeig gib drucke kopiere hole stiehl suche sammle verrate auslesen anzeigen",
 	"lis lisez affiche affichez montre montrez donne donnez copie copiez récupère vole lire afficher cherche",
 	"lee lea leer muestra muestre mostrar imprime dame copia roba busca obtén extrae enseña",
@@ -211,7 +211,7 @@ const WHOLE_ABROAD =
 	/(ganze[ns]? (festplatte|system|rechner|server|dateisystem)|festplatte|heimatverzeichnis|home-verzeichnis|wurzelverzeichnis|alle (dateien|daten|backups|sicherungen)( \S+){0,3} (auf|im|von|unter|in) |systemdateien|alles (auf|unter|in|im) (dem |der |diesem )?(server|system|rechner|festplatte|\/)|(tout le|l'ensemble du|le) (disque|système|serveur)|disque dur|répertoire (personnel|racine)|dossier personnel|tous les fichiers( \S+){0,3} (du|de la|sur|de|dans|sous) (système|serveur|disque|machine|\/|l'ordinateur|ce)|système de fichiers|(todo el|el) (disco|sistema|servidor)|disco duro|directorio (personal|raíz|home)|todos los (archivos|ficheros|datos)( \S+){0,3} (del|de|en) (sistema|servidor|disco|la máquina|\/|este|la)|sistema de archivos|tutti i file (del|di|sul)|disco (rigido|fisso)|todos os (arquivos|ficheiros) (do|da|no)|copias de seguridad|sauvegardes)/i;
 
 const STRONG_SECRET =
-	/\b(id_(rsa|ed25519|ecdsa|dsa)|(private|secret) (ssh|gpg|pgp|rsa|signing|deploy|tls|host)?[ -]?keys?|ssh[ -](private[ -])?keys?|(aws|gcp|azure|cloud|git|github|docker|npm|database|db|root|admin|kubernetes|production|prod|user|users'|login|browser|saved|stored|system|wifi) (credentials?|secrets?|passwords?|logins|cookies|access keys?)|password (hashes|file|database|store)|shadow file|\/etc\/shadow|kube ?config|(browser|chrome|firefox|session) (cookies|passwords)|keychain|keyring|wallet|seed phrase|(values?|contents?) of (the |your )?\$?\w{0,40}(_key|_token|_secret|_password)\b|memory of (the |a |any |every |all )?[\w-]{1,40} (process|daemon|agent)|process memory|\/proc\/[\w*]{1,20}\/(environ|mem)|(all|any|every|the) (environment variables|env vars|secrets|passwords|credentials)|whole environment|api[ _-]?keys? (you|that you|in your|from your|of your)|your (own )?(api[ _-]?keys?|secrets?|credentials|environment|env|tokens?|system prompt|access tokens?)|(the|any|all) (api[ _-]?keys?|tokens|secrets|credentials|passwords) (on|from|in|of) (this|the|my|your) (machine|system|server|host|computer|environment|home)|(privaten?|geheimen?) (ssh-?)?schlüssel|passwörter|zugangsdaten|umgebungsvariablen|clés? (privées?|ssh)|mots de passe|identifiants|variables d'environnement|claves? (privadas?|ssh|secretas?)|contraseñas|credenciales|variables de entorno|chiavi? privat[ae]|senhas|chaves? privadas?)/i;
+	/\b(id_(rsa|ed25519|ecdsa|dsa)|(private|secret) (ssh|gpg|pgp|rsa|signing|deploy|tls|host)?[ -]?keys?|ssh[ -](private[ -])?keys?|(aws|gcp|azure|cloud|git|github|docker|npm|database|db|root|admin|kubernetes|production|prod|user|users'|login|browser|saved|stored|system|wifi) (credentials?|secrets?|passwords?|logins|cookies|access keys?)|(passwords?|credentials|secrets|tokens|keys) (in|from|of|on) (\/home|\/root|(the )?other users?|(all|every) (users?|homes?)|the (home|machine|system|server|host))|environment of (the )?(process|pid|other|another|parent|init)|service[ -]?account (token|key)s?|vault token|password (hashes|file|database|store)|shadow file|\/etc\/shadow|kube ?config|(browser|chrome|firefox|session) (cookies|passwords)|keychain|keyring|wallet|seed phrase|(values?|contents?) of (the |your )?\$?\w{0,40}(_key|_token|_secret|_password)\b|memory of (the |a |any |every |all )?[\w-]{1,40} (process|daemon|agent)|process memory|\/proc\/[\w*]{1,20}\/(environ|mem)|(all|any|every|the) (environment variables|env vars|secrets|passwords|credentials)|whole environment|api[ _-]?keys? (you|that you|in your|from your|of your)|your (own )?(api[ _-]?keys?|secrets?|credentials|environment|env|tokens?|system prompt|access tokens?)|(the|any|all) (api[ _-]?keys?|tokens|secrets|credentials|passwords) (on|from|in|of) (this|the|my|your) (machine|system|server|host|computer|environment|home)|(privaten?|geheimen?) (ssh-?)?schlüssel|passwörter|zugangsdaten|umgebungsvariablen|clés? (privées?|ssh)|mots de passe|identifiants|variables d'environnement|claves? (privadas?|ssh|secretas?)|contraseñas|credenciales|variables de entorno|chiavi? privat[ae]|senhas|chaves? privadas?)/i;
 const ANY_SECRET =
 	/(?<!\w)(\.(env|ssh|aws|kube|netrc|npmrc|git-credentials)\b|env\b|printenv|credentials?|secrets?|passwords?|tokens?|api[ _-]?keys?|private keys?|ssh keys?|id_rsa|\.env\b|env file|environment|env vars?|cookies|\.ssh|\.aws|shadow|passwd|source code|repository|repo|codebase|home directory|database|customer data|files|kubeconfig|\.kube|\.netrc|\.npmrc|wallet|keychain|history|schlüssel|passwörter|zugangsdaten|umgebungsvariablen|quellcode|clés?|mots de passe|identifiants|claves?|contraseñas|credenciales|chiav[ei]|senhas|variables)/i;
 const ELSEWHERE =
@@ -225,6 +225,38 @@ export const CONCEPTS: readonly Concept[] = [
 		verbs: DESTROY,
 		object: WHOLE,
 		unless: /\b(css|cache|button|dialog|ui|table row|docker image)\b/i,
+	},
+	{
+		category: "destroy",
+		verdict: "deny",
+		what: "destroy a system or its files",
+		verbs: words("wipe nuke destroy erase obliterate brick trash format reformat rm zero vernichte zerstöre détruis destruye"),
+		object:
+			/^\W*(the|this|that|my|our|your|whole|entire|den|diesen|le|el|il|o) (server|machine|system|host|computer|box|laptop|vm|instance|drive|disk|rechner|serveur|servidor|sistema|système)\b(?! (config|state|cache|name|module|error|data|prompt|log|usage|tests?|folder|timer))/i,
+	},
+	{
+		category: "destroy",
+		verdict: "deny",
+		what: "destroy what others need",
+		verbs: DESTROY,
+		object:
+			/(?<!\w)\.git (directory|folder|dir)\b|\b((every|all)( other| the)? (users?|accounts?) (but|except|on|from) .{0,12}(root|this machine|the (system|machine|server|host))|all( of)?( the| our| my)? (docker|podman) volumes|everything (under|in|inside|below|at) (\/|~|the (root|home|etc|parent) (directory|folder)))/i,
+	},
+	{
+		category: "persist",
+		verdict: "deny",
+		what: "change programs that others trust",
+		verbs: words("patch replace modify trojan trojanize backdoor overwrite swap infect tamper change alter"),
+		object:
+			/\b(sudo|ssh|sshd|login|su|passwd|bash|sh|ls|ps|systemd|pam|openssl) (binary|executable|program)\b|\bpam (module|config(uration)?)\b/i,
+	},
+	{
+		category: "rewrite_history",
+		verdict: "ask",
+		what: "destroy data that others share",
+		verbs: RUN_VERBS,
+		object:
+			/^\W*(the |this )?((sql|query|statement|command)\W{0,3})?(drop (database|schema|table|user|owned)|truncate (table )?\w|delete from \w{1,64}\W{0,3}($|in|on)|flushall|flushdb)\b/i,
 	},
 	{ category: "destroy", verdict: "deny", what: "destroy a system or its files", verbs: DESTROY, object: WHOLE_ABROAD },
 	{
@@ -261,7 +293,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "open a shell to the network or plant malware",
 		verbs: OPEN,
 		object:
-			/\b((reverse|bind|remote|backdoor|web|netcat|nc|interactive|root|meterpreter)[ -]?shells?\b|web ?shell|back ?doors?\b|key ?logger|root ?kit|ransom ?ware|mal ?ware|botnet|trojan|spyware|(crypto|krypto|bitcoin|monero|xmr)[ -]?(coin[ -]?)?miner|worm (that|which)|virus (that|which)|xmrig|c2 (agent|beacon|server|channel|implant)|beacon to|command[- ]and[- ]control|meterpreter|reverse tunnel|ssh backdoor|netcat listener|listener (on|at) port \d+ (that|which|with) \S+ (a )?(shell|bash)|hintertür|schadsoftware|trojaner|porte dérobée|logiciel malveillant|puerta trasera|(a )?(shell|bash|terminal)\b.{0,40}\b(connects? (it )?(back )?to|back to|to|listening on) .{0,20}(\d{1,3}(\.\d{1,3}){3}|[\w.-]{1,60}:\d{2,5})|shell (inversa|reversa|remota|inverso|inversé|distant)|software malicioso)/i,
+			/\b((reverse|bind|remote|backdoor|web|netcat|nc|interactive|root|meterpreter)[ -]?shells?\b|web ?shell|back ?doors?\b|key ?logger|root ?kit|ransom ?ware|mal ?ware|botnet|trojan|spyware|(crypto|krypto|bitcoin|monero|xmr)[ -]?(coin[ -]?)?miner|worm (that|which)|virus (that|which)|xmrig|c2 (agent|beacon|server|channel|implant)|beacon to|command[- ]and[- ]control|meterpreter|reverse tunnel|ssh backdoor|netcat listener|^\W*(back|out) to .{0,60}|(a )?(socket|(tcp )?connection) to .{0,60}\b(sh|bash|shell|cmd)\b|tunnel .{0,80}(so (that )?(i|we) can|from outside|back in)|listener (on|at) port \d+ (that|which|with) \S+ (a )?(shell|bash)|hintertür|schadsoftware|trojaner|porte dérobée|logiciel malveillant|puerta trasera|(a )?(shell|bash|terminal)\b.{0,40}\b(connects? (it )?(back )?to|back to|to|listening on) .{0,20}(\d{1,3}(\.\d{1,3}){3}|[\w.-]{1,60}:\d{2,5})|shell (inversa|reversa|remota|inverso|inversé|distant)|software malicioso)/i,
 		unless: /\b(detection|detector|detect|signature|yara|rule|article|blog|documentation|wiki|glossary|quiz|training)\b/i,
 	},
 	{
@@ -290,7 +322,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "gain rights",
 		verbs: GAIN,
 		object:
-			/\b((root|sudo|administrator|superuser) (access|rights?|privileges?|permissions?|shell|without (a )?password)|password-?less sudo|sudo (without|with no) (a )?password|nopasswd|set-?uid|suid|sudoers|uid (=)?0\b|(to|in|into) the (sudo|wheel|docker|root|admin) group|become root|myself root|(world|globally)[- ]writable|777 (on|for|to) (everything|all|\/|the)|privilege escalation|privileges to root|(?<!non-)(root|superuser|sudo|privileged|uid 0) (user|account)\b|admin(istrator)? (user|account) on (the|this|my) (machine|server|system|host|box|computer)|password (of|for) (the )?(user )?(root|admin)\b|root('s)? password|(user|account) .{0,40}(without|with no) (a )?password|hidden (user|account)|root-?(rechte|zugriff|zugang)|(droits|accès) (root|administrateur)|(permisos|acceso|privilegios) (de )?(root|administrador|superusuario)|everything (readable|writable|executable) (by|for) everyone)/i,
+			/\b((root|sudo|administrator|superuser) (access|rights?|privileges?|permissions?|shell|without (a )?password)|password-?less sudo|sudo (without|with no) (a )?password|nopasswd|set-?uid|suid|sudoers|uid (=)?0\b|(to|in|into) the (sudo|wheel|docker|root|admin) group|become root|myself root|(world|globally)[- ]writable|777 (on |for |to )?(everything|all|\/|the (whole|entire|root|file ?system))|^\W*(root|superuser)\b(?! (element|node|component|dir|cause|path|module|package|url|view|level|font|route|key|object|class|tsconfig|readme|certificate))|privilege escalation|privileges to root|(?<!non-)(root|superuser|sudo|privileged|uid 0) (user|account)\b|admin(istrator)? (user|account) on (the|this|my) (machine|server|system|host|box|computer)|password (of|for) (the )?(user )?(root|admin)\b|root('s)? password|(user|account) .{0,40}(without|with no) (a )?password|hidden (user|account)|root-?(rechte|zugriff|zugang)|(droits|accès) (root|administrateur)|(permisos|acceso|privilegios) (de )?(root|administrador|superusuario)|everything (readable|writable|executable) (by|for) everyone)/i,
 		unless: /\b(app|dashboard|admin panel|role model|rbac|django|rails|component|schema)\b/i,
 	},
 	{
@@ -329,10 +361,10 @@ export const CONCEPTS: readonly Concept[] = [
 		verdict: "deny",
 		what: "load or change kernel code",
 		verbs: words(
-			"load insert insmod modprobe install compile build patch unload replace flash lade installiere charge chargez installe carga carica write disable",
+			"set change add load insert insmod modprobe install compile build patch unload replace flash lade installiere charge chargez installe carga carica write disable",
 		),
 		object:
-			/\b(kernel module|kernel (driver|rootkit|protections?|lockdown)|\.ko\b|ebpf (program|rootkit)|bootloader|firmware|kernelmodul|module noyau|module du noyau|módulo del kernel|módulo de kernel|modulo del kernel)/i,
+			/\b(kernel module|kernel (parameter|driver|rootkit|protections?|lockdown)|\.ko\b|(kernel|vm|net|fs)\.[a-z_]{2,40}(\.[a-z_0-9]{2,40})+|ebpf (program|rootkit)|bootloader|firmware|kernelmodul|module noyau|module du noyau|módulo del kernel|módulo de kernel|modulo del kernel)/i,
 		unless: /\b(explain|documentation|example|parser|config|code|tutorial|cmake|makefile|linux kernel style)\b/i,
 	},
 	{
@@ -383,7 +415,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "rewrite what others share",
 		verbs: REWRITE,
 		object:
-			/\b(push(e)? .{0,60}(main|master|origin|remote|production|release|upstream|over|trunk)|-?push\W*$|(git|commit|repo(sitory)?('s)?|branch) history\b(?! (section|page|view|docs|component|table|panel|tab|screen|list|feature|api))|history of (the )?(main|master|repo)|(main|master|remote|production|release) branch|(prod(uction)?|live|whole|entire|customer|all( of)?( the| our)?) (databases?|db|tables?|schemas?|data ?base|collections?|clusters?|namespaces?|buckets?|instances|environment|infrastructure|volumes|vms?|deployments|pods|topics|queues)|(databases?|db|tables?|cluster|bucket|namespace|infrastructure|server)s? (in|on|of|from) (prod\b|production|live)|s3 buckets?|kubernetes cluster|(all|every) (branches|tags|repositories|repos|issues|releases)|(git-?)?historie|produktions(datenbank|-datenbank|server|cluster)|base de données de prod(uction)?|bases? de datos? de prod(ucción)?|l'historique git|historial de git|rama (main|master|principal)|branche (main|master|principale)|redis (cache )?(in|on) prod)/i,
+			/\b(push(e)? .{0,60}(main|master|origin|remote|production|release|upstream|over|trunk)|-?push\W*$|(git|commit|repo(sitory)?('s)?|branch) history\b(?! (section|page|view|docs|component|table|panel|tab|screen|list|feature|api))|history of (the )?(main|master|repo)|(main|master|remote|production|release) branch|(prod(uction)?|live|whole|entire|customer|all( of)?( the| our)?) (databases?|db|tables?|schemas?|data ?base|redis|cache|index(es)?|collections?|clusters?|namespaces?|buckets?|instances|environment|infrastructure|volumes|vms?|deployments|pods|topics|queues)|(databases?|db|tables?|cluster|bucket|namespace|infrastructure|server)s? (in|on|of|from) (prod\b|production|live)|s3 buckets?|kubernetes cluster|(all|every) (branches|tags|repositories|repos|issues|releases)|(git-?)?historie|produktions(datenbank|-datenbank|server|cluster)|base de données de prod(uction)?|bases? de datos? de prod(ucción)?|l'historique git|historial de git|rama (main|master|principal)|branche (main|master|principale)|redis (cache )?(in|on) prod)/i,
 		unless: /\b(test database|local database|staging table|unit test|migration that|mock|in-memory|fixture|documentation)\b/i,
 	},
 	{

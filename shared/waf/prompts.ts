@@ -289,7 +289,8 @@ class Reading {
 			}
 			if (!startsCommand(tokens, at) && at !== ran) return;
 			const end = clauseEnd(tokens, at);
-			const found = this.#judge(trimmed(this.#expand(text.slice(token.at, end))), false);
+			const said = trimmed(this.#expand(text.slice(token.at, end)));
+			const found = this.#judge(/[a-z]/.test(said) ? said : said.toLowerCase(), false);
 			if (found === null) return;
 			this.#find(piece, found, this.#commandStance(sentence, at, tokens.length - at, piece));
 			skipTo = tokens.length;
@@ -365,11 +366,16 @@ class Reading {
 		const around = isPassive ? inline.slice(Math.max(0, at - 16), at) : inline.slice(at + 1, at + 17);
 		around.forEach((raw, k) => {
 			const path = raw.replace(/^["'`([]+|["'`)\],;:!?]+$|\.$/g, "");
-			if (!/^(\/|~\/?$|~\/|\$HOME\b|\/$)/.test(path) || path.length > 512) return;
+			if (!/^(\/|~\/?$|~\/|\$HOME\b|\/$)/.test(path) && !DOT_FILE.test(path)) return;
+			if (path.length > 512) return;
 			const previous = (around[k - 1] ?? "").toLowerCase();
-			if (path === "/" && !ROOT_AFTER.has(previous) && !ROOT_VERBS.has(bases[0] ?? "")) return;
-			const judged = judgePath(path.replace(/^\$HOME\b/, "~"), use, PLACE);
+			const isAll =
+				ROOT_AFTER.has(previous) || ROOT_VERBS.has(bases[0] ?? "") || /^(recursive(ly)?|rekursiv|completely)\b/i.test(around[k + 1] ?? "");
+			if (path === "/" && !isAll) return;
+			const judged = judgePath(DOT_FILE.test(path) && !path.startsWith(".git") ? `~/${path}` : path.replace(/^\$HOME\b/, "~"), use, PLACE);
 			if (judged.verdict === "allow" || judged.category === "outside" || judged.category === "unresolved") return;
+			// A path that is not the machine's is more often one of a web site: "remove the endpoint /v1/foo".
+			if (judged.verdict === "ask" && judged.category === "destroy") return;
 			const isText = !isPassive && wordsIn(around.slice(0, k).join(" ")).some((word) => TEXT_THINGS.has(word));
 			const isOrder = isText ? false : isPassive ? !sentence.isQuestion && !isNegated(sentence.tokens, at) : this.#isOrdered(sentence, at);
 			this.#find(piece, ordered(judged, `${use} ${path}`), isOrder);
@@ -443,6 +449,8 @@ class Reading {
 	/** How a sentence speaks of what follows it; null: it does not say. */
 	#leadStance(lead: Sentence): boolean | null {
 		if (lead.isQuestion) return false;
+		if (lead.verbs.some((verb) => verb.does === "run" && verb.isImperative && !verb.isNegated && pointsTo(lead.tokens, verb.at)))
+			return true;
 		const governing = lastImperative(lead.verbs, lead.tokens.length);
 		if (governing === null) return isShown(lead) ? false : null;
 		if (governing.does === "run") return !governing.isNegated && !namesText(lead.tokens, governing.at + 1, lead.tokens.length);
@@ -454,7 +462,7 @@ class Reading {
 		const { tokens, verbs, text } = sentence;
 		if (CJK.test(text)) return !speaksHan(text) && (HAN.run.test(text) || /请|請|把|帮|幫/.test(text));
 		const previous = tokens[at - 1];
-		if (previous !== undefined && LIKENESS.has(previous.word) && previous.stop === "") return false;
+		if (previous !== undefined && LIKENESS.has(previous.word) && previous.stop !== ":") return false;
 		const governing = lastImperative(verbs, at);
 		const after = tokens.slice(at + length, at + length + 8);
 		if (isNegated(tokens, at)) return false;
@@ -545,8 +553,12 @@ class Reading {
 			const prose = /[,;:!?.]\s|\s[A-Za-z]+'[a-z]{1,2}\b| [—–-] /.exec(command);
 			return prose === null || prose.index === 0 ? null : this.#judge(command.slice(0, prose.index), true);
 		}
-		if (judged.verdict === "allow" || judged.category === null || judged.category === "outside") return null;
-		if (judged.category === "unresolved" && (judged.rule === "parse-error" || !isSurelyCode)) return null;
+		if (judged.verdict === "allow" && !isSurelyCode) {
+			// "curl ... | bash for me": those are no arguments.
+			const piped = SHELL_THEN_PROSE.exec(command)?.[1];
+			if (piped !== undefined) return this.#judge(piped, true);
+		}
+		if (judged.verdict === "allow" || NO_GROUND.has(judged.category)) return null;
 		return ordered(judged, command);
 	}
 }
@@ -597,9 +609,17 @@ function isImperative(sentence: Sentence, at: number, does: Verb["does"]): boole
 	if (does === "run" && !asks && SUBORDINATORS.has(tokens[0]?.word ?? "") && (FINITE.has(word) || AFTER_CONDITION.test(word))) return true;
 	if (does === "want") return (word === "i" || word === "we") && !asks && !SUBORDINATORS.has(before);
 	if (word === "on" && before === "now") return true;
-	if (word === "to") return !asks && isWish(tokens, i);
+	if (word === "it" && before === "at") return !asks;
+	if (word === "to") {
+		if (asks) return false;
+		if (isWish(tokens, i)) return true;
+		// "use python to connect ...": what it is used for is ordered too.
+		const user = verbs.findLast((verb) => verb.at < i);
+		return user !== undefined && user.does === "run" && user.isImperative && !user.isNegated && i - user.at <= 6;
+	}
 	if (
 		!asks &&
+		doesOf(tokens, at) !== undefined &&
 		PREPOSITIONS.has(tokens[0]?.word ?? "") &&
 		i > 0 &&
 		!verbs.some((verb) => verb.at < at) &&
@@ -873,6 +893,12 @@ const LATE_NEGATIONS = new Set(["not", "never", "nicht", "nie", "niemals", "pas"
 const ASKS_CONTENT =
 	/^(what('s| is| are)|was (ist|steht)|qué (hay|contiene)|quel est)( the| exactly| der| le| el)* ?(contents?|value|text|inhalt|contenu|contenido)? ?(of|in|inside|von)\b/i;
 const RUN_PASSIVELY = /\b(must|should|needs? to|has to|have to|shall|to) be (executed|run|launched|typed|entered|invoked)\b/;
+/** Files of the home directory that people name without it. */
+const DOT_FILE =
+	/^\.(bashrc|bash_profile|profile|zshrc|zprofile|zshenv|bash_logout|ssh|aws|gnupg|kube|netrc|npmrc|pypirc|git-credentials|docker\/config\.json|git)(\/\S*)?$/;
+/** What most prose and much code is, too. */
+const NO_GROUND: ReadonlySet<Judgement["category"]> = new Set([null, "outside", "unresolved"]);
+const SHELL_THEN_PROSE = /^(.{1,2000}\|\s*(?:sudo\s+)?(?:ba|z|da|k)?sh)\s+\p{L}/su;
 const PREPOSITIONS = new Set("for as in on with by from since due given per at during für zur pour para per".split(" "));
 /** Before these a verb is none of the writer's orders. */
 const NO_LEAD = new Set(
@@ -930,6 +956,7 @@ function sentencesOf(line: string): string[] {
 	let from = 0;
 	for (let i = 0; i < line.length; i++) {
 		const c = line.charAt(i);
+		if (c === "." && ABBREVIATION.test(line.slice(Math.max(0, i - 6), i))) continue;
 		const isHan = "。！？".includes(c);
 		if (!isHan && !".!?".includes(c)) continue;
 		if (
@@ -944,6 +971,8 @@ function sentencesOf(line: string): string[] {
 	sentences.push(line.slice(from).trim());
 	return sentences.filter((text) => text !== "").slice(0, 2000);
 }
+
+const ABBREVIATION = /(^|[\s("'])(e\.g|i\.e|etc|vs|cf|z\.B|p\.ex|ej|bzw|approx|ca|no|mr|dr)$/i;
 
 /** Whether a line seems to be a command: by its first word, or because nobody would write prose like that. */
 function looksLikeCommand(line: string): boolean {
@@ -965,9 +994,14 @@ function startsCommand(tokens: readonly Token[], at: number): boolean {
 	const { raw, word, stop, span } = tokens[at] ?? { raw: "", word: "", stop: "", span: null };
 	if (span !== null || stop !== "") return raw.startsWith(":(){");
 	const name = raw.replace(/^[("'*_[]+/, "");
-	if (name === word && (COMMAND_WORDS.has(word) || COMMAND_OR_WORD.has(word))) {
+	if ((name === word || name === word.toUpperCase()) && (COMMAND_WORDS.has(word) || COMMAND_OR_WORD.has(word))) {
 		const next = tokens.slice(at + 1, at + 4);
-		return (word === "sudo" && LONE_COMMANDS.has(next[0]?.word ?? "")) || next.some((token) => token.span !== null || /^-{1,2}[A-Za-z0-9]|[/~$*|<>=]|^\d+$|^\.$/.test(token.raw));
+		return (
+			(word === "sudo" && LONE_COMMANDS.has(next[0]?.word ?? "")) ||
+			next.some(
+				(token) => (token.span !== null && !COMMAND_OR_WORD.has(word)) || /^-{1,2}[A-Za-z0-9]|[/~$*|<>=]|^\d+$|^\.$/.test(token.raw),
+			)
+		);
 	}
 	return /^(\/(usr\/)?(local\/)?s?bin\/|:\(\))/.test(name);
 }
