@@ -223,7 +223,8 @@ export const CONCEPTS: readonly Concept[] = [
 		verdict: "deny",
 		what: "destroy a system or its files",
 		verbs: words("make render leave"),
-		object: /^\W*(the|this|my|our|your) (whole |entire )?(machine|system|server|host|computer|box|vm) (unusable|unbootable|unresponsive)\b/i,
+		object:
+			/^\W*(the|this|my|our|your) (whole |entire )?(machine|system|server|host|computer|box|vm) (unusable|unbootable|unresponsive)\b/i,
 	},
 	{
 		category: "remote_shell",
