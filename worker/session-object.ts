@@ -35,6 +35,7 @@ import {
 	WATCHERS_WINDOW_BYTES,
 } from "../shared/limits.ts";
 import { err, ok, type Result } from "../shared/result.ts";
+import type { VersionedPolicy } from "../shared/waf/policy.ts";
 import type { Principal } from "./auth.ts";
 import { type Env, readRetention } from "./config.ts";
 import { EventLog } from "./event-log.ts";
@@ -188,7 +189,8 @@ export class SessionObject extends DurableObject<Env> {
 	// ------------------------------------------------------------ called by the Worker and the team
 
 	/** Makes the session, once; later calls change nothing. */
-	create(meta: Omit<SessionMeta, "epoch" | "createdAt">, spec: SessionSpec, by: string): void {
+	create(meta: Omit<SessionMeta, "epoch" | "createdAt">, spec: SessionSpec, by: string, policy?: VersionedPolicy): void {
+		if (policy !== undefined) this.setPolicy(policy);
 		if (this.#meta !== null) return;
 		const now = Date.now();
 		const made: SessionMeta = { ...meta, epoch: newId(Epoch, "epo"), createdAt: now };
@@ -262,9 +264,16 @@ export class SessionObject extends DurableObject<Env> {
 	}
 
 	/** The team gives it a runner. False: it needs none any more, and the lease is over. */
-	granted(lease: Granted): boolean {
+	granted(lease: Granted, policy?: VersionedPolicy): boolean {
+		if (policy !== undefined) this.setPolicy(policy);
 		this.#take({ type: "granted", ...lease });
 		return this.#state.lease.phase === "held" && this.#state.lease.generation === lease.generation;
+	}
+
+	/** The team's policy, whenever it may be newer than the one that is known. */
+	setPolicy({ version, policy }: VersionedPolicy): void {
+		const known = this.#log.get<VersionedPolicy>("policy");
+		if (known === null || known.version < version) this.#log.put("policy", { version, policy });
 	}
 
 	queued(why: string): void {

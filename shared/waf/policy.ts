@@ -112,3 +112,20 @@ export interface VersionedPolicy {
 
 /** What holds where a team has said nothing. */
 export const BUILT_IN: VersionedPolicy = { version: 0, policy: Policy.parse({}) };
+
+/** Stand-in until the policy branch is merged. */
+export function mayDispatch(
+	policy: Policy,
+	actor: string,
+	session: { provider: string; permissionMode: string; selectorLabels: Record<string, string> },
+): { ok: true; value: null } | { ok: false; error: { reason: string } } {
+	if (policy.dispatch === undefined) return { ok: true, value: null };
+	const fits = policy.dispatch.some(
+		(rule) =>
+			rule.who.some((w) => (w.endsWith("*") ? actor.startsWith(w.slice(0, -1)) : actor === w)) &&
+			(rule.providers?.includes(session.provider) ?? true) &&
+			(rule.permissionModes?.some((m) => m === session.permissionMode) ?? true) &&
+			Object.entries(rule.labels ?? {}).every(([k, v]) => session.selectorLabels[k] === v),
+	);
+	return fits ? { ok: true, value: null } : { ok: false, error: { reason: `no dispatch rule of the policy lets ${actor} do this` } };
+}
