@@ -34,6 +34,8 @@ import {
 	Session,
 	SessionPage,
 	Stats,
+	TestedPolicy,
+	TestPolicy,
 	Ticket,
 	Turn,
 	TurnPage,
@@ -44,9 +46,11 @@ import { ClientId, Decision } from "../shared/frames.ts";
 import { KeyId, RunnerId, SessionId, type TeamId, TurnId } from "../shared/ids.ts";
 import { MAX_BODY_BYTES } from "../shared/limits.ts";
 import type { Result } from "../shared/result.ts";
+import { checkPolicy } from "../shared/waf/policy.ts";
 import { auditExport } from "./audit.ts";
 import { authenticate, checkAddress, checkOrigin, chosenSubprotocol, enrolmentToken, knownTeam, ownHosts, type Principal } from "./auth.ts";
 import { type Config, type Env, readConfig } from "./config.ts";
+import { testPolicy } from "./policies.ts";
 import { addressOf } from "./rate-limit.ts";
 import { HOSTS_HEADER, PRINCIPAL_HEADER, RUNNER_HEADER } from "./session-object.ts";
 import { placeOf, serverSentEvents } from "./sse.ts";
@@ -633,6 +637,26 @@ app.openapi(
 app.openapi(
 	createRoute({
 		method: "post",
+		path: "/v1/policy/test",
+		summary: "What the policy, or the one in the request, makes of commands and prompts; nothing is done",
+		security,
+		request: body(TestPolicy),
+		responses: { 200: json(TestedPolicy, "A verdict a row"), ...errors },
+	}),
+	async (c) => {
+		const who = allow(c, "policy:read");
+		const { rows, policy } = c.req.valid("json");
+		const now = Date.now();
+		if (policy !== undefined)
+			return c.json({ version: null, data: testPolicy({ version: 0, policy: unwrap(checkPolicy(policy, now)) }, rows, now) }, 200);
+		const current = unwrapPolicy(await team(c, who).getPolicy(null));
+		return c.json({ version: current.version, data: testPolicy(current, rows, now) }, 200);
+	},
+);
+
+app.openapi(
+	createRoute({
+		method: "post",
 		path: "/v1/policy/bypass",
 		summary: "Let through for a time what built-in rules would stop, for all or for one session or principal; every use is audited",
 		security,
@@ -679,11 +703,11 @@ app.openapi(
 		const { after, limit, format } = c.req.valid("query");
 		const stub = team(c, who);
 		if (format === "jsonl" || (format === undefined && (c.req.header("accept") ?? "").includes("application/jsonl")))
-			return c.body(await auditExport(stub, after), 200, { "content-type": "application/jsonl", "cache-control": "no-store" });
+			// Hono's types take "jsonl" for JSON.
+			return c.body(await auditExport(stub, after), 200, { "content-type": "application/jsonl", "cache-control": "no-store" }) as never;
 		const { records, head } = await stub.readAudit(after, limit);
 		const last = records.at(-1)?.n ?? after;
-		const page: AuditPage = { data: records, head, nextCursor: last < head.n ? String(last) : null };
-		return c.body(JSON.stringify(page), 200, { "content-type": "application/json" });
+		return c.json({ data: records, head, nextCursor: last < head.n ? String(last) : null }, 200);
 	},
 );
 

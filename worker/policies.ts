@@ -1,19 +1,28 @@
 import type { z } from "zod";
-import type { CreateBypass, PolicyVersion, PolicyVersionSummary } from "../shared/api.ts";
+import type { CreateBypass, PolicyVersion, PolicyVersionSummary, TestedPolicy, TestPolicy } from "../shared/api.ts";
 import { canonicalJson } from "../shared/audit.ts";
 import { type Problem, problem } from "../shared/errors.ts";
 import { idBody } from "../shared/ids.ts";
 import { err, ok, type Result } from "../shared/result.ts";
-import { BUILT_IN, type Bypass, Policy, type PolicyEntry } from "../shared/waf/policy.ts";
+import {
+	BUILT_IN,
+	type Bypass,
+	checkPolicy,
+	type Decided,
+	decidePrompt,
+	decideToolCall,
+	Policy,
+	type PolicyEntry,
+	type VersionedPolicy,
+} from "../shared/waf/policy.ts";
 
-/** How long a bypass may hold. */
-const MAX_BYPASS_MS = 24 * 3_600_000;
 /** A row of SQLite holds 2 MB; a policy that comes in a body is smaller, but one grows by the entries of people's answers. */
 const MAX_POLICY_UNITS = 1_000_000;
 const MAX_ENTRIES = 2000;
 
 // RPC types are computed by the compiler; named ones keep that from going deep.
 export type PolicyVersionDto = z.output<typeof PolicyVersion>;
+type TestRows = z.output<typeof TestPolicy>["rows"];
 export type PolicySummaryDto = z.output<typeof PolicyVersionSummary>;
 
 /** Who makes a change, and when (ms since the epoch). */
@@ -27,18 +36,11 @@ interface Change {
  * every other one is by who changes it now, whatever the body says. Bypasses that are over are left out.
  */
 export function authored(current: Policy, wanted: Policy, change: Change): Result<Policy, Problem> {
-	const entries = stamped("tools", current.tools, wanted.tools, change);
-	if (!entries.ok) return entries;
 	const running = wanted.bypasses.filter((b) => b.until > change.at || !current.bypasses.some((c) => sameSaid(b, c)));
-	const bypasses = stamped("bypasses", current.bypasses, running, change);
-	if (!bypasses.ok) return bypasses;
-	for (const [i, bypass] of bypasses.value.entries()) {
-		const made = bypass.at ?? change.at;
-		if (bypass.until <= change.at) return err(problem("bad_request", `policy.bypasses.${i}.until: this is over already`));
-		if (bypass.until - made > MAX_BYPASS_MS)
-			return err(problem("bad_request", `policy.bypasses.${i}.until: expected at most 24 hours from now; make another one then`));
-	}
-	return ok({ ...wanted, tools: entries.value, bypasses: bypasses.value });
+	const over = running.findIndex((b) => b.until <= change.at);
+	if (over >= 0) return err(problem("bad_request", `bypasses.${over}.until: expected a time that is still to come`));
+	const tools = stamped(current.tools, wanted.tools, change);
+	return checkPolicy({ ...wanted, tools, bypasses: stamped(current.bypasses, running, change) }, change.at);
 }
 
 /** The same but for who made it and when. */
@@ -46,23 +48,11 @@ const sameSaid = <T extends { author?: string | undefined; at?: number | undefin
 	canonicalJson({ ...a, author: undefined, at: undefined }) === canonicalJson({ ...b, author: undefined, at: undefined });
 
 function stamped<T extends { id: string; author?: string | undefined; at?: number | undefined }>(
-	field: string,
 	current: readonly T[],
 	wanted: readonly T[],
 	{ by, at }: Change,
-): Result<T[], Problem> {
-	const known = new Map(current.map((item) => [item.id, item] as const));
-	const seen = new Map<string, number>();
-	const all: T[] = [];
-	for (const [i, item] of wanted.entries()) {
-		const first = seen.get(item.id);
-		if (first !== undefined)
-			return err(problem("bad_request", `policy.${field}.${i}.id: ${item.id} is the id of policy.${field}.${first} already`));
-		seen.set(item.id, i);
-		const before = known.get(item.id);
-		all.push(before !== undefined && sameSaid(before, item) ? before : { ...item, author: by, at });
-	}
-	return ok(all);
+): T[] {
+	return wanted.map((item) => current.find((c) => c.id === item.id && sameSaid(c, item)) ?? { ...item, author: by, at });
 }
 
 type Row = { version: number; policy: string; author: string; at: number };
@@ -137,7 +127,9 @@ export class Policies {
 		const bypass: Bypass = { ...said, id: `bypass-${randomPart()}`, until: change.at + forMs, author: change.by, at: change.at };
 		const running = policy.bypasses.filter((b) => b.until > change.at);
 		if (running.length >= 100) return err(problem("too_large", "100 bypasses hold already; end some"));
-		const added = this.#add({ ...policy, bypasses: [...running, bypass] }, change);
+		const checked = checkPolicy({ ...policy, bypasses: [...running, bypass] }, change.at);
+		if (!checked.ok) return checked;
+		const added = this.#add(checked.value, change);
 		return added.ok ? ok({ version: added.value, bypass }) : added;
 	}
 
@@ -185,3 +177,19 @@ const toVersion = (row: Row): PolicyVersionDto => ({
 });
 
 const randomPart = (): string => idBody(crypto.getRandomValues(new Uint8Array(26))).slice(0, 12);
+
+/**
+ * What a policy makes of commands and prompts, as if everybody's; also of one that does not enforce it. A command is judged as a shell tool's, at home in
+ * its directory.
+ */
+export function testPolicy(versioned: VersionedPolicy, rows: TestRows, now: number): z.output<typeof TestedPolicy>["data"] {
+	const enforced: VersionedPolicy = { ...versioned, policy: { ...versioned.policy, mode: "enforce" } };
+	const who = { sessionId: "", principal: "" };
+	return rows.map(({ id, kind, text, cwd }) => {
+		const { verdict, rule, reason }: Decided =
+			kind === "prompt"
+				? decidePrompt(enforced, text, who, now)
+				: decideToolCall(enforced, [], { tool: "Bash", input: { command: text } }, { workDir: cwd, cwd, home: null }, who, now);
+		return { id, verdict, rule, reason };
+	});
+}
