@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { type Problem, problem } from "../shared/errors.ts";
-import { byteLength, type CallPlace, DURABLE, type RunnerEvent } from "../shared/events.ts";
+import { byteLength, type CallPlace, DURABLE, type RunnerReport } from "../shared/events.ts";
 import { type Decision, type Desired, type GateVerdict, type RunnerFrame, type SessionSpec, ToRunnerFrame } from "../shared/frames.ts";
 import { type Generation, idBody, type SessionId, seq, type TurnId } from "../shared/ids.ts";
 import { MAX_BATCH_BYTES } from "../shared/limits.ts";
@@ -85,7 +85,7 @@ export class HostedSession {
 	/** Null until the first attach: only then it is known where the log stands. */
 	#ackedSeq: number | null = null;
 	#seq = 0;
-	#outbox: { seq: number; event: RunnerEvent; bytes: number }[] = [];
+	#outbox: { seq: number; event: RunnerReport; bytes: number }[] = [];
 	#outboxBytes = 0;
 	#sentSeq = 0;
 	#sendTimer: NodeJS.Timeout | null = null;
@@ -286,7 +286,7 @@ export class HostedSession {
 		let at = this.#outbox.findIndex((o) => o.seq > this.#sentSeq);
 		while (at >= 0 && at < this.#outbox.length) {
 			const firstSeq = this.#outbox[at]?.seq ?? 0;
-			const events: RunnerEvent[] = [];
+			const events: RunnerReport[] = [];
 			for (let bytes = 0; at < this.#outbox.length; at++) {
 				const next = this.#outbox[at];
 				if (next === undefined || (events.length > 0 && bytes + next.bytes > MAX_BATCH_BYTES)) break;
@@ -317,7 +317,7 @@ export class HostedSession {
 		this.#leaving?.();
 	}
 
-	#push(event: RunnerEvent): void {
+	#push(event: RunnerReport): void {
 		const place = ++this.#seq;
 		// In the log already: this journal was read before, by an earlier daemon.
 		if (place <= (this.#ackedSeq ?? 0)) return;
@@ -441,7 +441,11 @@ export class HostedSession {
 	#placeOf(cwd: string | undefined): CallPlace {
 		const found = this.#workDir();
 		const workDir = found.ok ? found.value : "/nonexistent";
-		return { workDir, cwd: cwd?.startsWith("/") === true ? cwd : workDir, home: this.#host.provider(this.#spec.provider)?.env.HOME ?? null };
+		return {
+			workDir,
+			cwd: cwd?.startsWith("/") === true ? cwd : workDir,
+			home: this.#host.provider(this.#spec.provider)?.env.HOME ?? null,
+		};
 	}
 
 	/**

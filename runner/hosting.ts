@@ -5,7 +5,7 @@ import {
 	type Isolation,
 	type Jail,
 	type ProcessState,
-	type RunnerEvent,
+	type RunnerReport,
 	splitEvent,
 	type WafReach,
 } from "../shared/events.ts";
@@ -78,7 +78,7 @@ export type StopWhy =
 export type PauseWhy = "journal_full" | "disk_full";
 
 export interface Output {
-	events: RunnerEvent[];
+	events: RunnerReport[];
 	/** Lines for the CLI's stdin. */
 	writes: string[];
 }
@@ -321,7 +321,7 @@ export class Hosting {
 		const turnId = this.#beginTurn();
 		const approvalId = this.#deriveId("apr", `${++this.#counter}`) as ApprovalId;
 		const { requestId: _, cwd: __, ...rest } = call;
-		const asked: RunnerEvent = { ...rest, input: withShortStrings(call.input), turnId, approvalId, place, judged: judgement };
+		const asked: RunnerReport = { ...rest, input: withShortStrings(call.input), turnId, approvalId, place, judged: judgement };
 		if (byteLength(JSON.stringify(asked)) > MAX_EVENT_BYTES) return this.#deny(call, TOO_LARGE);
 		this.gates.set(approvalId, requestId);
 		this.#emit(asked);
@@ -341,7 +341,7 @@ export class Hosting {
 		const { requestId, ...rest } = event;
 		// By order and not by the CLI's id: some CLIs count from 0 in every process.
 		const approvalId = this.#deriveId("apr", `${++this.#counter}`) as ApprovalId;
-		const asked = { ...rest, turnId, approvalId } as RunnerEvent;
+		const asked = { ...rest, turnId, approvalId } as RunnerReport;
 		if (byteLength(JSON.stringify(asked)) > MAX_EVENT_BYTES) {
 			// What cannot be shown whole cannot be allowed.
 			this.#emit({
@@ -405,12 +405,12 @@ export class Hosting {
 		if (this.process === "busy") this.#setProcess("ready", {});
 	}
 
-	#setProcess(state: ProcessState, more: Omit<Extract<RunnerEvent, { type: "process_state" }>, "type" | "state">): void {
+	#setProcess(state: ProcessState, more: Omit<Extract<RunnerReport, { type: "process_state" }>, "type" | "state">): void {
 		this.process = state;
 		this.#emit({ type: "process_state", state, ...more, ...(more.why === undefined ? {} : { why: brief(more.why) }) });
 	}
 
-	#emit(event: RunnerEvent): void {
+	#emit(event: RunnerReport): void {
 		this.#output.events.push(...splitEvent(event, this.#deriveId("prt", `${++this.#counter}`), MAX_EVENT_BYTES));
 	}
 }

@@ -2,6 +2,10 @@ import { z } from "zod";
 import {
 	AcceptedTurn,
 	ApprovalList,
+	AuditPage,
+	ChangedPolicy,
+	type CreateBypass,
+	CreatedBypass,
 	CreatedKey,
 	type CreateKey,
 	type CreateRunnerToken,
@@ -11,12 +15,16 @@ import {
 	type EnrolRunner,
 	EventPage,
 	KeyList,
+	PolicyVersion,
+	PolicyVersionPage,
 	QueueList,
 	RunnerList,
 	RunnerToken,
 	Session,
 	SessionPage,
 	Stats,
+	TestedPolicy,
+	type TestPolicy,
 	Ticket,
 	Turn,
 	TurnPage,
@@ -28,6 +36,7 @@ import { type LoggedEvent, PartJoiner, type SessionEvent, type StopReason, type 
 import { type Snapshot, SUBPROTOCOL } from "./frames.ts";
 import { Epoch, idBody, type Offset, SessionId, type TurnId } from "./ids.ts";
 import { MAX_DEPTH_FROM_GATEWAY } from "./limits.ts";
+import type { Policy } from "./waf/policy.ts";
 import { ProblemError, type SetTimer, type Socket, Unreachable, type WatchItem, watch } from "./watch.ts";
 
 export { ProblemError, Unreachable, type WatchItem } from "./watch.ts";
@@ -151,6 +160,37 @@ export class Client {
 
 	async revokeKey(id: string): Promise<void> {
 		await this.request("DELETE", `/v1/keys/${encodeURIComponent(id)}`, { answer: Nothing });
+	}
+
+	/** The policy that holds, or one of its versions. */
+	policy(version?: number): Promise<z.output<typeof PolicyVersion>> {
+		return this.request("GET", version === undefined ? "/v1/policy" : `/v1/policy/versions/${version}`, { answer: PolicyVersion });
+	}
+
+	policyVersions(page: PageOf = {}): Promise<z.output<typeof PolicyVersionPage>> {
+		return this.request("GET", `/v1/policy/versions${query({ ...page })}`, { answer: PolicyVersionPage });
+	}
+
+	/** Makes the next version, if `baseVersion` is still the current one; else it is a `conflict`. */
+	putPolicy(policy: z.input<typeof Policy>, baseVersion: number): Promise<z.output<typeof ChangedPolicy>> {
+		return this.request("PUT", "/v1/policy", { body: { policy, baseVersion }, answer: ChangedPolicy });
+	}
+
+	/** What the team's policy, or this one, makes of up to 1,000 commands and prompts. */
+	testPolicy(rows: z.input<typeof TestPolicy>["rows"], policy?: z.input<typeof Policy>): Promise<z.output<typeof TestedPolicy>> {
+		return this.request("POST", "/v1/policy/test", { body: { rows, policy }, answer: TestedPolicy });
+	}
+
+	createBypass(wanted: z.input<typeof CreateBypass>): Promise<z.output<typeof CreatedBypass>> {
+		return this.request("POST", "/v1/policy/bypass", { body: wanted, answer: CreatedBypass });
+	}
+
+	async endBypass(id: string): Promise<void> {
+		await this.request("DELETE", `/v1/policy/bypass/${encodeURIComponent(id)}`, { answer: Nothing });
+	}
+
+	audit(page: { after?: number | undefined; limit?: number | undefined } = {}): Promise<z.output<typeof AuditPage>> {
+		return this.request("GET", `/v1/audit${query({ ...page })}`, { answer: AuditPage });
 	}
 
 	/** A socket to a session, authenticated by a ticket of its own. */

@@ -1,8 +1,8 @@
 import { DurableObject } from "cloudflare:workers";
 import type { z } from "zod";
 import type { AcceptedTurn, EventPage, Stats, Turn } from "../shared/api.ts";
-import { decode, encode } from "../shared/codec.ts";
 import type { AuditEntry } from "../shared/audit.ts";
+import { decode, encode } from "../shared/codec.ts";
 import { closeCode, closeReason, type ErrorCode, type Problem, problem } from "../shared/errors.ts";
 import { type Asked, byteLength, DURABLE, isGateEvent } from "../shared/events.ts";
 import {
@@ -212,6 +212,7 @@ export class SessionObject extends DurableObject<Env> {
 
 	/** Makes the session, once; later calls change nothing. */
 	create(meta: Omit<SessionMeta, "epoch" | "createdAt">, spec: SessionSpec, by: string, policy: VersionedPolicy = BUILT_IN): void {
+		if (this.#meta !== null) this.setPolicy(policy);
 		if (this.#meta !== null) return;
 		const now = Date.now();
 		const made: SessionMeta = { ...meta, epoch: newId(Epoch, "epo"), createdAt: now };
@@ -296,7 +297,8 @@ export class SessionObject extends DurableObject<Env> {
 	}
 
 	/** The team gives it a runner. False: it needs none any more, and the lease is over. */
-	granted(lease: Granted): boolean {
+	granted(lease: Granted, policy?: VersionedPolicy): boolean {
+		if (policy !== undefined) this.setPolicy(policy);
 		this.#take({ type: "granted", ...lease });
 		return this.#state.lease.phase === "held" && this.#state.lease.generation === lease.generation;
 	}
@@ -826,7 +828,11 @@ export class SessionObject extends DurableObject<Env> {
 
 	#rules(): Rules {
 		const sessionId = this.#meta?.sessionId ?? "";
-		return { versioned: this.#policy, sessionId, newEntryId: () => `${sessionId}.${newSecret().slice(0, 12)}`.toLowerCase().replace(/[^a-z0-9._-]/g, "-") };
+		return {
+			versioned: this.#policy,
+			sessionId,
+			newEntryId: () => `${sessionId}.${newSecret().slice(0, 12)}`.toLowerCase().replace(/[^a-z0-9._-]/g, "-"),
+		};
 	}
 
 	/** Keeps something for the team. Call inside the transaction. */
@@ -847,7 +853,8 @@ export class SessionObject extends DurableObject<Env> {
 				const [first] = owed;
 				if (first === undefined) break;
 				if ("rule" in first.owed) {
-					await team.addEntry(first.owed.rule, first.owed.by);
+					const added = await team.addEntry(first.owed.rule, first.owed.by);
+					if (!added.ok) console.warn(`session ${meta.sessionId}: the team's policy did not take a rule: ${added.error.detail}`);
 					this.#log.delivered(first.n);
 					continue;
 				}
@@ -955,7 +962,9 @@ export class SessionObject extends DurableObject<Env> {
 		const removalDueAt = this.#isAsking() ? null : this.#log.removalDueAt;
 		// Asked again only when a socket came and by the alarm: what went meanwhile makes one alarm too many, not one a message.
 		if (this.#socketsDueAt === undefined) this.#socketsDueAt = this.#firstDeadline();
-		const needs = [nextAlarm(this.#state), this.#log.flushDueAt, removalDueAt, this.#socketsDueAt, lost, this.#owedAgainAt].filter((n) => n !== null);
+		const needs = [nextAlarm(this.#state), this.#log.flushDueAt, removalDueAt, this.#socketsDueAt, lost, this.#owedAgainAt].filter(
+			(n) => n !== null,
+		);
 		if (needs.length === 0) return;
 		const due = Math.min(...needs);
 		if (this.#alarmAt === undefined) this.#alarmAt = await this.ctx.storage.getAlarm();

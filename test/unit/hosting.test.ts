@@ -7,7 +7,7 @@ import { LineSplitter } from "../../runner/lines.ts";
 import { acp } from "../../runner/providers/acp.ts";
 import { claudeCode } from "../../runner/providers/claude-code.ts";
 import { type Dialogue, type DialogueEvent, type Launch, type Provider, record } from "../../runner/providers/provider.ts";
-import { PartJoiner, RunnerEvent } from "../../shared/events.ts";
+import { PartJoiner, RunnerEvent, type SessionEvent } from "../../shared/events.ts";
 import type { Decision } from "../../shared/frames.ts";
 import { type ApprovalId, idBody, type TurnId } from "../../shared/ids.ts";
 import { MAX_EVENT_BYTES, MAX_LINE_BYTES } from "../../shared/limits.ts";
@@ -278,7 +278,7 @@ describe("one process", () => {
 		expect(events.length).toBeGreaterThan(3);
 		for (const event of events) expect(Buffer.byteLength(JSON.stringify(event))).toBeLessThanOrEqual(MAX_EVENT_BYTES);
 		const joiner = new PartJoiner();
-		expect(events.map((event) => joiner.push(event)).filter((event) => event !== null)).toEqual([{ ...result, turnId }]);
+		expect(events.map((event) => joiner.push(event as SessionEvent)).filter((event) => event !== null)).toEqual([{ ...result, turnId }]);
 	});
 
 	const HUGE = "x".repeat(2 * MAX_EVENT_BYTES);
@@ -291,7 +291,10 @@ describe("one process", () => {
 		["a version", [STARTED, TURN, says({ type: "ready", version: HUGE })]],
 		["stderr", [STARTED, TURN, exited({ stderr: HUGE })]],
 		["why it did not start", [TURN, { type: "not_started", code: "start_failed", detail: HUGE }]],
-		["why an approval is withdrawn", [STARTED, TURN, BEGINS, ASKS, JUDGED, says({ type: "approval_withdrawn", requestId: "r1", why: HUGE })]],
+		[
+			"why an approval is withdrawn",
+			[STARTED, TURN, BEGINS, ASKS, JUDGED, says({ type: "approval_withdrawn", requestId: "r1", why: HUGE })],
+		],
 	])("[TRN-3] what the session must read is never in parts: %s", (_, entries) => {
 		const { events } = last(...entries);
 		expect(events.length).toBeGreaterThan(0);
