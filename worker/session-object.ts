@@ -270,10 +270,13 @@ export class SessionObject extends DurableObject<Env> {
 		return this.#state.lease.phase === "held" && this.#state.lease.generation === lease.generation;
 	}
 
-	/** The team's policy, whenever it may be newer than the one that is known. */
+	/** The team's policy, whenever it may be newer than the one that is known. What a socket may do is asked anew if the dispatch rules changed. */
 	setPolicy({ version, policy }: VersionedPolicy): void {
 		const known = this.#log.get<VersionedPolicy>("policy");
-		if (known === null || known.version < version) this.#log.put("policy", { version, policy });
+		if (known !== null && known.version >= version) return;
+		this.#log.put("policy", { version, policy });
+		if (JSON.stringify(known?.policy.dispatch) === JSON.stringify(policy.dispatch)) return;
+		for (const ws of this.ctx.getWebSockets("client")) close(ws, "going_away", "the team's dispatch rules changed; come back");
 	}
 
 	queued(why: string): void {
