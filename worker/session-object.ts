@@ -20,9 +20,12 @@ import {
 } from "../shared/frames.ts";
 import { Epoch, type Generation, type Offset, offset, type RunnerId, type SessionId, seq, type TeamId, TurnId } from "../shared/ids.ts";
 import {
+	FRAMES_WINDOW_MS,
 	HEARTBEAT_MS,
 	HELLO_TIMEOUT_MS,
 	MAX_CLIENT_FRAME_BYTES,
+	MAX_CLIENT_FRAMES,
+	MAX_FLOOD_FRAMES,
 	MAX_HELLO_BYTES,
 	MAX_INPUT_BYTES,
 	MAX_PAGE_BYTES,
@@ -39,6 +42,7 @@ import type { VersionedPolicy } from "../shared/waf/policy.ts";
 import type { Principal } from "./auth.ts";
 import { type Env, readRetention } from "./config.ts";
 import { EventLog } from "./event-log.ts";
+import { Bucket } from "./rate-limit.ts";
 import { newId, newSecret, verifyEd25519 } from "./secrets.ts";
 import {
 	describe,
@@ -142,6 +146,8 @@ export class SessionObject extends DurableObject<Env> {
 	#socketsDueAt: number | null | undefined;
 	/** Since when the lease's runner has no link; told (`detached`) after a grace, since most come back at once. */
 	#linkLostAt: number | null = null;
+	/** What a client's socket may still send; a socket that is idle for so long that this is forgotten has all of it again. */
+	readonly #allowance = new WeakMap<WebSocket, { frames: Bucket; flood: Bucket }>();
 	/** Frames sent and not acknowledged, by socket; lost with the memory, and then counted from the attachment. */
 	readonly #outstanding = new WeakMap<WebSocket, { offset: number; bytes: number }[]>();
 
@@ -439,7 +445,21 @@ export class SessionObject extends DurableObject<Env> {
 
 	#fromClient(ws: WebSocket, watcher: Watcher, message: string | ArrayBuffer): void {
 		if (isExpired(watcher.principal, Date.now())) return close(ws, "unauthorized", "the credential has expired");
+		const now = Date.now();
+		const allowance = this.#allowanceOf(ws, now);
+		if (allowance.flood.take(now) > 0) return close(ws, "rate_limited", "too many frames on this socket");
 		const frame = decode(ClientFrame, message, MAX_CLIENT_FRAME_BYTES);
+		const waitMs = frame.ok && frame.value.type === "ack" ? 0 : allowance.frames.take(now);
+		if (waitMs > 0)
+			return sendTo(ws, {
+				type: "error",
+				...(frame.ok ? { re: frame.value.type === "input" ? frame.value.clientId : frame.value.type } : {}),
+				problem: problem(
+					"rate_limited",
+					`at most ${MAX_CLIENT_FRAMES} frames in ${FRAMES_WINDOW_MS / 1000} s; this one was not taken`,
+					waitMs,
+				),
+			});
 		if (!frame.ok) return sendTo(ws, { type: "error", problem: frame.error });
 		const f = frame.value;
 		if (f.type === "ping") return sendTo(ws, { type: "pong" });
@@ -470,6 +490,17 @@ export class SessionObject extends DurableObject<Env> {
 				return;
 			}
 		}
+	}
+
+	#allowanceOf(ws: WebSocket, now: number): { frames: Bucket; flood: Bucket } {
+		const known = this.#allowance.get(ws);
+		if (known !== undefined) return known;
+		const fresh = {
+			frames: new Bucket(MAX_CLIENT_FRAMES, MAX_CLIENT_FRAMES / FRAMES_WINDOW_MS, now),
+			flood: new Bucket(MAX_FLOOD_FRAMES, MAX_FLOOD_FRAMES / FRAMES_WINDOW_MS, now),
+		};
+		this.#allowance.set(ws, fresh);
+		return fresh;
 	}
 
 	#hello(ws: WebSocket, watcher: Watcher, hello: Extract<ClientFrame, { type: "hello" }>): void {
