@@ -193,6 +193,20 @@ export class Client {
 		return this.request("GET", `/v1/audit${query({ ...page })}`, { answer: AuditPage });
 	}
 
+	/** The audit log after a record up to now as bytes of JSON lines, each as `ChainVerifier` takes it. They may be cut anywhere. */
+	async *auditExport(after = 0): AsyncGenerator<Uint8Array, void, void> {
+		const path = `/v1/audit${query({ after, format: "jsonl" })}`;
+		try {
+			const response = await this.#fetch(this.url + path, { headers: { ...this.#headers, accept: "application/jsonl" } });
+			if (!response.ok) throw refusalOf(response.status, `GET ${path}`, await response.text());
+			const reader = response.body?.getReader();
+			for (let read = await reader?.read(); read && !read.done; read = await reader?.read()) yield read.value;
+		} catch (cause) {
+			if (cause instanceof ProblemError) throw cause;
+			throw new Unreachable(`the gateway at ${this.url} does not answer: ${reasonOf(cause)}`, { cause });
+		}
+	}
+
 	/** A socket to a session, authenticated by a ticket of its own. */
 	async dial(sessionId: SessionId, signal: AbortSignal): Promise<Socket> {
 		const { ticket } = await this.request("POST", "/v1/tickets", { body: { sessionId }, answer: Ticket, signal });
@@ -237,13 +251,8 @@ export class Client {
 			cancel();
 			signal?.removeEventListener("abort", onAbort);
 		}
+		if (!response.ok) throw refusalOf(response.status, `${method} ${path}`, text);
 		const json = parsed(text);
-		if (!response.ok) {
-			const said = check(Problem, json);
-			throw new ProblemError(
-				said.ok ? said.value : problemOf(response.status, `${method} ${path} was answered with ${response.status} and no reason`),
-			);
-		}
 		const value = check(answer, json);
 		if (!value.ok) throw new Error(`${method} ${path}: the gateway's answer is not of this version: ${value.error.detail}`);
 		return { status: response.status, value: value.value };
@@ -572,6 +581,12 @@ function query(fields: Record<string, string | number | undefined>): string {
 function parsed(text: string): unknown {
 	const json = parse(text, Number.MAX_SAFE_INTEGER, MAX_DEPTH_FROM_GATEWAY);
 	return json.ok ? json.value : null;
+}
+
+/** What an answer that is no success says. */
+function refusalOf(status: number, call: string, text: string): ProblemError {
+	const said = check(Problem, parsed(text));
+	return new ProblemError(said.ok ? said.value : problemOf(status, `${call} was answered with ${status} and no reason`));
 }
 
 /** For an answer that explains nothing: a proxy's, most likely. */

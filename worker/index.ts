@@ -49,10 +49,33 @@ import { MAX_BODY_BYTES } from "../shared/limits.ts";
 import type { Result } from "../shared/result.ts";
 import { checkPolicy } from "../shared/waf/policy.ts";
 import { auditExport } from "./audit.ts";
-import { authenticate, checkAddress, checkOrigin, chosenSubprotocol, enrolmentToken, knownTeam, ownHosts, type Principal } from "./auth.ts";
+import {
+	authenticate,
+	checkOrigin,
+	chosenSubprotocol,
+	credentialInUrl,
+	enrolmentToken,
+	exposedIn,
+	knownTeam,
+	ownHosts,
+	type Principal,
+	shownBy,
+} from "./auth.ts";
 import { type Config, type Env, readConfig } from "./config.ts";
 import { testPolicy } from "./policies.ts";
-import { addressOf } from "./rate-limit.ts";
+import {
+	addressOf,
+	type Counted,
+	checkBinding,
+	checkFailures,
+	checkLinks,
+	checkMisses,
+	checkUse,
+	failed,
+	limits,
+	type Use,
+} from "./rate-limit.ts";
+import { digest } from "./secrets.ts";
 import { HOSTS_HEADER, PRINCIPAL_HEADER, RUNNER_HEADER } from "./session-object.ts";
 import { placeOf, serverSentEvents } from "./sse.ts";
 import { noSuchSession } from "./team-object.ts";
@@ -60,7 +83,7 @@ import { noSuchSession } from "./team-object.ts";
 export { SessionObject } from "./session-object.ts";
 export { TeamObject } from "./team-object.ts";
 
-type App = { Bindings: Env; Variables: { config: Config; principal: Principal; token: { team: TeamId; hash: string } } };
+type App = { Bindings: Env; Variables: { config: Config; address: string; principal: Principal; token: { team: TeamId; hash: string } } };
 type Ctx = Context<App>;
 
 /** Carries an expected error from where it is found to `onError`, the one place that answers it. */
@@ -91,7 +114,11 @@ const app = new OpenAPIHono<App>({
 });
 
 app.onError((error, c) => {
-	if (error instanceof Refusal) return answer(error.problem);
+	if (error instanceof Refusal) {
+		// Ids are too long to be guessed, and nobody is to try.
+		if (error.problem.code === "not_found" && c.var.principal) checkUse(c.var.principal, "failures", c.var.config, Date.now());
+		return answer(error.problem);
+	}
 	if (error instanceof HTTPException) return answer(problem("bad_request", error.message || "the request is not understood"));
 	console.error(`${c.req.method} ${c.req.path} failed`, error);
 	return answer(problem("internal", "the gateway failed; its log knows more"));
@@ -102,7 +129,14 @@ app.use("*", async (c, next) => {
 	const config = readConfig(c.env);
 	if (!config.ok) return answer(problem("not_configured", config.error));
 	c.set("config", config.value);
-	const refused = checkAddress(c.req.raw) ?? checkOrigin(c.req.raw, config.value);
+	c.set("address", addressOf(c.req.raw, config.value));
+	const exposed = exposedIn(c.req.raw, config.value);
+	if (exposed !== null) {
+		const { team: whose, ...detail } = exposed;
+		if (whose !== null) noteCrowd(c, { team: whose, actor: "unknown", action: "credential.in_url", subject: c.var.address, detail });
+		return answer(credentialInUrl());
+	}
+	const refused = checkOrigin(c.req.raw, config.value);
 	if (refused) return answer(refused);
 	await next();
 	return;
@@ -122,25 +156,100 @@ app.use(
 
 // Before a body is read or a field checked: a stranger learns nothing but that he is one.
 app.use("/v1/*", async (c, next) => {
-	const enrols = c.req.method === "POST" && c.req.path === "/v1/runners";
+	const { config, address } = c.var;
 	// A runner proves itself on its link.
-	const links = c.req.path.startsWith("/v1/link/");
+	if (c.req.path.startsWith("/v1/link/")) {
+		const refused = checkLinks(address, config, Date.now());
+		return refused ? answer(refused) : next();
+	}
+	const shown = shownBy(c.req.raw, config);
+	const blocked = await checkFailures(address, shown.credential, config, Date.now());
+	if (blocked) {
+		if (shown.team !== null) limited(c, { team: shown.team, actor: "unknown", subject: address }, "failures");
+		return answer(blocked);
+	}
 	const socketOf = SessionId.safeParse(/^\/v1\/sessions\/([^/]+)\/socket$/.exec(c.req.path)?.[1]);
-	if (enrols) c.set("token", unwrap(await enrolmentToken(c.req.raw, c.var.config)));
-	else if (!links) c.set("principal", unwrap(await authenticate(c.req.raw, c.env, c.var.config, socketOf.success ? socketOf.data : null)));
-	// Frames have their own limits; a body is read once here, and later from what was read.
-	if (c.req.header("content-length") !== undefined || c.req.header("transfer-encoding") !== undefined) {
-		if (Number(c.req.header("content-length") ?? 0) > MAX_BODY_BYTES)
-			return answer(problem("too_large", `a body may have ${MAX_BODY_BYTES} bytes`));
-		const text = await c.req.text();
-		if (text !== "") {
-			const json = parse(text, MAX_BODY_BYTES);
-			if (!json.ok) return answer(json.error);
+	if (c.req.method === "POST" && c.req.path === "/v1/runners") c.set("token", known(c, shown, await enrolmentToken(c.req.raw, config)));
+	else {
+		const who = known(c, shown, await authenticate(c.req.raw, c.env, config, socketOf.success ? socketOf.data : null));
+		c.set("principal", who);
+		noteLogin(c, who, shown, await digest(shown.credential ?? ""));
+		const now = Date.now();
+		const refused = checkMisses(who, config, now) ?? checkUse(who, "requests", config, now) ?? (await checkBinding(who, c.env));
+		if (refused) {
+			limited(c, { team: who.team, actor: who.actor, subject: address }, "requests");
+			return answer(refused);
 		}
 	}
+	// Frames have their own limits; a body is read once here, and later from what was read.
+	const text = await bodyOf(c.req.raw);
+	if (text === null) return answer(problem("too_large", `a body may have ${MAX_BODY_BYTES} bytes`));
+	if (text !== "") {
+		const json = parse(text, MAX_BODY_BYTES);
+		if (!json.ok) return answer(json.error);
+	}
+	// Where Hono keeps a body that was read.
+	Object.assign(c.req.bodyCache, { text: Promise.resolve(text) });
 	await next();
 	return;
 });
+
+/** A body's text; null if it is too large, of which no more than that is read. */
+async function bodyOf(request: Request): Promise<string | null> {
+	if (Number(request.headers.get("content-length") ?? 0) > MAX_BODY_BYTES) return null;
+	if (request.body === null) return "";
+	const decoder = new TextDecoder();
+	let text = "";
+	let bytes = 0;
+	for await (const chunk of request.body) {
+		bytes += chunk.byteLength;
+		if (bytes > MAX_BODY_BYTES) return null;
+		text += decoder.decode(chunk, { stream: true });
+	}
+	return text + decoder.decode();
+}
+
+/** What a credential proved; a wrong one counts against its address. */
+function known<T>(c: Ctx, { kind, team: of }: ReturnType<typeof shownBy>, result: Result<T, Problem>): T {
+	if (!result.ok && result.error.code === "unauthorized") {
+		const { address, config } = c.var;
+		failed(address, config, Date.now());
+		if (of !== null) noteCrowd(c, { team: of, actor: "unknown", action: "login.failed", subject: address, detail: { credential: kind } });
+	}
+	return unwrap(result);
+}
+
+/** Records a principal's first call of an hour from an address. */
+function noteLogin(c: Ctx, who: Principal, { kind, credential }: ReturnType<typeof shownBy>, hash: string): void {
+	const { address } = c.var;
+	const at = Date.now();
+	if (credential !== null) limits.isFirst(hash, at);
+	if (!limits.isFirst(`${who.team} ${who.actor} ${address}`, at)) return;
+	const detail = { credential: kind, userAgent: (c.req.header("user-agent") ?? "").slice(0, 200) };
+	later(c, team(c, who).noteAccess({ at, actor: who.actor, action: "login", subject: address, detail }, null));
+}
+
+/** Records what comes in crowds, with its count. */
+function noteCrowd(c: Ctx, what: Omit<Counted, "count">): void {
+	const at = Date.now();
+	for (const { team: of, count, ...entry } of limits.count(what, at))
+		later(c, c.env.TEAM.getByName(of).noteAccess({ at, ...entry }, count));
+}
+const limited = (c: Ctx, who: Pick<Counted, "team" | "actor" | "subject">, limit: Use): void =>
+	noteCrowd(c, { ...who, action: "rate_limit.hit", detail: { limit } });
+
+/** Nobody waits for it, and a failure is nobody's. */
+function later(c: Ctx, call: Promise<unknown>): void {
+	c.executionCtx.waitUntil(call.catch((cause: unknown) => console.error("the audit log was not reached", cause)));
+}
+
+/** Takes one of what the caller may do a minute. */
+function use(c: Ctx, who: Principal, what: "inputs" | "sockets"): void {
+	const refused = checkUse(who, what, c.var.config, Date.now());
+	if (!refused) return;
+	limited(c, { team: who.team, actor: who.actor, subject: c.var.address }, what);
+	throw new Refusal(refused);
+}
 
 /** The caller, if it may do this. */
 function allow(c: Ctx, scope: Scope): Principal {
@@ -164,12 +273,13 @@ async function session(c: Ctx, who: Principal, id: string, use: "read" | "write"
 /** Opens a socket to a session with what the caller may do there. The key may end while that happens, so it is asked about again afterwards. */
 async function openSocket(c: Ctx, who: Principal, id: string): Promise<Response> {
 	const sessionId = sessionIdOf(id);
+	use(c, who, "sockets");
 	const stub = team(c, who);
 	const scopes = unwrap<Scope[]>(await stub.admitSocket(sessionId, who));
 	const object = c.env.SESSION.getByName(`${who.team}/${sessionId}`);
 	const response = await object.fetch(handOver(c, { [PRINCIPAL_HEADER]: JSON.stringify({ ...who, scopes }) }));
 	if (response.status === 429) return refuse("rate_limited", "too many watchers on this session");
-	if (!(await stub.socketOpened(sessionId, who, addressOf(c.req.raw, c.var.config)))) {
+	if (!(await stub.socketOpened(sessionId, who, c.var.address))) {
 		if (who.keyId !== null) await object.revokeKey(who.keyId);
 		return refuse("unauthorized", "this API key was revoked");
 	}
@@ -269,6 +379,7 @@ app.openapi(
 	}),
 	async (c) => {
 		const who = allow(c, "sessions:write");
+		use(c, who, "inputs");
 		const { text, clientId } = c.req.valid("json");
 		const header = c.req.valid("header")["idempotency-key"];
 		if (header !== undefined && clientId !== undefined && header !== clientId)

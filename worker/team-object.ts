@@ -101,7 +101,7 @@ CREATE TABLE audit (
 );
 CREATE INDEX audit_unsealed ON audit (n) WHERE hash IS NULL;
 CREATE TABLE audit_sources (session_id TEXT PRIMARY KEY, taken INTEGER NOT NULL);  -- up to where a session's outbox was taken
--- What comes in crowds.
+-- What comes in crowds: when it was noted last, and how often it came since.
 CREATE TABLE audit_counts (key TEXT PRIMARY KEY, at INTEGER NOT NULL, uncounted INTEGER NOT NULL);
 `,
 ];
