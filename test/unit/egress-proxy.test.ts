@@ -203,6 +203,7 @@ describe("plain requests", () => {
 			"proxy-authorization": "x",
 			"x-kept": "1",
 			te: "gzip",
+			"transfer-encoding": "chunked",
 		};
 		const answer = await ask(`http://host.test:${port}/a?b=c`, { method: "POST", headers, body: "hello" });
 		expect([answer.status, answer.body, answer.headers["x-answer"], answer.headers["x-hop"]]).toEqual([201, "done", "1", undefined]);
