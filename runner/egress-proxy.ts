@@ -61,6 +61,7 @@ export class SessionProxy {
 	readonly #onRefused: (refusal: Refusal) => void;
 	readonly #server: Server;
 	readonly #sockets = new Set<Duplex>();
+	#retired = false;
 	readonly #agents = {
 		"http:": new HttpAgent({ keepAlive: true, timeout: UPSTREAM_IDLE_MS }),
 		"https:": new HttpsAgent({ keepAlive: true, timeout: UPSTREAM_IDLE_MS }),
@@ -121,6 +122,7 @@ export class SessionProxy {
 
 	/** Takes no more connections; those that are open go on. */
 	retire(): void {
+		this.#retired = true;
 		this.#server.close();
 		this.#server.closeIdleConnections();
 	}
@@ -139,6 +141,8 @@ export class SessionProxy {
 
 	async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
 		const url = request.url ?? "";
+		// The next request on this connection belongs to whoever took over.
+		if (this.#retired) response.shouldKeepAlive = false;
 		const odd = oddity(request);
 		if (odd !== null) return this.#refuse(response, 400, { host: "", port: 0, rule: "egress.malformed", why: odd });
 		const absolute = /^([a-z][a-z0-9+.-]*):\/\/([^/?#]*)(.*)$/i.exec(url);
