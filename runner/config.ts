@@ -6,6 +6,7 @@ import { z } from "zod";
 import { describe } from "../shared/codec.ts";
 import { err, ok, type Result } from "../shared/result.ts";
 import { Duration, Size } from "../shared/units.ts";
+import { OwnerPolicy } from "../shared/waf/policy.ts";
 import { isOwnerHost } from "./reach.ts";
 
 const ProviderSettings = z.strictObject({
@@ -24,6 +25,8 @@ const ProviderSettings = z.strictObject({
 	hosts: z.array(z.string().refine(isOwnerHost, "expected a host, *.HOST, HOST:PORT or an address, without a scheme")).optional(),
 	/** acp: the session mode to set, where the agent has modes. */
 	mode: z.string().optional(),
+	/** acp: false for an agent that makes calls without asking, so that only the jail bounds it; its sessions say so. */
+	asks: z.boolean().default(true),
 	/** acp: the authentication method to name after initialize, where the agent wants one. */
 	authMethod: z.string().optional(),
 });
@@ -46,6 +49,8 @@ const File = z.strictObject({
 	maxJournal: Size.default(1024 ** 3),
 	/** What stays free on the disk of the state directory; below it CLIs are stopped and no sessions are taken. */
 	minFreeDisk: Size.default(128 * 1024 ** 2),
+	/** What this machine's owner lets sessions do, whatever their teams allow. */
+	policy: OwnerPolicy.default(OwnerPolicy.parse({})),
 	/** Absent: claude-code and opencode where they are installed, and the demonstration. */
 	providers: z.record(z.string().regex(/^[a-z0-9][a-z0-9_-]*$/), ProviderSettings).optional(),
 });

@@ -1,4 +1,4 @@
-import type { RunnerEvent, SessionEvent } from "../../shared/events.ts";
+import { isGateEvent, type RunnerEvent, type SessionEvent } from "../../shared/events.ts";
 import type { Snapshot } from "../../shared/frames.ts";
 import { ApprovalId, Epoch, generation, idBody, offset, RunnerId, SessionId, seq, TurnId } from "../../shared/ids.ts";
 
@@ -24,6 +24,14 @@ export const GATEWAY_EVENTS: Samples<GatewayEvent> = {
 	lease_granted: { type: "lease_granted", runnerId, generation: generation(1) },
 	lease_ended: { type: "lease_ended", runnerId, generation: generation(1), why: "released" },
 	log_trimmed: { type: "log_trimmed", firstOffset: offset(513), why: "size" },
+	tool_verdict: {
+		...{ type: "tool_verdict", turnId, toolCallId: "t1", tool: "Bash", layer: "gateway", policyVersion: 3, by: "policy:3" },
+		...{ verdict: "deny", rule: "rm-root", category: "destroy", reason: "it deletes everything", suggestion: "name a directory" },
+	},
+	prompt_flagged: {
+		...{ type: "prompt_flagged", turnId, policyVersion: 3, by: "access:ann@example.com" },
+		...{ verdict: "ask", rule: "prompt-order", category: "destroy", reason: "it orders a deletion" },
+	},
 };
 
 /** One of each event that a runner reports. */
@@ -45,6 +53,11 @@ export const RUNNER_EVENTS: Samples<RunnerEvent> = {
 		questions: [
 			{ question: "Which?", header: "Pick", multiSelect: false, options: [{ label: "a", description: "the first" }, { label: "b" }] },
 		],
+	},
+	gate_requested: { type: "gate_requested", turnId, approvalId, toolCallId: "t1", tool: "Bash", input: { command: "ls" } },
+	gate_denied: {
+		...{ type: "gate_denied", turnId, toolCallId: "t1", tool: "Bash", subject: "ls" },
+		...{ verdict: "deny", rule: "entry:owner-deny-1", category: "policy", reason: "the machine's owner denies it" },
 	},
 	approval_withdrawn: { type: "approval_withdrawn", approvalId, why: "interrupted" },
 	retry: { type: "retry", turnId, attempt: 1, maxAttempts: 10, delayMs: 512.5, reason: "overloaded" },
@@ -80,5 +93,9 @@ export const SNAPSHOT: Snapshot = {
 		turnMs: 0,
 	},
 };
-export const ALL_EVENTS: SessionEvent[] = [...Object.values(GATEWAY_EVENTS), ...Object.values(RUNNER_EVENTS)];
+/** All that can stand in a log. */
+export const ALL_EVENTS: SessionEvent[] = [
+	...Object.values(GATEWAY_EVENTS),
+	...Object.values(RUNNER_EVENTS).filter((event) => !isGateEvent(event)),
+];
 export type { Samples };

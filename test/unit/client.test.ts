@@ -543,6 +543,9 @@ test("openSession tells a new session from a known one, and the gateway's reason
 		runnerId: null,
 		selector: null,
 		principal: "key:key_1",
+		isolation: null,
+		jail: null,
+		waf: null,
 		createdAt: 1,
 		updatedAt: 1,
 	};
