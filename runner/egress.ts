@@ -11,7 +11,7 @@ import { isSame } from "./cli-process.ts";
 import type { ProviderSettings } from "./config.ts";
 import { type Opened, type Order, Told } from "./egress-orders.ts";
 import { JAIL_PROXY } from "./egress-proxy.ts";
-import { isCredentialName, keepKeysApart } from "./model-keys.ts";
+import { credentialsIn, keepKeysApart } from "./model-keys.ts";
 import type { Refusal } from "./reach.ts";
 
 export interface EgressSession {
@@ -103,7 +103,7 @@ export class Egress {
 				socketDir: join(this.#dir, "sessions", sessionId),
 				env: { ...apart.env, ...proxyEnv(hosts) },
 				keysInside: apart.keysInside,
-				secrets: Object.entries(env).flatMap(([name, value]) => (isCredentialName(name) ? [value] : [])),
+				secrets: credentialsIn(env),
 			});
 		} catch (cause) {
 			return err(problem("start_failed", `the network proxy of this runner is not there: ${wordsOf(cause)}`));

@@ -109,6 +109,10 @@ export const isCredentialName = (name: string): boolean =>
 		name,
 	) && !/(?:FILE|PATH|DIR|_URL)$/i.test(name);
 
+/** The values of an environment's credentials. */
+export const credentialsIn = (env: Readonly<Record<string, string>>): string[] =>
+	Object.entries(env).flatMap(([name, value]) => (isCredentialName(name) && value !== "" ? [value] : []));
+
 const isHttp = (url: string): boolean => /^https?:\/\/[^/?#@\s]+(?:\/[^?#\s]*)?$/i.test(url);
 
 function authorityOf(url: string): string[] {

@@ -6,6 +6,8 @@
  * It is a net, not a wall: who can run a program can print a secret in a way that no net knows. That is why the jail holds none where it can be had.
  */
 
+import type { RunnerEvent } from "../shared/events.ts";
+
 /** Shorter values are words of everyday. */
 const MIN_KNOWN_UNITS = 8;
 const YES = 0;
@@ -513,3 +515,100 @@ export class Redactor {
 		return { at, isDecided: true };
 	}
 }
+
+type Streamed = Extract<RunnerEvent, { type: "text_delta" | "thought_delta" | "tool_output" }>;
+
+/**
+ * A session's events on their way out, without secrets. Of a text that streams, what is held back comes before whatever the reader must see after it: a tool call of
+ * the same author, what a person is asked, the turn's end.
+ */
+export class EventRedactor {
+	readonly #redactor: Redactor;
+	/** The last piece of each text that is not over. */
+	readonly #open = new Map<string, Streamed>();
+
+	constructor(secrets: readonly string[]) {
+		this.#redactor = new Redactor(secrets);
+	}
+
+	/** A value that is to become part of an event, so that its size is what it will be. */
+	value<T>(value: T): T {
+		return this.#redactor.redactValue(value);
+	}
+
+	/** What is to be sent in place of this event: it alone as a rule, after the end of texts that were held back, or nothing yet. */
+	take(event: RunnerEvent): RunnerEvent[] {
+		switch (event.type) {
+			case "text_delta":
+			case "thought_delta":
+			case "tool_output": {
+				const streamId = streamOf(event);
+				const text = this.#redactor.push(streamId, event.text);
+				this.#open.set(streamId, event);
+				return text === "" && event.text !== "" ? [] : [{ ...event, text }];
+			}
+			case "text_retracted":
+				for (const [streamId, piece] of this.#open)
+					if (piece.type !== "tool_output" && piece.messageId === event.messageId) this.#end(streamId);
+				return [event];
+			case "tool_call":
+				return [
+					...this.#flush((piece) => piece.type !== "tool_output" && piece.parentToolCallId === event.parentToolCallId),
+					this.value(event),
+				];
+			case "tool_result":
+				return [...this.#flush((piece) => piece.type === "tool_output" && piece.toolCallId === event.toolCallId), this.value(event)];
+			case "approval_requested":
+			case "gate_requested":
+			case "gate_denied":
+			case "question_asked":
+				return [...this.#flush((piece) => piece.type !== "tool_output"), this.#bounded(event)];
+			case "turn_started":
+			case "turn_ended":
+				return [...this.#flush(() => true), this.value(event)];
+			case "process_state": {
+				const ended = event.state === "dead" ? this.#flush(() => true) : [];
+				// A later process is to be given this, whatever it looks like.
+				const { nativeSessionId } = event;
+				return [...ended, { ...this.value(event), ...(nativeSessionId === undefined ? {} : { nativeSessionId }) }];
+			}
+			default:
+				return [this.value(event)];
+		}
+	}
+
+	#flush(which: (piece: Streamed) => boolean): RunnerEvent[] {
+		return [...this.#open].flatMap(([streamId, piece]) => {
+			if (!which(piece)) return [];
+			const text = this.#end(streamId);
+			return text === "" ? [] : [{ ...piece, text }];
+		});
+	}
+
+	#end(streamId: string): string {
+		this.#open.delete(streamId);
+		return this.#redactor.flush(streamId);
+	}
+
+	/** What the gates say has bounds, and a word for a secret may be longer than it was. */
+	#bounded<E extends RunnerEvent>(event: E): E {
+		const redacted = this.value(event);
+		if (redacted === event) return event;
+		const short = (value: unknown, was: unknown): unknown =>
+			typeof value === "string" && typeof was === "string"
+				? value.slice(0, Math.max(was.length, BOUNDED_UNITS))
+				: typeof value === "object" && value !== null && typeof was === "object" && was !== null
+					? Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, short(inner, (was as Record<string, unknown>)[key])]))
+					: value;
+		const bounded = Object.entries(redacted).map(([key, value]) => [
+			key,
+			key === "input" || key === "questions" ? value : short(value, (event as Record<string, unknown>)[key]),
+		]);
+		return Object.fromEntries(bounded) as E;
+	}
+}
+
+/** No bound of an event's words is less. */
+const BOUNDED_UNITS = 128;
+
+const streamOf = (piece: Streamed): string => `${piece.type} ${piece.type === "tool_output" ? piece.toolCallId : piece.messageId}`;

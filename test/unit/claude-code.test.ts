@@ -91,7 +91,9 @@ function play(name: string, nativeSessionId: string | null = null): { events: Di
 		const id = String(record(parsed(line).response).request_id);
 		if (id.startsWith("int-")) feed({ type: "interrupt" });
 		// Recorded without hooks; the others begin with an answer of ours.
-		const initialized = line.replace(id, "hotplex-initialize").replace('"pid":', '"hooks_applied":true,"hook_on_failure_supported":true,"pid":');
+		const initialized = line
+			.replace(id, "hotplex-initialize")
+			.replace('"pid":', '"hooks_applied":true,"hook_on_failure_supported":true,"pid":');
 		feed({ type: "line", text: id === "r31fny" ? initialized : line.replace('"callback_id":"waf"', '"callback_id":"hotplex-gate"') });
 	}
 	return { events, writes };
@@ -304,7 +306,11 @@ describe("recordings of Claude Code 2.1.330", () => {
 
 	test("[GAT-3] a call that names no tool is answered with an error, which denies it", () => {
 		const talk = running();
-		const hook = { type: "control_request", request_id: "h", request: { subtype: "hook_callback", callback_id: "hotplex-gate", input: {} } };
+		const hook = {
+			type: "control_request",
+			request_id: "h",
+			request: { subtype: "hook_callback", callback_id: "hotplex-gate", input: {} },
+		};
 		const { events, writes } = talk.take({ type: "line", text: JSON.stringify(hook) });
 		expect([events, record(parsed(writes[0] ?? "").response).subtype]).toEqual([[], "error"]);
 	});

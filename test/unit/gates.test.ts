@@ -42,7 +42,16 @@ describe("the gateway's gate", () => {
 	const gate = (n: number, command: string, judged: Judgement = NO_OBJECTION): SessionInput =>
 		reports({ type: "gate_requested", turnId, approvalId: apr(n), toolCallId: `t${n}`, tool: "Bash", input: { command }, place, judged });
 	const asks = (n: number, command: string, judged: Judgement = NO_OBJECTION): SessionInput =>
-		reports({ type: "approval_requested", turnId, approvalId: apr(n), toolCallId: `t${n}`, tool: "Bash", input: { command }, place, judged });
+		reports({
+			type: "approval_requested",
+			turnId,
+			approvalId: apr(n),
+			toolCallId: `t${n}`,
+			tool: "Bash",
+			input: { command },
+			place,
+			judged,
+		});
 	const decide = (n: number, more: Partial<Decision> = {}, mayRule = false): SessionInput => ({
 		type: "decide",
 		decision: { approvalId: apr(n), decision: "allow", ...more },
@@ -50,10 +59,15 @@ describe("the gateway's gate", () => {
 		mayRule,
 	});
 	const having = (inputs: SessionInput[], by = rules()): SessionState =>
-		inputs.reduce((s, given) => step(s, given, T0, by).state, initial({ provider: "claude-code", workDir: null, model: null, permissionMode: "default" }, ann));
-	const after = (inputs: SessionInput[], by = rules()) => step(having([...START, ...inputs.slice(0, -1)], by), inputs.at(-1) as SessionInput, T0, by);
+		inputs.reduce(
+			(s, given) => step(s, given, T0, by).state,
+			initial({ provider: "claude-code", workDir: null, model: null, permissionMode: "default" }, ann),
+		);
+	const after = (inputs: SessionInput[], by = rules()) =>
+		step(having([...START, ...inputs.slice(0, -1)], by), inputs.at(-1) as SessionInput, T0, by);
 	const logged = (effects: Effect[]): SessionEvent[] => effects.flatMap((e) => (e.do === "append" ? [e.event] : []));
-	const audited = (effects: Effect[]) => effects.flatMap((e) => (e.do === "audit" ? [{ action: e.entry.action, ...e.entry.detail, actor: e.entry.actor }] : []));
+	const audited = (effects: Effect[]) =>
+		effects.flatMap((e) => (e.do === "audit" ? [{ action: e.entry.action, ...e.entry.detail, actor: e.entry.actor }] : []));
 
 	test.each([
 		["what a rule denies is denied", "x 1", "deny"],
@@ -87,9 +101,20 @@ describe("the gateway's gate", () => {
 	test("[GAT-4] the log has a denial with its rule, its layer, its policy and whose rule it is", () => {
 		const { effects } = after([gate(1, "x 1")]);
 		expect(logged(effects)).toMatchObject([
-			{ type: "tool_verdict", turnId, toolCallId: "t1", tool: "Bash", verdict: "deny", rule: "entry:no-x", layer: "gateway", policyVersion: 3 },
+			{
+				type: "tool_verdict",
+				turnId,
+				toolCallId: "t1",
+				tool: "Bash",
+				verdict: "deny",
+				rule: "entry:no-x",
+				layer: "gateway",
+				policyVersion: 3,
+			},
 		]);
-		expect(audited(effects)).toMatchObject([{ action: "tool_call.decided", actor: "gateway", verdict: "deny", layer: "gateway", policyVersion: 3 }]);
+		expect(audited(effects)).toMatchObject([
+			{ action: "tool_call.decided", actor: "gateway", verdict: "deny", layer: "gateway", policyVersion: 3 },
+		]);
 	});
 
 	test("[GAT-4] the log says nothing of what nobody objects to; the audit does", () => {
@@ -132,7 +157,9 @@ describe("the gateway's gate", () => {
 		expect(logged(denied.effects)).toMatchObject([{ type: "tool_verdict", verdict: "deny" }]);
 		const allowed = after([asks(1, "z")]);
 		expect(allowed.state.approvals).toMatchObject([{ decision: { decision: "allow" } }]);
-		expect(logged(allowed.effects)).toMatchObject([{ type: "tool_verdict", verdict: "allow", by: "entry:yes-z by access:bob@example.com" }]);
+		expect(logged(allowed.effects)).toMatchObject([
+			{ type: "tool_verdict", verdict: "allow", by: "entry:yes-z by access:bob@example.com" },
+		]);
 	});
 
 	test("[APR-1] an approval says command, directory, rule, reason, requester and until when it waits", () => {
@@ -164,7 +191,9 @@ describe("the gateway's gate", () => {
 	});
 
 	test("[APR-4] the audit has the answer that counted and the one that came too late", () => {
-		expect(audited(after([asks(1, "make"), decide(1)]).effects)).toMatchObject([{ counted: true, decision: "allow", layer: "person", actor: ann }]);
+		expect(audited(after([asks(1, "make"), decide(1)]).effects)).toMatchObject([
+			{ counted: true, decision: "allow", layer: "person", actor: ann },
+		]);
 		const second = after([asks(1, "make"), decide(1), decide(1, { decision: "deny" })]);
 		expect(second.refused?.code).toBe("conflict");
 		expect(audited(second.effects)).toMatchObject([{ counted: false, decision: "deny", actor: ann }]);
@@ -184,13 +213,20 @@ describe("the gateway's gate", () => {
 
 	test("[APR-5] an answer for always goes to the team, from who may make rules only", () => {
 		const allowed = after([asks(1, "y 1"), decide(1, { remember: "always" }, true)]);
-		expect(allowed.effects).toContainEqual({ do: "add_entry", entry: expect.objectContaining({ match: "y 1", verdict: "allow", author: ann }), by: ann });
+		expect(allowed.effects).toContainEqual({
+			do: "add_entry",
+			entry: expect.objectContaining({ match: "y 1", verdict: "allow", author: ann }),
+			by: ann,
+		});
 		const refused = after([asks(1, "y 1"), decide(1, { remember: "always" })]);
 		expect([refused.refused?.code, openApprovals(refused.state).length]).toEqual(["forbidden", 1]);
 	});
 
 	test("[APR-5] a session's entries are bounded, and the call can still be answered once", () => {
-		const full = { ...having([...START, asks(1, "y 1")]), entries: Array.from({ length: MAX_ENTRIES }, (_, i) => entry(`e${i}`, `q${i}`, "allow")) };
+		const full = {
+			...having([...START, asks(1, "y 1")]),
+			entries: Array.from({ length: MAX_ENTRIES }, (_, i) => entry(`e${i}`, `q${i}`, "allow")),
+		};
 		expect(step(full, decide(1, { remember: "session" }), T0, rules()).refused?.code).toBe("conflict");
 		expect(step(full, decide(1), T0, rules()).refused).toBeUndefined();
 	});
@@ -228,7 +264,13 @@ describe("the runner's gate", () => {
 	const says = (...events: DialogueEvent[]): Entry => ({ type: "line", text: JSON.stringify(events) });
 	const CALL = says({ type: "gate_requested", requestId: "r1", toolCallId: "t1", tool: "Bash", input: { command: "ls" }, cwd: "/srv/app" });
 	const judged = (judgement: Judgement = NO_OBJECTION): Note => ({ type: "judged", requestId: "r1", place, judgement });
-	const DENIED: Judgement = { verdict: "deny", rule: "entry:owner-deny-1", category: "policy", reason: "not here", suggestion: "Ask the owner." };
+	const DENIED: Judgement = {
+		verdict: "deny",
+		rule: "entry:owner-deny-1",
+		category: "policy",
+		reason: "not here",
+		suggestion: "Ask the owner.",
+	};
 	const begun = (): Hosting => {
 		const hosting = new Hosting("claude-code", scripted(), deriveId);
 		hosting.take({ type: "turn", turnId, text: "go" });
@@ -242,7 +284,9 @@ describe("the runner's gate", () => {
 		expect(hosting.take(CALL)).toEqual({ events: [], writes: [] });
 		expect([hosting.isWaiting, [...hosting.unjudged.keys()]]).toEqual([false, ["r1"]]);
 		const { events, writes } = hosting.take(judged());
-		expect(events).toMatchObject([{ type: "gate_requested", turnId, toolCallId: "t1", tool: "Bash", input: { command: "ls" }, place, judged: NO_OBJECTION }]);
+		expect(events).toMatchObject([
+			{ type: "gate_requested", turnId, toolCallId: "t1", tool: "Bash", input: { command: "ls" }, place, judged: NO_OBJECTION },
+		]);
 		expect([writes, hosting.isWaiting]).toEqual([[], true]);
 		const verdict: Note = { type: "verdict", verdict: { approvalId: verdictOf(hosting), verdict: "ask", reason: "why" } };
 		expect(hosting.take(verdict).writes).toEqual([`verdict ${JSON.stringify({ requestId: "r1", verdict: "ask", reason: "why" })}`]);

@@ -291,7 +291,10 @@ describe("one process", () => {
 		["a version", [STARTED, TURN, says({ type: "ready", version: HUGE })]],
 		["stderr", [STARTED, TURN, exited({ stderr: HUGE })]],
 		["why it did not start", [TURN, { type: "not_started", code: "start_failed", detail: HUGE }]],
-		["why an approval is withdrawn", [STARTED, TURN, BEGINS, ASKS, JUDGED, says({ type: "approval_withdrawn", requestId: "r1", why: HUGE })]],
+		[
+			"why an approval is withdrawn",
+			[STARTED, TURN, BEGINS, ASKS, JUDGED, says({ type: "approval_withdrawn", requestId: "r1", why: HUGE })],
+		],
 	])("[TRN-3] what the session must read is never in parts: %s", (_, entries) => {
 		const { events } = last(...entries);
 		expect(events.length).toBeGreaterThan(0);

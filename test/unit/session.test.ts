@@ -400,7 +400,18 @@ describe("what follows from what", () => {
 	test("[LSE-1] a session's state is touched by exactly the reports that the machine knows", () => {
 		const touching = Object.values(RUNNER_EVENTS).filter(touchesState);
 		expect(touching.map((e) => e.type).sort()).toEqual(
-			["approval_requested", "approval_withdrawn", "gate_denied", "gate_requested", "isolation", "process_state", "question_asked", "tool_result", "turn_ended", "turn_started"].sort(),
+			[
+				"approval_requested",
+				"approval_withdrawn",
+				"gate_denied",
+				"gate_requested",
+				"isolation",
+				"process_state",
+				"question_asked",
+				"tool_result",
+				"turn_ended",
+				"turn_started",
+			].sort(),
 		);
 		for (const event of Object.values(RUNNER_EVENTS))
 			if (!touchesState(event)) expect(step(having(...RUNNING), reports(event), T0).state).toEqual(having(...RUNNING));
