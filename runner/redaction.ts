@@ -63,8 +63,6 @@ interface Shape {
 	min: number;
 	/** And no more of them. */
 	exact?: true;
-	/** The unit before the prefix is no part of a word: `risk-` is no `sk-`. */
-	atWord?: true;
 	/** The first `min` of them must look random, else it is prose. */
 	mixed?: true;
 }
@@ -72,7 +70,7 @@ interface Shape {
 const SHAPES: readonly Shape[] = [
 	{ kind: "anthropic_key", prefixes: ["sk-ant-"], units: URL64, min: 16 },
 	{ kind: "openai_key", prefixes: ["sk-proj-", "sk-svcacct-", "sk-admin-", "sk-or-v1-"], units: URL64, min: 20 },
-	{ kind: "api_key", prefixes: ["sk-"], units: ALNUM, min: 32, atWord: true },
+	{ kind: "api_key", prefixes: ["sk-"], units: ALNUM, min: 32 },
 	{ kind: "hotplex_key", prefixes: ["hpk_"], units: WORD, min: 24 },
 	{ kind: "github_token", prefixes: ["ghp_", "gho_", "ghu_", "ghs_", "ghr_"], units: ALNUM, min: 30 },
 	{ kind: "github_token", prefixes: ["github_pat_"], units: WORD, min: 22 },
@@ -82,21 +80,20 @@ const SHAPES: readonly Shape[] = [
 		prefixes: ["xoxa-", "xoxb-", "xoxp-", "xoxe-", "xoxr-", "xoxs-", "xapp-"],
 		units: set("A-Za-z0-9-"),
 		min: 12,
-		atWord: true,
 	},
 	{ kind: "stripe_key", prefixes: ["sk_live_", "rk_live_", "sk_test_", "rk_test_", "whsec_"], units: ALNUM, min: 16 },
-	{ kind: "aws_key_id", prefixes: ["AKIA", "ASIA"], units: set("A-Z0-9"), min: 16, exact: true, atWord: true },
-	{ kind: "google_key", prefixes: ["AIza"], units: URL64, min: 35, exact: true, atWord: true },
-	{ kind: "google_token", prefixes: ["ya29."], units: URL64, min: 20, atWord: true },
+	{ kind: "aws_key_id", prefixes: ["AKIA", "ASIA"], units: set("A-Z0-9"), min: 16, exact: true },
+	{ kind: "google_key", prefixes: ["AIza"], units: URL64, min: 35, exact: true },
+	{ kind: "google_token", prefixes: ["ya29."], units: URL64, min: 20 },
 	{ kind: "google_secret", prefixes: ["GOCSPX-"], units: URL64, min: 20 },
-	{ kind: "npm_token", prefixes: ["npm_"], units: ALNUM, min: 36, exact: true, atWord: true },
+	{ kind: "npm_token", prefixes: ["npm_"], units: ALNUM, min: 36, exact: true },
 	{ kind: "pypi_token", prefixes: ["pypi-AgEI"], units: URL64, min: 40 },
 	{ kind: "docker_token", prefixes: ["dckr_pat_"], units: URL64, min: 20 },
-	{ kind: "huggingface_token", prefixes: ["hf_"], units: ALNUM, min: 30, atWord: true },
-	{ kind: "sendgrid_key", prefixes: ["SG."], units: set("A-Za-z0-9._-"), min: 60, atWord: true },
+	{ kind: "huggingface_token", prefixes: ["hf_"], units: ALNUM, min: 30 },
+	{ kind: "sendgrid_key", prefixes: ["SG."], units: set("A-Za-z0-9._-"), min: 60 },
 	{ kind: "digitalocean_token", prefixes: ["dop_v1_", "doo_v1_", "dor_v1_"], units: set("a-f0-9"), min: 64 },
-	{ kind: "vault_token", prefixes: ["hvs.", "hvb."], units: URL64, min: 24, atWord: true },
-	{ kind: "api_key", prefixes: ["gsk_", "xai-"], units: ALNUM, min: 40, atWord: true },
+	{ kind: "vault_token", prefixes: ["hvs.", "hvb."], units: URL64, min: 24 },
+	{ kind: "api_key", prefixes: ["gsk_", "xai-"], units: ALNUM, min: 40 },
 	{ kind: "age_key", prefixes: ["AGE-SECRET-KEY-1"], units: set("A-Z0-9"), min: 50 },
 	{ kind: "bearer", prefixes: ["Bearer ", "bearer ", "BEARER "], units: TOKEN, min: 20, mixed: true },
 	{ kind: "basic", prefixes: ["Basic ", "basic "], units: BASE64, min: 16, mixed: true },
@@ -107,9 +104,8 @@ function shapeFinder(shape: Shape, prefix: string): Finder {
 	// A word that is no secret says what kind of one follows.
 	const keeps = prefix.endsWith(" ") ? prefix.length : 0;
 	return (text, at, isEnd, before) => {
-		const prefixed = startsHere(text, at, prefix, isEnd);
+		const prefixed = startsWord(text, at, prefix, isEnd, before);
 		if (prefixed !== YES) return prefixed;
-		if (shape.atWord && !isWordStart(text, at, before)) return NO;
 		const start = at + prefix.length;
 		const to = start + min;
 		for (let i = start; i < to; i++) {
@@ -130,9 +126,8 @@ const MAX_JWT_PART = 2048;
 const jwt: Finder = (text, at, isEnd, before) => {
 	let i = at;
 	for (let part = 0; part < 2; part++) {
-		const prefixed = startsHere(text, i, "eyJ", isEnd);
+		const prefixed = part === 0 ? startsWord(text, i, "eyJ", isEnd, before) : startsHere(text, i, "eyJ", isEnd);
 		if (prefixed !== YES) return prefixed;
-		if (part === 0 && !isWordStart(text, at, before)) return NO;
 		const end = runOf(URL64, text, i, MAX_JWT_PART);
 		if (end === text.length) return isEnd ? NO : MORE;
 		if (text[end] !== "." || end - i < 10) return NO;
@@ -193,8 +188,8 @@ const AWS_GAP = set(" \\t\"'\\\\:=");
 const AWS_UNITS = set("A-Za-z0-9/+");
 const awsFinder =
 	(name: string): Finder =>
-	(text, at, isEnd) => {
-		const prefixed = startsHere(text, at, name, isEnd);
+	(text, at, isEnd, before) => {
+		const prefixed = startsWord(text, at, name, isEnd, before);
 		if (prefixed !== YES) return prefixed;
 		const start = runOf(AWS_GAP, text, at + name.length, 8);
 		const end = runOf(AWS_UNITS, text, start, 40);
@@ -240,6 +235,12 @@ const startsHere = (text: string, at: number, prefix: string, isEnd: boolean): A
 	return !isEnd && text.length - at < prefix.length && prefix.startsWith(text.slice(at)) ? MORE : NO;
 };
 
+/** The same, where no part of a word stands before it: `risk-` is no `sk-`. */
+const startsWord = (text: string, at: number, prefix: string, isEnd: boolean, before: string): Answer => {
+	const begun = startsHere(text, at, prefix, isEnd);
+	return begun === NO || isWordStart(text, at, before) ? begun : NO;
+};
+
 /** Where the units of a set end that begin at `at`, after `max` of them at most. */
 function runOf(units: UnitSet, text: string, at: number, max: number): number {
 	const last = Math.min(text.length, at + max);
@@ -251,11 +252,11 @@ function runOf(units: UnitSet, text: string, at: number, max: number): number {
 /** A digit, and a letter: words are without the one, numbers without the other. */
 const isMixed = (text: string): boolean => /[0-9]/.test(text) && /[A-Za-z]/.test(text);
 
-/** No part of a word stands before it; the end of an escape (`\n`, `%3D`) is none. */
+/** The end of an escape (`\n`, `%3D`) is no part of a word. */
 function isWordStart(text: string, at: number, before: string): boolean {
 	const last = at >= 3 ? text.slice(at - 3, at) : (before + text.slice(0, at)).slice(-3);
 	const unit = last.charCodeAt(last.length - 1);
-	return last === "" || !has(WORD, unit) || /(?:\\[nrt]|%[0-9A-Fa-f]{2})$/.test(last);
+	return last === "" || !has(ALNUM, unit) || /(?:\\[nrt]|%[0-9A-Fa-f]{2})$/.test(last);
 }
 
 // ------------------------------------------------------------ known values

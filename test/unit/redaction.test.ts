@@ -1,6 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { Redactor } from "../../runner/redaction.ts";
+import { Hosting } from "../../runner/hosting.ts";
+import type { DialogueEvent } from "../../runner/providers/provider.ts";
+import { EventRedactor, Redactor } from "../../runner/redaction.ts";
+import { RunnerEvent } from "../../shared/events.ts";
+import type { TurnId } from "../../shared/ids.ts";
+import { MAX_EVENT_BYTES } from "../../shared/limits.ts";
+import { turnId } from "../support/samples.ts";
 
 const redact = (text: string, known: string[] = []): string => new Redactor(known).redact(text);
 /** The same text in these pieces. */
@@ -235,5 +241,139 @@ describe("streams", () => {
 		const [a, b] = [KEY.slice(0, 20), KEY.slice(20)];
 		const out = [redactor.push("a", a), redactor.push("b", b), redactor.flush("a"), redactor.flush("b")];
 		expect(out).toEqual(["", b, a, ""]);
+	});
+});
+
+describe("events", () => {
+	const SECRET = "hunter2hunter2";
+	const text = (said: string, more: object = {}): RunnerEvent => ({ type: "text_delta", turnId, messageId: "m", text: said, ...more });
+	const thought = (said: string): RunnerEvent => ({ type: "thought_delta", turnId, messageId: "m", text: said });
+	const output = (said: string): RunnerEvent => ({ type: "tool_output", turnId, toolCallId: "t", text: said });
+	const call = (more: object = {}): RunnerEvent => ({ type: "tool_call", turnId, toolCallId: "t", tool: "Bash", input: {}, ...more });
+	const usage: RunnerEvent = {
+		...{ type: "usage", turnId, inputTokens: 1, outputTokens: 1, cacheReadTokens: 0, cacheWriteTokens: 0, costUsd: null },
+	};
+	const ended: RunnerEvent = { type: "turn_ended", turnId, stopReason: "end_turn" };
+	const seen = (...events: RunnerEvent[]): RunnerEvent[] => {
+		const redactor = new EventRedactor([SECRET]);
+		return events.flatMap((event) => redactor.take(event));
+	};
+
+	test.each<[string, RunnerEvent[], RunnerEvent[]]>([
+		["text over two deltas", [text("it is hunter2h"), text("unter2."), ended], [text("it is "), text("[redacted:secret]."), ended]],
+		["what only began like one comes before the turn's end", [text("a hunter"), ended], [text("a "), text("hunter"), ended]],
+		["and before a tool call", [text("a hunt"), call()], [text("a "), text("hunt"), call()]],
+		[
+			"not before another author's",
+			[text("a hunter2"), call({ parentToolCallId: "p" }), text("hunter2"), ended],
+			[text("a "), call({ parentToolCallId: "p" }), text("[redacted:secret]"), ended],
+		],
+		[
+			"what stands between two deltas does not tear one apart",
+			[text("hunter2"), usage, thought("q"), text("hunter2"), ended],
+			[usage, thought("q"), text("[redacted:secret]"), ended],
+		],
+		["texts and thoughts do not mix", [text("hunter2"), thought("hunter2"), ended], [text("hunter2"), thought("hunter2"), ended]],
+		[
+			"what is retracted is not said any more",
+			[text("a hunt"), { type: "text_retracted", turnId, messageId: "m" }, text("er"), ended],
+			[text("a "), { type: "text_retracted", turnId, messageId: "m" }, text("er"), ended],
+		],
+		[
+			"output of a tool",
+			[output("x hunter2"), output("hunter2 hun"), { type: "tool_result", turnId, toolCallId: "t", status: "completed", output: SECRET }],
+			[
+				output("x "),
+				output("[redacted:secret] "),
+				output("hun"),
+				{ type: "tool_result", turnId, toolCallId: "t", status: "completed", output: "[redacted:secret]" },
+			],
+		],
+		["a tool call's input", [call({ input: { command: `x ${SECRET}` } })], [call({ input: { command: "x [redacted:secret]" } })]],
+		[
+			"what is not known",
+			[{ type: "raw", source: "stdout", text: SECRET }],
+			[{ type: "raw", source: "stdout", text: "[redacted:secret]" }],
+		],
+		[
+			"why a turn failed",
+			[{ ...ended, stopReason: "failed", error: { code: "model_error", detail: `no ${SECRET}` } }],
+			[{ ...ended, stopReason: "failed", error: { code: "model_error", detail: "no [redacted:secret]" } }],
+		],
+		[
+			"why a process died, but not by what it is resumed",
+			[{ type: "process_state", state: "dead", why: SECRET, nativeSessionId: SECRET }],
+			[{ type: "process_state", state: "dead", why: "[redacted:secret]", nativeSessionId: SECRET }],
+		],
+		["an empty delta", [text("")], [text("")]],
+	])("[SEC-4] %s", (_, events, shown) => {
+		expect(seen(...events)).toEqual(shown);
+	});
+
+	test("[SEC-4] words that have a bound keep it, though what stands for a secret is longer than it", () => {
+		const evidence = "://a:bcd@ ".repeat(102).slice(0, 1024);
+		const denied = {
+			type: "gate_denied",
+			turnId,
+			tool: "Bash",
+			subject: evidence,
+			verdict: "deny",
+			rule: "r",
+			category: "policy",
+			reason: "x",
+		};
+		const [shown] = seen({ ...denied, evidence } as RunnerEvent);
+		expect(JSON.stringify(shown)).toContain("[redacted:password]");
+		expect(RunnerEvent.safeParse(shown).error).toBeUndefined();
+	});
+
+	const says = (...events: DialogueEvent[]) => ({ type: "line" as const, text: JSON.stringify(events) });
+	const hosting = (secrets: string[]): Hosting => {
+		const take: ConstructorParameters<typeof Hosting>[1]["take"] = (input) =>
+			input.type === "line"
+				? { events: JSON.parse(input.text) as DialogueEvent[], writes: [] }
+				: { events: [], writes: [JSON.stringify(input)] };
+		return new Hosting("x", { take }, (prefix, ordinal) => `${prefix}_${ordinal}`, secrets);
+	};
+	const begin = [
+		{ type: "started", pid: 1, isolation: "process_group" },
+		{ type: "turn", turnId: turnId as TurnId, text: SECRET },
+	] as const;
+
+	test("[SEC-4] a person sees a call without its secrets; what is judged and what runs is the call as it was", () => {
+		const asks = says({ type: "approval_requested", requestId: "r", tool: "Bash", input: { command: `login ${SECRET}` } });
+		const host = hosting([SECRET]);
+		for (const entry of [...begin, asks]) host.take(entry);
+		expect(host.unjudged.get("r")?.input).toEqual({ command: `login ${SECRET}` });
+		const place = { workDir: "/w", cwd: "/w", home: null };
+		const judgement = { verdict: "ask", rule: null, category: "unresolved", reason: "-" } as const;
+		const { events } = host.take({ type: "judged", requestId: "r", place, judgement } as Parameters<Hosting["take"]>[0]);
+		expect(events).toMatchObject([{ type: "approval_requested", input: { command: "login [redacted:secret]" } }]);
+		const [approvalId = ""] = host.pending.keys();
+		const { writes } = host.take({ type: "decide", decision: { approvalId, decision: "allow" } } as Parameters<Hosting["take"]>[0]);
+		expect(writes).toEqual(['{"type":"decide","requestId":"r","decision":{"decision":"allow"}}']);
+	});
+
+	test("[SEC-4] an approval that is too large once its secrets are hidden is denied like any other", () => {
+		const command = "://a:bcd@ ".repeat(MAX_EVENT_BYTES / 20);
+		const host = hosting([]);
+		for (const entry of [...begin, says({ type: "question_asked", requestId: "r", questions: [{ question: command, options: [] }] })])
+			host.take(entry);
+		expect(host.pending.size).toBe(0);
+	});
+
+	test("[SEC-4] ids of what follows do not depend on what is hidden", () => {
+		const lines = [
+			...begin,
+			says({ type: "text_delta", messageId: "m", text: `a ${SECRET.slice(0, 5)}` }),
+			says({ type: "tool_call", toolCallId: "t", tool: "Bash", input: {} }),
+			says({ type: "question_asked", requestId: "r", questions: [] }),
+		];
+		const ids = [[], [SECRET]].map((secrets) => {
+			const host = hosting(secrets);
+			for (const entry of lines) host.take(entry);
+			return [...host.pending.keys()];
+		});
+		expect(ids[0]).toEqual(ids[1]);
 	});
 });
