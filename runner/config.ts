@@ -7,6 +7,7 @@ import { describe } from "../shared/codec.ts";
 import { err, ok, type Result } from "../shared/result.ts";
 import { Duration, Size } from "../shared/units.ts";
 import { OwnerPolicy } from "../shared/waf/policy.ts";
+import { isOwnerHost } from "./reach.ts";
 
 const ProviderSettings = z.strictObject({
 	/** What it speaks: Claude Code's own stream-json, or the Agent Client Protocol. */
@@ -17,6 +18,11 @@ const ProviderSettings = z.strictObject({
 	args: z.array(z.string()).default([]),
 	/** Names of the runner's environment that its processes may see, besides the plain ones. */
 	env: z.array(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/)).default([]),
+	/**
+	 * What its sessions may reach besides the policy's hosts, the model's API most of all: names, `*.NAME`, `HOST:PORT`; addresses and this machine's
+	 * own ports too, if they are written here. The APIs of the keys in `env` are among them already.
+	 */
+	hosts: z.array(z.string().refine(isOwnerHost, "expected a host, *.HOST, HOST:PORT or an address, without a scheme")).optional(),
 	/** acp: the session mode to set, where the agent has modes. */
 	mode: z.string().optional(),
 	/** acp: false for an agent that makes calls without asking, so that only the jail bounds it; its sessions say so. */

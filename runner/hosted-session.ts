@@ -14,6 +14,7 @@ import { Hosting, type Note, type PauseWhy, type StopWhy } from "./hosting.ts";
 import type { Identity } from "./identity.ts";
 import { Journal, seal, unseal, writeWhole } from "./journal.ts";
 import { Link } from "./link.ts";
+import { credentialsIn } from "./model-keys.ts";
 import type { InstalledProvider } from "./providers.ts";
 import { ownWorkDir, resolveWorkDir } from "./work-dir.ts";
 
@@ -344,11 +345,12 @@ export class HostedSession {
 		const installed = this.#host.provider(this.#spec.provider);
 		const workDir = this.#workDir();
 		const journal = new Journal(join(this.#dir, String(number)));
-		// Read again later, the dialogue must begin as it began.
+		// Read again later, the dialogue must begin as it began, and hide what it hid: a key that was replaced meanwhile is still this process's.
 		const launchFile = join(journal.dir, "launch.json");
+		const secrets = credentialsIn(installed?.env ?? {});
 		// A daemon killed just before this line left a journal without a single note.
-		if (!existsSync(launchFile)) this.#write(() => writeWhole(launchFile, seal({ nativeSessionId: this.#nativeSessionId })));
-		const launch = unseal<{ nativeSessionId: string | null }>(readFileSync(launchFile, "utf8"));
+		if (!existsSync(launchFile)) this.#write(() => writeWhole(launchFile, seal({ nativeSessionId: this.#nativeSessionId, secrets })));
+		const launch = unseal<{ nativeSessionId: string | null; secrets?: string[] }>(readFileSync(launchFile, "utf8"));
 		if (launch === null) journal.damage = "what its CLI was launched with is not what was written";
 		const nativeSessionId = launch?.nativeSessionId ?? null;
 		const dialogue = installed?.provider.dialogue({ spec: this.#spec, workDir: workDir.ok ? workDir.value : "/", nativeSessionId }) ?? {
@@ -358,7 +360,7 @@ export class HostedSession {
 			`${prefix}_${idBody(createHash("sha256").update(`${this.sessionId}\0${this.generation}\0${number}\0${prefix}\0${ordinal}`).digest())}`;
 		const run: Run = {
 			journal,
-			hosting: new Hosting(this.#spec.provider, dialogue, deriveId),
+			hosting: new Hosting(this.#spec.provider, dialogue, deriveId, [...this.#host.identity.secrets, ...(launch?.secrets ?? secrets)]),
 			process: null,
 			writes: 0,
 			markedSeq: -1,

@@ -64,6 +64,7 @@ describe("runner.toml", () => {
 		command: ['command = "/opt/agent"', "/opt/agent"],
 		args: ['args = ["acp"]', ["acp"]],
 		env: ['env = ["API_KEY"]', ["API_KEY"]],
+		hosts: ['hosts = ["*.corp.test", "127.0.0.1:8080"]', ["*.corp.test", "127.0.0.1:8080"]],
 		mode: ['mode = "ask"', "ask"],
 		authMethod: ['authMethod = "key"', "key"],
 		asks: ["asks = false", false],

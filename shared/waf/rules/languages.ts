@@ -44,7 +44,8 @@ const interpreter =
 const awk = (call: Call): void => {
 	const options = new Options(call.args, "-F -v -f -e -i --file --source --assign --field-separator", true);
 	const files = options.values("-f", "--file");
-	const [program, ...rest] = files.length > 0 ? [undefined, ...options.operands] : options.operands;
+	const program = files.length > 0 ? undefined : options.operands[0];
+	const rest = files.length > 0 ? options.operands : options.operands.slice(1);
 	for (const file of rest) if (!/^[A-Za-z_]\w{0,64}=/.test(file)) call.reads(file);
 	const source = files[0];
 	const text = program ?? (source === "-" || source === "/dev/stdin" ? call.stdin : source === undefined ? null : call.file(source));
