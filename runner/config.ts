@@ -6,6 +6,7 @@ import { z } from "zod";
 import { describe } from "../shared/codec.ts";
 import { err, ok, type Result } from "../shared/result.ts";
 import { Duration, Size } from "../shared/units.ts";
+import { OwnerPolicy } from "../shared/waf/policy.ts";
 
 const ProviderSettings = z.strictObject({
 	/** What it speaks: Claude Code's own stream-json, or the Agent Client Protocol. */
@@ -18,6 +19,8 @@ const ProviderSettings = z.strictObject({
 	env: z.array(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/)).default([]),
 	/** acp: the session mode to set, where the agent has modes. */
 	mode: z.string().optional(),
+	/** acp: false for an agent that makes calls without asking, so that only the jail bounds it; its sessions say so. */
+	asks: z.boolean().default(true),
 	/** acp: the authentication method to name after initialize, where the agent wants one. */
 	authMethod: z.string().optional(),
 });
@@ -40,6 +43,8 @@ const File = z.strictObject({
 	maxJournal: Size.default(1024 ** 3),
 	/** What stays free on the disk of the state directory; below it CLIs are stopped and no sessions are taken. */
 	minFreeDisk: Size.default(128 * 1024 ** 2),
+	/** What this machine's owner lets sessions do, whatever their teams allow. */
+	policy: OwnerPolicy.default(OwnerPolicy.parse({})),
 	/** Absent: claude-code and opencode where they are installed, and the demonstration. */
 	providers: z.record(z.string().regex(/^[a-z0-9][a-z0-9_-]*$/), ProviderSettings).optional(),
 });

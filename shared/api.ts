@@ -1,9 +1,9 @@
 import { z } from "zod";
 import { AuditRecord } from "./audit.ts";
 import { ErrorCode, Problem } from "./errors.ts";
-import { Isolation, LoggedEvent, SessionStateName, StopReason, Usage } from "./events.ts";
+import { Isolation, Jail, LoggedEvent, SessionStateName, StopReason, Usage, WafReach } from "./events.ts";
 import { ClientId, Decision, InputText, Labels, OfferedProvider, PermissionMode, Snapshot } from "./frames.ts";
-import { Epoch, KeyId, Offset, RunnerId, SessionId, TeamId, TurnId } from "./ids.ts";
+import { ApprovalId, Epoch, KeyId, Offset, RunnerId, SessionId, TeamId, TurnId } from "./ids.ts";
 import { parseSelector, selectorErrorText } from "./selector.ts";
 import { Stats } from "./stats.ts";
 import { Bypass, Policy } from "./waf/policy.ts";
@@ -79,6 +79,10 @@ export const Session = z.object({
 	selector: z.string().nullable(),
 	/** Who opened it; null: it is older than that is kept. */
 	principal: z.string().nullable(),
+	/** How its processes were bounded when they last ran; null: none has run. `waf`: which of its tool calls are judged before they run. */
+	isolation: Isolation.nullable(),
+	jail: Jail.nullable(),
+	waf: WafReach.nullable(),
 	createdAt: z.int(),
 	updatedAt: z.int(),
 });
@@ -122,6 +126,26 @@ export const Turn = z.object({
 export type Turn = z.infer<typeof Turn>;
 export const TurnPage = page(Turn);
 export const AcceptedTurn = z.object({ ...Turn.shape, duplicate: z.boolean() });
+
+/** A tool call that waits for a person. */
+export const Approval = z.object({
+	approvalId: ApprovalId,
+	sessionId: SessionId,
+	tool: z.string(),
+	/** The command, path or host, cut to 4,096 units; the whole input is in the session's log. */
+	subject: z.string(),
+	cwd: z.string(),
+	/** The rule that asks; null: the CLI does. */
+	rule: z.string().nullable(),
+	reason: z.string().nullable(),
+	/** Who sent the input that led to it. */
+	requestedBy: z.string(),
+	askedAt: z.int(),
+	/** Then it is denied. */
+	expiresAt: z.int(),
+});
+export type Approval = z.infer<typeof Approval>;
+export const ApprovalList = z.object({ data: z.array(Approval) });
 
 export const Decide = z.strictObject(Decision.omit({ approvalId: true }).shape);
 

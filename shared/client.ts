@@ -1,6 +1,7 @@
 import { z } from "zod";
 import {
 	AcceptedTurn,
+	ApprovalList,
 	AuditPage,
 	ChangedPolicy,
 	type CreateBypass,
@@ -119,6 +120,11 @@ export class Client {
 	/** What waits for a runner, in the order of service. */
 	queue(): Promise<z.output<typeof QueueList>> {
 		return this.request("GET", "/v1/queue", { answer: QueueList });
+	}
+
+	/** Tool calls that wait for a person, in all sessions. */
+	approvals(): Promise<z.output<typeof ApprovalList>> {
+		return this.request("GET", "/v1/approvals", { answer: ApprovalList });
 	}
 
 	runners(): Promise<z.output<typeof RunnerList>> {

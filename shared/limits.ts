@@ -56,8 +56,10 @@ export const OFFLINE_AFTER_MS = 8_000;
 /** How long a lease outlives its runner's control link, if the gateway is not configured otherwise. */
 export const RECONNECT_WINDOW_MS = 10 * 60_000;
 export const MAX_RECONNECT_WINDOW_MS = 24 * 3_600_000;
-/** How long an approval waits for a person. Then it is denied. */
+/** How long an approval waits for a person, if the policy does not say. Then it is denied. */
 export const APPROVAL_TIMEOUT_MS = 15 * 60_000;
+/** Rules that people of one session made by answering "for this session". */
+export const MAX_ENTRIES = 100;
 /** How long a turn waits for a runner. */
 export const QUEUE_TIMEOUT_MS = 30 * 60_000;
 /** A waiting session asks for a runner again this often, in case a grant was lost on the way. */

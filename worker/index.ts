@@ -4,6 +4,7 @@ import { cors } from "hono/cors";
 import { HTTPException } from "hono/http-exception";
 import {
 	AcceptedTurn,
+	ApprovalList,
 	AuditPage,
 	AuditQuery,
 	ChangedPolicy,
@@ -464,6 +465,17 @@ app.openapi(
 
 app.openapi(
 	createRoute({
+		method: "get",
+		path: "/v1/approvals",
+		summary: "Tool calls of the team's sessions that wait for a person",
+		security,
+		responses: { 200: json(ApprovalList, "All that wait, the first to expire first"), ...errors },
+	}),
+	async (c) => c.json({ data: await team(c, allow(c, "sessions:read")).listApprovals() }, 200),
+);
+
+app.openapi(
+	createRoute({
 		method: "post",
 		path: "/v1/sessions/{sessionId}/approvals/{approvalId}",
 		summary: "Decide a tool call or answer a question; the first decision counts",
@@ -477,7 +489,7 @@ app.openapi(
 		const object = await session(c, who, sessionId, "write");
 		const decision = check(Decision, { ...c.req.valid("json"), approvalId });
 		if (!decision.ok) return refuse("not_found", "no such approval waits in this session");
-		const refused = await object.decide(decision.value, who.actor);
+		const refused = await object.decide(decision.value, who.actor, who.scopes.includes("policy:write"));
 		if (refused) throw new Refusal(refused);
 		return c.json(decision.value, 200);
 	},

@@ -1,6 +1,6 @@
 import { DurableObject } from "cloudflare:workers";
 import type { z } from "zod";
-import type { CreateBypass, CreateSession, QueueEntry, Runner, Scope, Session } from "../shared/api.ts";
+import type { Approval, CreateBypass, CreateSession, QueueEntry, Runner, Scope, Session } from "../shared/api.ts";
 import type { AuditAction, AuditEntry, Detail } from "../shared/audit.ts";
 import { decode, encode } from "../shared/codec.ts";
 import { closeCode, closeReason, type ErrorCode, type Problem, problem } from "../shared/errors.ts";
@@ -36,6 +36,7 @@ import { type Candidate, type Grant, type Queue, schedule, type Wait } from "./p
 import { Policies, type PolicySummaryDto, type PolicyVersionDto } from "./policies.ts";
 import { migrate } from "./schema.ts";
 import { newId, newSecret, verifyEd25519 } from "./secrets.ts";
+import type { Containment, OpenApproval } from "./session.ts";
 import { HOSTS_HEADER, RUNNER_HEADER, silentAt } from "./session-object.ts";
 
 const SCHEMA = [
@@ -83,6 +84,11 @@ ALTER TABLE waiting ADD COLUMN tag INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE waiting ADD COLUMN position INTEGER;                -- as the session was told last, with why
 CREATE TABLE queue (granted INTEGER NOT NULL);                  -- one row: how many grants there have been
 INSERT INTO queue (granted) VALUES (0);
+`,
+	// How its processes were bounded when they last ran: JSON of the session's isolation event.
+	`ALTER TABLE sessions ADD COLUMN containment TEXT;
+-- Tool calls that wait for a person, as their sessions said last.
+CREATE TABLE approvals (session_id TEXT NOT NULL, approval_id TEXT NOT NULL, expires_at INTEGER NOT NULL, asked TEXT NOT NULL, PRIMARY KEY (session_id, approval_id));
 `,
 	`
 CREATE TABLE policies (version INTEGER PRIMARY KEY, policy TEXT NOT NULL, author TEXT NOT NULL, at INTEGER NOT NULL);  -- never changed
@@ -157,10 +163,12 @@ type SessionRow = {
 	generation: number;
 	selector: string | null;
 	principal: string | null;
+	containment: string | null;
 };
 
 // RPC types are computed by the compiler; named ones keep that from going deep.
 export type SessionDto = z.output<typeof Session>;
+export type ApprovalDto = z.output<typeof Approval>;
 export type QueueEntryDto = z.output<typeof QueueEntry>;
 export type RunnerDto = z.output<typeof Runner>;
 type BypassRequest = z.output<typeof CreateBypass>;
@@ -377,12 +385,43 @@ export class TeamObject extends DurableObject<Env> {
 	}
 
 	/** A session says how it is, for the index. */
-	async noteSession(sessionId: SessionId, state: SessionStateName, why: string | null): Promise<void> {
-		this.#sql.exec("UPDATE sessions SET state = ?, why = ?, updated_at = ? WHERE session_id = ?", state, why, Date.now(), sessionId);
+	async noteSession(sessionId: SessionId, state: SessionStateName, why: string | null, containment: Containment | null): Promise<void> {
+		this.#sql.exec(
+			"UPDATE sessions SET state = ?, why = ?, containment = coalesce(?, containment), updated_at = ? WHERE session_id = ?",
+			state,
+			why,
+			containment === null ? null : JSON.stringify(containment),
+			Date.now(),
+			sessionId,
+		);
 		if (!IDLE_STATES.has(state)) this.#leavingUntil.delete(sessionId);
 		// One that has nothing to do may be what others wait for.
 		const isWaitedFor = IDLE_STATES.has(state) && this.#sql.exec("SELECT 1 FROM waiting LIMIT 1").toArray().length > 0;
 		if (isWaitedFor) await this.#placeWaiting();
+	}
+
+	/** All that waits for a person in this session now. */
+	noteApprovals(sessionId: SessionId, open: OpenApproval[]): void {
+		this.#sql.exec("DELETE FROM approvals WHERE session_id = ?", sessionId);
+		for (const asked of open)
+			this.#sql.exec(
+				"INSERT INTO approvals (session_id, approval_id, expires_at, asked) VALUES (?, ?, ?, ?)",
+				sessionId,
+				asked.approvalId,
+				asked.expiresAt,
+				JSON.stringify(asked),
+			);
+	}
+
+	/** What waits for a person, the oldest first. */
+	listApprovals(): ApprovalDto[] {
+		return this.#sql
+			.exec<{ session_id: SessionId; asked: string }>(
+				"SELECT session_id, asked FROM approvals WHERE expires_at > ? ORDER BY expires_at",
+				Date.now(),
+			)
+			.toArray()
+			.map(({ session_id: sessionId, asked }) => ({ sessionId, ...(JSON.parse(asked) as OpenApproval) }));
 	}
 
 	// ------------------------------------------------------------ leases
@@ -1133,9 +1172,15 @@ export class TeamObject extends DurableObject<Env> {
 			runnerId: this.#lease(row.session_id)?.runner_id ?? null,
 			selector: row.selector,
 			principal: row.principal,
+			...this.#containmentOf(row),
 			createdAt: row.created_at,
 			updatedAt: row.updated_at,
 		};
+	}
+
+	#containmentOf({ containment }: SessionRow): Pick<SessionDto, "isolation" | "jail" | "waf"> {
+		const { reached, jail, waf } = (containment === null ? {} : JSON.parse(containment)) as Partial<Containment>;
+		return { isolation: reached ?? null, jail: jail ?? null, waf: waf ?? null };
 	}
 }
 

@@ -31,8 +31,9 @@ const DEFAULTS: RunnerConfig = {
 	drainGrace: 30_000,
 	maxJournal: 1024 ** 3,
 	minFreeDisk: 128 * 1024 ** 2,
+	policy: { deny: [], ask: [], builtIn: "team" },
 };
-const PROVIDER = { kind: "claude-code", command: "claude", args: [], env: [] } as const;
+const PROVIDER = { kind: "claude-code", command: "claude", args: [], env: [], asks: true } as const;
 
 describe("runner.toml", () => {
 	test("[CFG-1] without a file everything has a default", () => {
@@ -51,6 +52,7 @@ describe("runner.toml", () => {
 		drainGrace: ['drainGrace = "250ms"', 250],
 		maxJournal: ['maxJournal = "64MiB"', 64 * 1024 ** 2],
 		minFreeDisk: ['minFreeDisk = "1GiB"', 1024 ** 3],
+		policy: ['[policy]\nbuiltIn = "enforce"', { deny: [], ask: [], builtIn: "enforce" }],
 		providers: ['[providers.mine]\nkind = "claude-code"\ncommand = "claude"', { mine: PROVIDER }],
 	};
 	test.each(Object.entries(KEYS))("[CFG-2] %s has an effect, and only its own", (key, [toml, value]) => {
@@ -64,6 +66,7 @@ describe("runner.toml", () => {
 		env: ['env = ["API_KEY"]', ["API_KEY"]],
 		mode: ['mode = "ask"', "ask"],
 		authMethod: ['authMethod = "key"', "key"],
+		asks: ["asks = false", false],
 	};
 	test.each(Object.entries(PROVIDER_KEYS))("[CFG-2] a provider's %s has an effect, and only its own", (key, [toml, value]) => {
 		const plain = Object.entries({ kind: 'kind = "claude-code"', command: 'command = "claude"' }).filter(([k]) => k !== key);
