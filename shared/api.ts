@@ -50,7 +50,8 @@ export const CreateSession = z.strictObject({
 	workDir: z
 		.string()
 		.max(4096)
-		.regex(/^\/[^\0]*$/, "expected an absolute path")
+		// biome-ignore lint/suspicious/noControlCharactersInRegex: a name with one is somebody's trick with logs and terminals
+		.regex(/^\/[^\x00-\x1f\x7f]*$/, "expected an absolute path without control characters")
 		.optional(),
 	model: z
 		.string()

@@ -52,6 +52,7 @@ import { auditExport } from "./audit.ts";
 import {
 	authenticate,
 	checkOrigin,
+	checkSubprotocols,
 	chosenSubprotocol,
 	credentialInUrl,
 	enrolmentToken,
@@ -103,7 +104,7 @@ function unwrap<T>(result: Result<T, Problem>): T {
 }
 
 function answer(p: Problem): Response {
-	const headers: Record<string, string> = { "content-type": "application/problem+json" };
+	const headers: Record<string, string> = { "content-type": "application/problem+json", "x-content-type-options": "nosniff" };
 	if (p.code === "unauthorized") headers["www-authenticate"] = 'Bearer realm="hotplex"';
 	if (p.status === 429 || p.status === 503) headers["retry-after"] = String(Math.max(1, Math.ceil((p.retryAfterMs ?? 1000) / 1000)));
 	return new Response(JSON.stringify(p), { status: p.status, headers });
@@ -136,9 +137,11 @@ app.use("*", async (c, next) => {
 		if (whose !== null) noteCrowd(c, { team: whose, actor: "unknown", action: "credential.in_url", subject: c.var.address, detail });
 		return answer(credentialInUrl());
 	}
-	const refused = checkOrigin(c.req.raw, config.value);
+	const refused = checkOrigin(c.req.raw, config.value) ?? checkSubprotocols(c.req.raw);
 	if (refused) return answer(refused);
 	await next();
+	// What a CLI said is nowhere to be taken for a page.
+	if (c.res.status !== 101) c.header("x-content-type-options", "nosniff");
 	return;
 });
 
