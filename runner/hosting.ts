@@ -1,5 +1,5 @@
 import type { ErrorCode } from "../shared/errors.ts";
-import { byteLength, type Isolation, type ProcessState, type RunnerEvent, splitEvent } from "../shared/events.ts";
+import { byteLength, type Isolation, type Jail, type ProcessState, type RunnerEvent, splitEvent } from "../shared/events.ts";
 import type { Decision } from "../shared/frames.ts";
 import type { ApprovalId, TurnId } from "../shared/ids.ts";
 import { MAX_EVENT_BYTES, MAX_LINE_BYTES } from "../shared/limits.ts";
@@ -33,7 +33,7 @@ interface HostedTurn {
 
 /** What the daemon writes into the journal before it acts on it. */
 export type Note =
-	| { type: "started"; pid: number; isolation: Isolation; why?: string }
+	| { type: "started"; pid: number; isolation: Isolation; jail?: Jail; why?: string }
 	/** The process did not come to be. */
 	| { type: "not_started"; code: ErrorCode; detail: string }
 	| { type: "turn"; turnId: TurnId; text: string }
@@ -119,7 +119,12 @@ export class Hosting {
 		switch (entry.type) {
 			case "started":
 				this.#setProcess("starting", { pid: entry.pid });
-				this.#emit({ type: "isolation", reached: entry.isolation, ...(entry.why === undefined ? {} : { why: entry.why }) });
+				this.#emit({
+					type: "isolation",
+					reached: entry.isolation,
+					...(entry.jail === undefined ? {} : { jail: entry.jail }),
+					...(entry.why === undefined ? {} : { why: entry.why }),
+				});
 				this.#say({ type: "start" });
 				return;
 			case "not_started":
