@@ -59,12 +59,37 @@ export interface JailDescription {
 	canDisableUserns: boolean;
 }
 
+/**
+ * What of /proc is the kernel's, not the jail's. Much of it is guarded by nothing but its owner's id, which is root's, and a session in a root's
+ * work directory has that id. (core_pattern alone would be a way out: the kernel runs it outside.)
+ */
+const KERNEL = {
+	readOnly: ["/proc/sys", "/proc/fs", "/proc/irq", "/proc/bus"],
+	hidden: [
+		"sysrq-trigger",
+		"kcore",
+		"keys",
+		"key-users",
+		"kmsg",
+		"kpagecount",
+		"kpageflags",
+		"kpagecgroup",
+		"mtrr",
+		"timer_list",
+		"sched_debug",
+		"vmallocinfo",
+	]
+		.filter((name) => existsSync(`/proc/${name}`))
+		.map((name) => `/proc/${name}`),
+};
+
 /** The uid that a process of the jail sees itself as: root's would make CLIs refuse and tools misbehave. */
 const SEEN_UID = 1000;
 
 /** bwrap's arguments, without the command. Order counts: what lies deeper comes later, and the root is closed last. */
 export function jailArguments(jail: JailDescription): string[] {
 	const { runAs } = jail;
+	const made = new Set(["/", "/dev", "/proc"]);
 	const args = ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", "--hostname", "hotplex"];
 	if (jail.network !== "host") args.push("--unshare-net");
 	if (runAs.kind === "drop") {
@@ -77,7 +102,17 @@ export function jailArguments(jail: JailDescription): string[] {
 		if (runAs.kind === "root") args.push("--uid", String(SEEN_UID), "--gid", String(SEEN_UID), "--cap-drop", "ALL");
 	}
 	args.push("--proc", "/proc", "--dev", "/dev");
-	for (const mount of inOrder(jail.mounts)) {
+	for (const path of KERNEL.readOnly) args.push("--ro-bind-try", path, path);
+	for (const path of KERNEL.hidden) args.push("--ro-bind-try", "/dev/null", path);
+	const ordered = inOrder(jail.mounts);
+	for (const [i, mount] of ordered.entries()) {
+		// What bwrap makes by itself on the way to a mount, only its maker may enter.
+		for (const dir of ancestors(mount.path)) {
+			const above = ordered.slice(0, i).findLast((m) => m.kind !== "symlink" && isIn(dir, m.path));
+			if (made.has(dir) || above?.kind === "ro" || above?.kind === "rw") continue;
+			made.add(dir);
+			args.push("--perms", "0755", "--dir", dir);
+		}
 		switch (mount.kind) {
 			case "ro":
 				args.push("--ro-bind", mount.source, mount.path);
@@ -86,7 +121,7 @@ export function jailArguments(jail: JailDescription): string[] {
 				args.push("--bind", mount.source, mount.path);
 				break;
 			case "tmpfs":
-				args.push("--size", String(TMP_BYTES), "--tmpfs", mount.path);
+				args.push("--perms", "1777", "--size", String(TMP_BYTES), "--tmpfs", mount.path);
 				break;
 			case "mask":
 				args.push("--perms", "0555", "--size", "4096", "--tmpfs", mount.path);
@@ -126,6 +161,12 @@ function bridge({ socat, node }: JailTools): string {
 	const program = `require("net").createServer({allowHalfOpen:true},c=>{const u=require("net").connect({path:"${socket}",allowHalfOpen:true});for(const[a,b]of[[c,u],[u,c]])a.pipe(b),a.on("error",()=>b.destroy())}).listen(${JAIL_PROXY_PORT},"127.0.0.1",()=>require("fs").closeSync(1))`;
 	// It starts slower than some CLIs do: they wait for its pipe to close.
 	return `: $( (setsid ${node} -e '${program}' </dev/null 2>/dev/null &) ); exec "$@"`;
+}
+
+/** The directories on the way to a path, from the top, without the root and itself. */
+function ancestors(path: string): string[] {
+	const parts = path.split(sep).slice(1, -1);
+	return parts.map((_, i) => sep + parts.slice(0, i + 1).join(sep));
 }
 
 /** Parents before what lies in them; of two at one place the later one wins. */
