@@ -11,8 +11,13 @@ interface Machine {
 	foreignFrom: number | null;
 	refused: readonly number[];
 	clone: number;
-	clone3: number;
+	/** Calls whose flags lie in memory, where a filter cannot look: not there, so that the C library falls back to those above. */
+	opaque: readonly number[];
 	ioctl: number;
+	/** Calls that make a file's mode, and in which argument it is. */
+	modes: readonly (readonly [nr: number, argument: number])[];
+	/** Those which open files and make some: where their flags and the mode are. */
+	opens: readonly (readonly [nr: number, flags: number, mode: number])[];
 }
 
 /** Calls with one number everywhere: io_uring, the new mount calls. */
@@ -52,8 +57,24 @@ const MACHINES: Record<string, Machine> = {
 			...YOUNG,
 		],
 		clone: 56,
-		clone3: 435,
+		// clone3, openat2
+		opaque: [435, 437],
 		ioctl: 16,
+		// chmod, fchmod, fchmodat, fchmodat2, creat, mknod, mknodat
+		modes: [
+			[90, 1],
+			[91, 1],
+			[268, 2],
+			[452, 2],
+			[85, 1],
+			[133, 1],
+			[259, 2],
+		],
+		// open, openat
+		opens: [
+			[2, 1, 2],
+			[257, 2, 3],
+		],
 	},
 	arm64: {
 		audit: 0xc00000b7,
@@ -62,8 +83,17 @@ const MACHINES: Record<string, Machine> = {
 		// swapon, swapoff, perf_event_open, open_by_handle_at, setns, process_vm_writev, finit_module, bpf, userfaultfd, kexec_file_load
 		refused: [39, 40, 41, 60, 89, 97, 104, 105, 106, 117, 142, 217, 218, 219, 224, 225, 241, 265, 268, 271, 273, 280, 282, 294, ...YOUNG],
 		clone: 220,
-		clone3: 435,
+		opaque: [435, 437],
 		ioctl: 29,
+		// fchmod, fchmodat, fchmodat2, mknodat
+		modes: [
+			[52, 1],
+			[53, 2],
+			[452, 2],
+			[33, 2],
+		],
+		// openat
+		opens: [[56, 2, 3]],
 	},
 };
 
@@ -74,6 +104,11 @@ const TIOCSTI = 0x5412;
 /** The same by way of a console's selection. */
 const TIOCLINUX = 0x541c;
 
+/** Set user id, set group id: such a file in a work directory would lend its owner's rights to whoever runs it outside. */
+const LENDING = 0o6000;
+/** O_CREAT and O_TMPFILE: only with them is there a mode to look at. */
+const MAKES_FILE = 0o100 | 0o20000000;
+
 const EPERM = 1;
 const ENOSYS = 38;
 const ALLOW = 0x7fff0000;
@@ -82,8 +117,7 @@ const fail = (errno: number): number => 0x00050000 | errno;
 // Offsets in struct seccomp_data, of the lower halves of the arguments.
 const NR = 0;
 const ARCH = 4;
-const ARG0 = 16;
-const ARG1 = 24;
+const argument = (n: number): number => 16 + 8 * n;
 
 /** One instruction: code, how far to jump if true and if false, the operand. */
 type Instruction = readonly [code: number, ifTrue: number, ifFalse: number, k: number];
@@ -97,27 +131,35 @@ const end = (verdict: number): Instruction => [0x06, 0, 0, verdict];
 export function seccompProgram(arch: string): Uint8Array | null {
 	const machine = MACHINES[arch];
 	if (machine === undefined) return null;
-	const { audit, foreignFrom, refused, clone, clone3, ioctl } = machine;
+	const { audit, foreignFrom, refused, clone, opaque, ioctl, modes, opens } = machine;
 	const program: Instruction[] = [
 		load(ARCH),
 		equals(audit, 1, 0),
 		end(fail(ENOSYS)),
 		load(NR),
 		...(foreignFrom === null ? [] : [atLeast(foreignFrom, 0, 1), end(fail(ENOSYS))]),
-		// Its flags lie in memory, where a filter cannot look. The C library falls back to clone.
-		equals(clone3, 0, 1),
-		end(fail(ENOSYS)),
+		...opaque.flatMap((nr) => [equals(nr, 0, 1), end(fail(ENOSYS))]),
 		equals(clone, 0, 3),
-		load(ARG0),
+		load(argument(0)),
 		hasAnyOf(NEW_NAMESPACES, 0, 1),
 		end(fail(EPERM)),
 		load(NR),
 		equals(ioctl, 0, 5),
-		load(ARG1),
+		load(argument(1)),
 		equals(TIOCSTI, 1, 0),
 		equals(TIOCLINUX, 0, 1),
 		end(fail(EPERM)),
 		end(ALLOW),
+		...modes.flatMap(([nr, mode]) => [equals(nr, 0, 4), load(argument(mode)), hasAnyOf(LENDING, 0, 1), end(fail(EPERM)), end(ALLOW)]),
+		...opens.flatMap(([nr, flags, mode]) => [
+			equals(nr, 0, 6),
+			load(argument(flags)),
+			hasAnyOf(MAKES_FILE, 0, 3),
+			load(argument(mode)),
+			hasAnyOf(LENDING, 0, 1),
+			end(fail(EPERM)),
+			end(ALLOW),
+		]),
 		...refused.flatMap((nr) => [equals(nr, 0, 1), end(fail(EPERM))]),
 		end(ALLOW),
 	];
