@@ -6,6 +6,8 @@ import { z } from "zod";
 import { describe } from "../shared/codec.ts";
 import { err, ok, type Result } from "../shared/result.ts";
 import { Duration, Size } from "../shared/units.ts";
+import { OwnerPolicy } from "../shared/waf/policy.ts";
+import { isOwnerHost } from "./reach.ts";
 
 /** A place that is mounted in jails, `?` before it if it need not be there. */
 const JailPath = z.string().regex(/^\??(\/|~\/)/, "expected an absolute path or one in ~/");
@@ -23,8 +25,15 @@ const ProviderSettings = z.strictObject({
 	read: z.array(JailPath).default([]),
 	/** The same, to be written too. */
 	write: z.array(JailPath).default([]),
+	/**
+	 * What its sessions may reach besides the policy's hosts, the model's API most of all: names, `*.NAME`, `HOST:PORT`; addresses and this machine's
+	 * own ports too, if they are written here. The APIs of the keys in `env` are among them already.
+	 */
+	hosts: z.array(z.string().refine(isOwnerHost, "expected a host, *.HOST, HOST:PORT or an address, without a scheme")).optional(),
 	/** acp: the session mode to set, where the agent has modes. */
 	mode: z.string().optional(),
+	/** acp: false for an agent that makes calls without asking, so that only the jail bounds it; its sessions say so. */
+	asks: z.boolean().default(true),
 	/** acp: the authentication method to name after initialize, where the agent wants one. */
 	authMethod: z.string().optional(),
 });
@@ -62,6 +71,8 @@ const File = z.strictObject({
 	/** What stays free on the disk of the state directory; below it CLIs are stopped and no sessions are taken. */
 	minFreeDisk: Size.default(128 * 1024 ** 2),
 	jail: JailSettings.prefault({}),
+	/** What this machine's owner lets sessions do, whatever their teams allow. */
+	policy: OwnerPolicy.default(OwnerPolicy.parse({})),
 	/** Absent: claude-code and opencode where they are installed, and the demonstration. */
 	providers: z.record(z.string().regex(/^[a-z0-9][a-z0-9_-]*$/), ProviderSettings).optional(),
 });

@@ -18,7 +18,13 @@ const ORIGIN = "https://console.example.com";
 const OTHER_KEY = `hpk_other_${idBody(randomBytes(26))}_${randomBytes(32).toString("base64url")}`;
 /** Well-formed, of nobody. */
 const UNKNOWN = { sessionId: `ses_${"0".repeat(26)}`, turnId: `trn_${"0".repeat(26)}`, approvalId: `apr_${"0".repeat(26)}` };
-const PATH_IDS: Record<string, string> = { ...UNKNOWN, runnerId: `run_${"0".repeat(26)}`, keyId: `key_${"0".repeat(26)}` };
+const PATH_IDS: Record<string, string> = {
+	...UNKNOWN,
+	runnerId: `run_${"0".repeat(26)}`,
+	keyId: `key_${"0".repeat(26)}`,
+	version: "0",
+	bypassId: "none",
+};
 
 /** Every route that needs a scope, with a body that is right, so that nothing but the credential can be wrong. */
 const ROUTES: { route: string; scope: Scope; body?: object }[] = [
@@ -43,6 +49,15 @@ const ROUTES: { route: string; scope: Scope; body?: object }[] = [
 	{ route: "GET /v1/keys", scope: "keys:write" },
 	{ route: "POST /v1/keys", scope: "keys:write", body: { name: "k", scopes: ["keys:write"] } },
 	{ route: "DELETE /v1/keys/{keyId}", scope: "keys:write" },
+	{ route: "GET /v1/policy", scope: "policy:read" },
+	// Made from a version that is not there, so that nothing changes.
+	{ route: "PUT /v1/policy", scope: "policy:write", body: { policy: {}, baseVersion: 999 } },
+	{ route: "GET /v1/policy/versions", scope: "policy:read" },
+	{ route: "GET /v1/policy/versions/{version}", scope: "policy:read" },
+	{ route: "POST /v1/policy/test", scope: "policy:read", body: { rows: [{ id: 1, kind: "command", text: "ls" }] } },
+	{ route: "POST /v1/policy/bypass", scope: "policy:write", body: { reason: "none", forMs: 1000, sessionId: UNKNOWN.sessionId } },
+	{ route: "DELETE /v1/policy/bypass/{bypassId}", scope: "policy:write" },
+	{ route: "GET /v1/audit", scope: "audit:read" },
 ];
 const SESSION_ROUTES = ROUTES.filter((r) => r.route.includes("{sessionId}") || r.route.includes("/tickets"));
 

@@ -32,8 +32,9 @@ const DEFAULTS: RunnerConfig = {
 	maxJournal: 1024 ** 3,
 	minFreeDisk: 128 * 1024 ** 2,
 	jail: { mode: "auto", read: [], write: [], network: "proxy" },
+	policy: { deny: [], ask: [], builtIn: "team" },
 };
-const PROVIDER = { kind: "claude-code", command: "claude", args: [], env: [], read: [], write: [] } as const;
+const PROVIDER = { kind: "claude-code", command: "claude", args: [], env: [], read: [], write: [], asks: true } as const;
 
 describe("runner.toml", () => {
 	test("[CFG-1] without a file everything has a default", () => {
@@ -53,6 +54,7 @@ describe("runner.toml", () => {
 		maxJournal: ['maxJournal = "64MiB"', 64 * 1024 ** 2],
 		minFreeDisk: ['minFreeDisk = "1GiB"', 1024 ** 3],
 		jail: ['[jail]\nmode = "require"', { ...DEFAULTS.jail, mode: "require" }],
+		policy: ['[policy]\nbuiltIn = "enforce"', { deny: [], ask: [], builtIn: "enforce" }],
 		providers: ['[providers.mine]\nkind = "claude-code"\ncommand = "claude"', { mine: PROVIDER }],
 	};
 	test.each(Object.entries(KEYS))("[CFG-2] %s has an effect, and only its own", (key, [toml, value]) => {
@@ -66,8 +68,10 @@ describe("runner.toml", () => {
 		env: ['env = ["API_KEY"]', ["API_KEY"]],
 		read: ['read = ["/opt/x", "?~/.config/x"]', ["/opt/x", "?~/.config/x"]],
 		write: ['write = ["~/.x"]', ["~/.x"]],
+		hosts: ['hosts = ["*.corp.test", "127.0.0.1:8080"]', ["*.corp.test", "127.0.0.1:8080"]],
 		mode: ['mode = "ask"', "ask"],
 		authMethod: ['authMethod = "key"', "key"],
+		asks: ["asks = false", false],
 	};
 	test.each(Object.entries(PROVIDER_KEYS))("[CFG-2] a provider's %s has an effect, and only its own", (key, [toml, value]) => {
 		const plain = Object.entries({ kind: 'kind = "claude-code"', command: 'command = "claude"' }).filter(([k]) => k !== key);
