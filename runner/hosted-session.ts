@@ -8,12 +8,14 @@ import { type Generation, idBody, type SessionId, seq, type TurnId } from "../sh
 import { MAX_BATCH_BYTES } from "../shared/limits.ts";
 import { decideForOwner } from "../shared/waf/policy.ts";
 import type { Judgement } from "../shared/waf/verdict.ts";
-import { CliProcess, type Containment, TERM_GRACE_MS } from "./cli-process.ts";
+import { CliProcess, findCommand, TERM_GRACE_MS } from "./cli-process.ts";
 import type { RunnerConfig } from "./config.ts";
 import { Hosting, type Note, type PauseWhy, type StopWhy } from "./hosting.ts";
 import type { Identity } from "./identity.ts";
+import { type Confinement, enter, removeHome } from "./jail.ts";
 import { Journal, seal, unseal, writeWhole } from "./journal.ts";
 import { Link } from "./link.ts";
+import { credentialsIn } from "./model-keys.ts";
 import type { InstalledProvider } from "./providers.ts";
 import { ownWorkDir, resolveWorkDir } from "./work-dir.ts";
 
@@ -40,7 +42,7 @@ export interface Host {
 	config: RunnerConfig;
 	identity: Identity;
 	stateDir: string;
-	containment: Containment;
+	confinement: Confinement;
 	provider(name: string): InstalledProvider | null;
 	/** One process per conversation: false if another hosted session has it. */
 	claimNative(nativeSessionId: string, sessionId: SessionId): boolean;
@@ -185,10 +187,12 @@ export class HostedSession {
 	/** The lease is gone: ends the processes now and forgets the session. Nothing more is sent. */
 	async drop(why: StopWhy): Promise<void> {
 		if (this.#over) return;
+		const isTerminated = this.#handingBack === "terminated";
 		this.#handingBack = why;
 		this.#close();
 		await this.#process?.stop(1_000);
 		rmSync(this.#dir, { recursive: true, force: true });
+		if (isTerminated) removeHome(this.#host.stateDir, this.sessionId);
 		this.#host.forget(this);
 	}
 
@@ -344,11 +348,12 @@ export class HostedSession {
 		const installed = this.#host.provider(this.#spec.provider);
 		const workDir = this.#workDir();
 		const journal = new Journal(join(this.#dir, String(number)));
-		// Read again later, the dialogue must begin as it began.
+		// Read again later, the dialogue must begin as it began, and hide what it hid: a key that was replaced meanwhile is still this process's.
 		const launchFile = join(journal.dir, "launch.json");
+		const secrets = credentialsIn(installed?.env ?? {});
 		// A daemon killed just before this line left a journal without a single note.
-		if (!existsSync(launchFile)) this.#write(() => writeWhole(launchFile, seal({ nativeSessionId: this.#nativeSessionId })));
-		const launch = unseal<{ nativeSessionId: string | null }>(readFileSync(launchFile, "utf8"));
+		if (!existsSync(launchFile)) this.#write(() => writeWhole(launchFile, seal({ nativeSessionId: this.#nativeSessionId, secrets })));
+		const launch = unseal<{ nativeSessionId: string | null; secrets?: string[] }>(readFileSync(launchFile, "utf8"));
 		if (launch === null) journal.damage = "what its CLI was launched with is not what was written";
 		const nativeSessionId = launch?.nativeSessionId ?? null;
 		const dialogue = installed?.provider.dialogue({ spec: this.#spec, workDir: workDir.ok ? workDir.value : "/", nativeSessionId }) ?? {
@@ -358,7 +363,7 @@ export class HostedSession {
 			`${prefix}_${idBody(createHash("sha256").update(`${this.sessionId}\0${this.generation}\0${number}\0${prefix}\0${ordinal}`).digest())}`;
 		const run: Run = {
 			journal,
-			hosting: new Hosting(this.#spec.provider, dialogue, deriveId),
+			hosting: new Hosting(this.#spec.provider, dialogue, deriveId, [...this.#host.identity.secrets, ...(launch?.secrets ?? secrets)]),
 			process: null,
 			writes: 0,
 			markedSeq: -1,
@@ -665,9 +670,9 @@ export class HostedSession {
 		}
 		// Also where an earlier daemon started it and could not say so any more.
 		if (!run.started && run.process !== null) {
-			const { reached, why } = this.#host.containment;
+			const { isolation, jail, why } = this.#host.confinement;
 			const waf = this.#host.provider(this.#spec.provider)?.provider.waf ?? "jail-only";
-			this.#note(run, { type: "started", pid: run.process.pid, isolation: reached, waf, ...(why === undefined ? {} : { why }) });
+			this.#note(run, { type: "started", pid: run.process.pid, isolation, jail, waf, ...(why === undefined ? {} : { why }) });
 		}
 		this.#lastOutputAt = this.#lastTurnAt = now();
 		this.#toldSilent = false;
@@ -684,12 +689,24 @@ export class HostedSession {
 			return { ok: false, error: problem("start_failed", TAKEN) };
 		const { args, env } = installed.provider.launch({ spec: this.#spec, workDir: workDir.value, nativeSessionId: this.#nativeSessionId });
 		const before = installed.settings.kind === "acp" ? [] : installed.settings.args;
-		const { containment } = this.#host;
-		const started = await CliProcess.start(
-			{ file: installed.settings.command, args: [...before, ...args], env: { ...installed.env, ...env }, workDir: workDir.value },
-			run.journal,
-			containment,
-		);
+		const { command } = installed.settings;
+		const allEnv = { ...installed.env, ...env };
+		const file = findCommand(command, allEnv.PATH ?? "");
+		if (file === null)
+			return { ok: false, error: problem("provider_not_installed", `${command} is not installed on this runner, or not on its PATH`) };
+		const { jail } = this.#host.config;
+		const launch = enter(this.#host.confinement, this.#host.stateDir, {
+			sessionId: this.sessionId,
+			workDir: workDir.value,
+			file,
+			args: [...before, ...args],
+			env: allEnv,
+			read: [...jail.read, ...installed.settings.read],
+			write: [...jail.write, ...installed.settings.write],
+			network: "host",
+		});
+		if (!launch.ok) return launch;
+		const started = await CliProcess.start(launch.value, run.journal);
 		if (!started.ok) return started;
 		run.process = started.value;
 		this.#followProcess(run, started.value);

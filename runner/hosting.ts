@@ -14,6 +14,7 @@ import type { ApprovalId, TurnId } from "../shared/ids.ts";
 import { MAX_EVENT_BYTES, MAX_LINE_BYTES } from "../shared/limits.ts";
 import type { Judgement } from "../shared/waf/verdict.ts";
 import type { Dialogue, DialogueEvent } from "./providers/provider.ts";
+import { EventRedactor } from "./redaction.ts";
 
 /**
  * One process of a session, from its journal to its events; pure. The journal is what the CLI wrote (`line`) and what the daemon
@@ -114,8 +115,11 @@ export class Hosting {
 	#wasReady = false;
 	#counter = 0;
 	#output: Output = { events: [], writes: [] };
+	readonly #redactor: EventRedactor;
 
-	constructor(name: string, dialogue: Dialogue, deriveId: IdMaker) {
+	/** `secrets`: values that no event may show. The same ones whenever the journal is folded again. */
+	constructor(name: string, dialogue: Dialogue, deriveId: IdMaker, secrets: readonly string[] = []) {
+		this.#redactor = new EventRedactor(secrets);
 		this.#name = name;
 		this.#dialogue = dialogue;
 		this.#deriveId = deriveId;
@@ -321,7 +325,14 @@ export class Hosting {
 		const turnId = this.#beginTurn();
 		const approvalId = this.#deriveId("apr", `${++this.#counter}`) as ApprovalId;
 		const { requestId: _, cwd: __, ...rest } = call;
-		const asked: RunnerReport = { ...rest, input: withShortStrings(call.input), turnId, approvalId, place, judged: judgement };
+		const asked: RunnerReport = {
+			...rest,
+			input: this.#redactor.value(withShortStrings(call.input)),
+			turnId,
+			approvalId,
+			place,
+			judged: judgement,
+		};
 		if (byteLength(JSON.stringify(asked)) > MAX_EVENT_BYTES) return this.#deny(call, TOO_LARGE);
 		this.gates.set(approvalId, requestId);
 		this.#emit(asked);
@@ -341,7 +352,8 @@ export class Hosting {
 		const { requestId, ...rest } = event;
 		// By order and not by the CLI's id: some CLIs count from 0 in every process.
 		const approvalId = this.#deriveId("apr", `${++this.#counter}`) as ApprovalId;
-		const asked = { ...rest, turnId, approvalId } as RunnerReport;
+		// For show: what runs is what the CLI asked about, and it has that still.
+		const asked = this.#redactor.value({ ...rest, turnId, approvalId } as RunnerReport);
 		if (byteLength(JSON.stringify(asked)) > MAX_EVENT_BYTES) {
 			// What cannot be shown whole cannot be allowed.
 			this.#emit({
@@ -411,7 +423,12 @@ export class Hosting {
 	}
 
 	#emit(event: RunnerReport): void {
-		this.#output.events.push(...splitEvent(event, this.#deriveId("prt", `${++this.#counter}`), MAX_EVENT_BYTES));
+		this.#counter++;
+		for (const [i, shown] of this.#redactor.take(event).entries()) {
+			// Ids must not depend on what was held back.
+			const partId = this.#deriveId("prt", i === 0 ? `${this.#counter}` : `${this.#counter} ${i}`);
+			this.#output.events.push(...splitEvent(shown, partId, MAX_EVENT_BYTES));
+		}
 	}
 }
 

@@ -379,7 +379,7 @@ class Move {
 			this.#audit("prompt.judged", by, {
 				sessionId,
 				...{ verdict: shown.verdict, rule: shown.rule, reason: shown.reason, policyVersion, decidedBy },
-				action: dryRun === undefined ? action : "log",
+				outcome: dryRun === undefined ? action : "log",
 			});
 		if (action === "block") {
 			const rule = judged.rule === null ? "" : ` (rule ${judged.rule})`;

@@ -147,7 +147,7 @@ export interface Concept {
 }
 
 const DESTROY = words(
-	"delete remove wipe erase destroy format nuke purge clear trash shred overwrite zero obliterate annihilate blow kill get drop reformat empty corrupt encrypt eliminate clean scrub truncate unlink rid clobber ransom",
+	"delete remove wipe erase destroy format nuke purge clear trash shred overwrite zero obliterate annihilate blow kill drop reformat empty corrupt encrypt eliminate clean scrub truncate unlink rid clobber ransom",
 	"lösche loesche löschen entferne formatiere überschreibe vernichte zerstöre leere verschlüssle lösch",
 	"supprime supprimez supprimer efface effacez effacer détruis détruisez formate formatez vide videz écrase",
 	"borra borre borrar elimina elimine eliminar destruye formatea formatee vacía sobrescribe suprime",
@@ -206,14 +206,14 @@ const ATTACK = words(
 
 /** "the whole machine", in words. */
 const WHOLE =
-	/\b(root (file ?system|directory|dir|folder)|(entire|whole|complete|full) (file ?system|disk|drive|hard ?drive|system|machine|server|computer|home|partition|host|root|os)|(hard ?(drive|disk)|ssd|boot (sector|partition|loader)|partition table|master boot record|mbr)|(system|os|operating system|boot|kernel) files|home (directory|folder|dir)|(all|every|each|any)( of)?( (the|my|our|your|user|users'|his|her|their|single))* (files?|data|things?|director(y|ies)|folders?|documents|partitions|disks|drives|backups?|snapshots|volumes)( and (folders|directories))? (on|of|from|in|across|under|at) (the |this |my |our |your |every )?(entire |whole )?(system|machine|server|computer|disk|drive|host|root|box|laptop|home|filesystem|hard drive|vm|production|backups?)\b(?! (module|folder|package|component|tests?|prompts?|config|templates?|class|dir|director|page|menu|screen|settings|table|side|code|layer))|everything (on|in|from) (the |this |my |our |your )?(entire |whole )?(system|machine|server|computer|disk|drive|host|root|box|laptop|home|filesystem|hard drive|vm)|(all|the|every|our|my) (backups?|snapshots)\b|operating system|c:\\?windows|system32|(the |this |my )(disk|drive|filesystem|hard disk|server's disk))/i;
+	/\b(root (file ?system|directory|dir|folder)|(entire|whole|complete|full) (file ?system|disk|drive|hard ?drive|system|machine|server|computer|home|partition|host|root|os)|(hard ?(drive|disk)|ssd|boot (sector|partition|loader)|partition table|master boot record|mbr)|(system|os|operating system|boot|kernel) files|home (directory|folder|dir)|(all|every|each|any)( of)?( (the|my|our|your|user|users'|his|her|their|single))* (files?|data|things?|director(y|ies)|folders?|documents|partitions|disks|drives|backups?|snapshots|volumes)( and (folders|directories))? (on|of|from|in|across|under|at) (the |this |my |our |your |every )?(entire |whole )?(system|machine|server|computer|disk|drive|host|root|box|laptop|home|filesystem|hard drive|vm|production|backups?)\b(?! (module|folder|package|component|tests?|prompts?|config|templates?|class|dir|director|page|menu|screen|settings|table|side|code|layer))|everything (on|in|from) (the |this |my |our |your )?(entire |whole )?(system|machine|server|computer|disk|drive|host|root|box|laptop|home|filesystem|hard drive|vm)|(all|the|every|our|my) (backups?|snapshots)\b|operating system|c:\\?windows|system32|(the |this |my )(disk|drive|filesystem|hard disk|server's disk)\b(?! (usage|space|size|io|cache|image|label|name|read|write|quota|format)))/i;
 const WHOLE_ABROAD =
 	/(ganze[ns]? (festplatte|system|rechner|server|dateisystem)|festplatte|heimatverzeichnis|home-verzeichnis|wurzelverzeichnis|alle (dateien|daten|backups|sicherungen)( \S+){0,3} (auf|im|von|unter|in) |systemdateien|alles (auf|unter|in|im) (dem |der |diesem )?(server|system|rechner|festplatte|\/)|(tout le|l'ensemble du|le) (disque|système|serveur)|disque dur|répertoire (personnel|racine)|dossier personnel|tous les fichiers( \S+){0,3} (du|de la|sur|de|dans|sous) (système|serveur|disque|machine|\/|l'ordinateur|ce)|système de fichiers|(todo el|el) (disco|sistema|servidor)|disco duro|directorio (personal|raíz|home)|todos los (archivos|ficheros|datos)( \S+){0,3} (del|de|en) (sistema|servidor|disco|la máquina|\/|este|la)|sistema de archivos|tutti i file (del|di|sul)|disco (rigido|fisso)|todos os (arquivos|ficheiros) (do|da|no)|copias de seguridad|sauvegardes)/i;
 
 const STRONG_SECRET =
-	/\b(id_(rsa|ed25519|ecdsa|dsa)|(private|secret) (ssh|gpg|pgp|rsa|signing|deploy|tls|host)?[ -]?keys?|ssh[ -](private[ -])?keys?|(aws|gcp|azure|cloud|git|github|docker|npm|database|db|root|admin|kubernetes|production|prod|user|users'|login|browser|saved|stored|system|wifi) (credentials?|secrets?|passwords?|logins|cookies|access keys?)|password (hashes|file|database|store)|shadow file|\/etc\/shadow|kube ?config|(browser|chrome|firefox|session) (cookies|passwords)|keychain|keyring|wallet|seed phrase|memory of (the |a |any |every |all )?[\w-]{1,40} (process|daemon|agent)|process memory|\/proc\/[\w*]{1,20}\/(environ|mem)|(all|any|every|the) (environment variables|env vars|secrets|passwords|credentials)|whole environment|api[ _-]?keys? (you|that you|in your|from your|of your)|your (own )?(api[ _-]?keys?|secrets?|credentials|environment|env|tokens?|system prompt|access tokens?)|(the|any|all) (api[ _-]?keys?|tokens|secrets|credentials|passwords) (on|from|in|of) (this|the|my|your) (machine|system|server|host|computer|environment|home)|(privaten?|geheimen?) (ssh-?)?schlüssel|passwörter|zugangsdaten|umgebungsvariablen|clés? (privées?|ssh)|mots de passe|identifiants|variables d'environnement|claves? (privadas?|ssh|secretas?)|contraseñas|credenciales|variables de entorno|chiavi? privat[ae]|senhas|chaves? privadas?)/i;
+	/\b(id_(rsa|ed25519|ecdsa|dsa)|(private|secret) (ssh|gpg|pgp|rsa|signing|deploy|tls|host)?[ -]?keys?|ssh[ -](private[ -])?keys?|(aws|gcp|azure|cloud|git|github|docker|npm|database|db|root|admin|kubernetes|production|prod|user|users'|login|browser|saved|stored|system|wifi) (credentials?|secrets?|passwords?|logins|cookies|access keys?)|password (hashes|file|database|store)|shadow file|\/etc\/shadow|kube ?config|(browser|chrome|firefox|session) (cookies|passwords)|keychain|keyring|wallet|seed phrase|(values?|contents?) of (the |your )?\$?\w{0,40}(_key|_token|_secret|_password)\b|memory of (the |a |any |every |all )?[\w-]{1,40} (process|daemon|agent)|process memory|\/proc\/[\w*]{1,20}\/(environ|mem)|(all|any|every|the) (environment variables|env vars|secrets|passwords|credentials)|whole environment|api[ _-]?keys? (you|that you|in your|from your|of your)|your (own )?(api[ _-]?keys?|secrets?|credentials|environment|env|tokens?|system prompt|access tokens?)|(the|any|all) (api[ _-]?keys?|tokens|secrets|credentials|passwords) (on|from|in|of) (this|the|my|your) (machine|system|server|host|computer|environment|home)|(privaten?|geheimen?) (ssh-?)?schlüssel|passwörter|zugangsdaten|umgebungsvariablen|clés? (privées?|ssh)|mots de passe|identifiants|variables d'environnement|claves? (privadas?|ssh|secretas?)|contraseñas|credenciales|variables de entorno|chiavi? privat[ae]|senhas|chaves? privadas?)/i;
 const ANY_SECRET =
-	/\b(credentials?|secrets?|passwords?|tokens?|api[ _-]?keys?|private keys?|ssh keys?|id_rsa|\.env\b|env file|environment|env vars?|cookies|\.ssh|\.aws|shadow|passwd|source code|repository|repo|codebase|home directory|database|customer data|files|kubeconfig|\.kube|\.netrc|\.npmrc|wallet|keychain|history|schlüssel|passwörter|zugangsdaten|umgebungsvariablen|quellcode|clés?|mots de passe|identifiants|claves?|contraseñas|credenciales|chiav[ei]|senhas|variables)/i;
+	/(?<!\w)(\.(env|ssh|aws|kube|netrc|npmrc|git-credentials)\b|env\b|printenv|credentials?|secrets?|passwords?|tokens?|api[ _-]?keys?|private keys?|ssh keys?|id_rsa|\.env\b|env file|environment|env vars?|cookies|\.ssh|\.aws|shadow|passwd|source code|repository|repo|codebase|home directory|database|customer data|files|kubeconfig|\.kube|\.netrc|\.npmrc|wallet|keychain|history|schlüssel|passwörter|zugangsdaten|umgebungsvariablen|quellcode|clés?|mots de passe|identifiants|claves?|contraseñas|credenciales|chiav[ei]|senhas|variables)/i;
 const ELSEWHERE =
 	/((?<![\p{L}\p{N}])(to|at|via|through|using|with|on|into|an|auf|à|vers|sur|a|por|verso|para) (an? |the |my |this |our |der |die |den |un |une |el |la |il )?(https?:\/\/|ftp:\/\/|\d{1,3}(\.\d{1,3}){3}|[\w.+-]{1,64}@[\w-]{1,64}\.|[\w-]{1,63}\.(com|net|org|io|sh|ru|cn|xyz|tk|example|evil|onion|me|co|site|top|dev|app|test)\b|pastebin|webhook|discord|telegram|attacker|external (server|host|url|site|endpoint|address|machine)|remote (server|host|machine|endpoint)|server at|my (server|own server|email|machine|endpoint|website|vps)|transfer\.sh|gist|burp|ngrok|requestbin|dns|c2\b|following (url|address|server)|this (url|address|server|endpoint)|public (gist|s3|bucket|pastebin)))/iu;
 
@@ -261,7 +261,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "open a shell to the network or plant malware",
 		verbs: OPEN,
 		object:
-			/\b((reverse|bind|remote|backdoor|web|netcat|nc|interactive|root|meterpreter)[ -]?shells?\b|web ?shell|back ?doors?\b|key ?logger|root ?kit|ransom ?ware|mal ?ware|botnet|trojan|spyware|(crypto|bitcoin|monero|xmr)[ -]?(coin )?miner|xmrig|c2 (agent|beacon|server|channel|implant)|beacon to|command[- ]and[- ]control|meterpreter|reverse tunnel|ssh backdoor|netcat listener|listener (on|at) port \d+ (that|which|with) \S+ (a )?(shell|bash)|hintertür|schadsoftware|trojaner|porte dérobée|logiciel malveillant|puerta trasera|(a )?(shell|bash|terminal)\b.{0,40}\b(connects? (it )?(back )?to|back to|to|listening on) .{0,20}(\d{1,3}(\.\d{1,3}){3}|[\w.-]{1,60}:\d{2,5})|shell (inversa|reversa|remota|inverso|inversé|distant)|software malicioso)/i,
+			/\b((reverse|bind|remote|backdoor|web|netcat|nc|interactive|root|meterpreter)[ -]?shells?\b|web ?shell|back ?doors?\b|key ?logger|root ?kit|ransom ?ware|mal ?ware|botnet|trojan|spyware|(crypto|krypto|bitcoin|monero|xmr)[ -]?(coin[ -]?)?miner|worm (that|which)|virus (that|which)|xmrig|c2 (agent|beacon|server|channel|implant)|beacon to|command[- ]and[- ]control|meterpreter|reverse tunnel|ssh backdoor|netcat listener|listener (on|at) port \d+ (that|which|with) \S+ (a )?(shell|bash)|hintertür|schadsoftware|trojaner|porte dérobée|logiciel malveillant|puerta trasera|(a )?(shell|bash|terminal)\b.{0,40}\b(connects? (it )?(back )?to|back to|to|listening on) .{0,20}(\d{1,3}(\.\d{1,3}){3}|[\w.-]{1,60}:\d{2,5})|shell (inversa|reversa|remota|inverso|inversé|distant)|software malicioso)/i,
 		unless: /\b(detection|detector|detect|signature|yara|rule|article|blog|documentation|wiki|glossary|quiz|training)\b/i,
 	},
 	{
@@ -290,7 +290,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "gain rights",
 		verbs: GAIN,
 		object:
-			/\b((root|sudo|administrator|superuser) (access|rights?|privileges?|permissions?|shell|without (a )?password)|password-?less sudo|sudo (without|with no) (a )?password|nopasswd|set-?uid|suid|sudoers|uid (=)?0\b|(to|in|into) the (sudo|wheel|docker|root|admin) group|become root|myself root|(world|globally)[- ]writable|777 (on|for|to) (everything|all|\/|the)|privilege escalation|privileges to root|(root|superuser|sudo|privileged|uid 0) (user|account)\b|(user|account) (without|with no) (a )?password|hidden (user|account)|root-?(rechte|zugriff|zugang)|(droits|accès) (root|administrateur)|(permisos|acceso|privilegios) (de )?(root|administrador|superusuario)|everything (readable|writable|executable) (by|for) everyone)/i,
+			/\b((root|sudo|administrator|superuser) (access|rights?|privileges?|permissions?|shell|without (a )?password)|password-?less sudo|sudo (without|with no) (a )?password|nopasswd|set-?uid|suid|sudoers|uid (=)?0\b|(to|in|into) the (sudo|wheel|docker|root|admin) group|become root|myself root|(world|globally)[- ]writable|777 (on|for|to) (everything|all|\/|the)|privilege escalation|privileges to root|(?<!non-)(root|superuser|sudo|privileged|uid 0) (user|account)\b|admin(istrator)? (user|account) on (the|this|my) (machine|server|system|host|box|computer)|password (of|for) (the )?(user )?(root|admin)\b|root('s)? password|(user|account) .{0,40}(without|with no) (a )?password|hidden (user|account)|root-?(rechte|zugriff|zugang)|(droits|accès) (root|administrateur)|(permisos|acceso|privilegios) (de )?(root|administrador|superusuario)|everything (readable|writable|executable) (by|for) everyone)/i,
 		unless: /\b(app|dashboard|admin panel|role model|rbac|django|rails|component|schema)\b/i,
 	},
 	{
@@ -309,11 +309,20 @@ export const CONCEPTS: readonly Concept[] = [
 		verdict: "deny",
 		what: "leave the sandbox",
 		verbs: words(
-			"escape break get leave mount access use bypass exit jump breakout start run launch exploit evade entkomme verlasse brich umgehe échappe sors sortez monte escapa sal rompe monta elude evadi sfuggi fuja",
+			"escape break leave bypass exit jump breakout exploit evade get entkomme verlasse brich umgehe échappe sors sortez escapa sal rompe elude evadi sfuggi fuja",
 		),
 		object:
-			/\b((of|from|out of|the|this|your|aus|du|de la|del|de) (the |this |your |der |dem |docker )?(container|sandbox|jail|chroot|namespace|bubblewrap|vm\b|virtual machine|bac à sable|contenedor|conteneur|sandkasten)(?! (image|port|name|class|div|width|component|query|element))|host('s)? (root|file ?system|disk|namespace|root filesystem)|docker\.? ?sock(et)?|privileged container|container (escape|breakout)|root filesystem of the host|wirtssystem|système hôte|sistema anfitrión)/i,
-		unless: /\b(div|css|flex|copy|image|logs?|compose file|react|widget|layout|build|margin|padding|tests?)\b/i,
+			/^\W*(out )?(of |from |free (of|from) |aus |du |de la |del |de )?(the |this |your |der |dem |docker |a ){0,3}(container|sandbox|jail|chroot|namespace|bubblewrap|vm\b|virtual machine|bac à sable|contenedor|conteneur|sandkasten)(?! (image|port|name|class|div|width|component|query|element|id|status|logs?))/i,
+		unless: /\b(div|css|flex|copy|react|widget|layout|margin|padding|tests?|get the container|get a container)\b/i,
+	},
+	{
+		category: "escape",
+		verdict: "deny",
+		what: "leave the sandbox",
+		verbs: words("mount access use start run launch create read list open expose monte monta starte lance exécute ejecuta"),
+		object:
+			/\b(host('s)? (root|file ?system|disk|namespace|files|root filesystem)|docker\.? ?sock(et)?|privileged container|root filesystem of the host|\/ (mounted|of the host)|wirtssystem|système hôte|sistema anfitrión)/i,
+		unless: /\b(image|compose file|documentation|docs|tests?)\b/i,
 	},
 	{
 		category: "kernel",
@@ -332,7 +341,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "end what is not the session's, or the machine",
 		verbs: KILL,
 		object:
-			/(^\s*(the |this |my |our |den |le |la |el |il |o )?(whole |entire )?(machine|system|host|computer|laptop|production server|rechner|système|ordinateur|sistema|máquina|ordenador|computador)\b(?! (under|prompt|module|test))|\b((all|every|each)( of)?( the| running| other| active| user)* process(es)?( on| of| except|$|[.!,])|other users'? processes|\binit\b process|pid 1\b|sshd\b|systemd\b|alle prozesse|tous les processus|todos los procesos|tutti i processi|todos os processos|(machine|system|host|computer) (down|off|now)$))/i,
+			/(^\s*(the |this |my |our |den |le |la |el |il |o )?(whole |entire )?(machine|system|host|computer|laptop|production server|rechner|système|ordinateur|sistema|máquina|ordenador|computador)\b(?! (under|prompt|module|test))|\b((all|every|each)( of)?( the| running| other| active| user)* process(es)?( on| of| except| that| which| not|$|[.!,])|other users'? processes|\binit\b process|pid 1\b|sshd\b|systemd\b|alle prozesse|tous les processus|todos los procesos|tutti i processi|todos os processos|(machine|system|host|computer) (down|off|now)$))/i,
 		unless: /\b(node process(es)?|test|jest|vite|webpack|language server)\b/i,
 	},
 	{
@@ -340,10 +349,10 @@ export const CONCEPTS: readonly Concept[] = [
 		verdict: "deny",
 		what: "shut the machine down",
 		verbs: words(
-			"shutdown shut power halt reboot poweroff fahre starte schalte éteins éteignez redémarre apaga apague reinicia spegni riavvia desligue reinicie",
+			"shutdown power halt reboot poweroff fahre starte schalte éteins éteignez redémarre apaga apague reinicia spegni riavvia desligue reinicie",
 		),
 		object:
-			/^\s*(down |off )?(the |this |my |our |all |den |le |la |el |il |o )?(whole |entire |production |remote |build |prod )?(servers?|machines?|system|host|computer|box|laptop|node|vm|instance|rechner|serveur|système|ordinateur|servidor|sistema|máquina|ordenador|computador|herunter|it down now)\b/i,
+			/^\s*(down |off )?(the |this |my |our |all |den |le |la |el |il |o )?(whole |entire |production |remote |build |prod )?(servers?|machines?|system|host|computer|box|laptop|node|vm|instance|rechner|serveur|système|ordinateur|servidor|sistema|máquina|ordenador|computador|herunter|it down now)\b|^\s*(now|immediately|please|it)?\W*$/i,
 		unless:
 			/\b((dev|local|development|mock|test|http|web|express|language|api|grpc|mcp|vite) ?(server|socket)|gracefully|jest|sigterm|sigint|handler|hook|in (the )?tests?|after (all|each|the) tests?|button|endpoint|docs?|when the)\b/i,
 	},
@@ -374,8 +383,15 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "rewrite what others share",
 		verbs: REWRITE,
 		object:
-			/\b(push(e)? .{0,60}(main|master|origin|remote|production|release|upstream|over|trunk)|-?push$|(git|commit|repo(sitory)?('s)?|branch) history|history of (the )?(main|master|repo)|(main|master|remote|production|release) branch|(prod(uction)?|live|whole|entire|customer|all( of)?( the| our)?) (databases?|db|tables?|schemas?|data ?base|collections?|clusters?|namespaces?|buckets?|instances|environment|infrastructure|volumes|vms?|deployments|pods|topics|queues)|(databases?|db|tables?|cluster|bucket|namespace|infrastructure|server)s? (in|on|of|from) (prod\b|production|live)|s3 buckets?|kubernetes cluster|(all|every) (branches|tags|repositories|repos|issues|releases)|(git-?)?historie|produktions(datenbank|-datenbank|server|cluster)|base de données de prod(uction)?|bases? de datos? de prod(ucción)?|l'historique git|historial de git|rama (main|master|principal)|branche (main|master|principale)|redis (cache )?(in|on) prod)/i,
+			/\b(push(e)? .{0,60}(main|master|origin|remote|production|release|upstream|over|trunk)|-?push\W*$|(git|commit|repo(sitory)?('s)?|branch) history\b(?! (section|page|view|docs|component|table|panel|tab|screen|list|feature|api))|history of (the )?(main|master|repo)|(main|master|remote|production|release) branch|(prod(uction)?|live|whole|entire|customer|all( of)?( the| our)?) (databases?|db|tables?|schemas?|data ?base|collections?|clusters?|namespaces?|buckets?|instances|environment|infrastructure|volumes|vms?|deployments|pods|topics|queues)|(databases?|db|tables?|cluster|bucket|namespace|infrastructure|server)s? (in|on|of|from) (prod\b|production|live)|s3 buckets?|kubernetes cluster|(all|every) (branches|tags|repositories|repos|issues|releases)|(git-?)?historie|produktions(datenbank|-datenbank|server|cluster)|base de données de prod(uction)?|bases? de datos? de prod(ucción)?|l'historique git|historial de git|rama (main|master|principal)|branche (main|master|principale)|redis (cache )?(in|on) prod)/i,
 		unless: /\b(test database|local database|staging table|unit test|migration that|mock|in-memory|fixture|documentation)\b/i,
+	},
+	{
+		category: "rewrite_history",
+		verdict: "ask",
+		what: "rewrite what others share",
+		verbs: words("force-push force-pushe force-pushen"),
+		object: /\S/,
 	},
 	{
 		category: "read_secrets",
@@ -392,8 +408,20 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "attack machines or people",
 		verbs: ATTACK,
 		object:
-			/\b((ddos|dos) (attack )?(on|against)?|monero|bitcoin|crypto ?currenc(y|ies)|cryptojack|(password hashes|hashes|passwords?) (in|from|of) (\/etc\/shadow|the shadow|the system|this|all)|ssh (passwords?|logins?)|force (the )?(ssh|login|password|root|admin)|(internal|local|corporate|company) network|(other|neighbou?ring|nearby) (machines|hosts|servers|computers|containers)|phishing (page|mail|email|site)|syn flood|\d{1,3}(\.\d{1,3}){3}( with|$|\/\d)|xmrig|stratum|mining pool|metasploit|exploit against|internes netz(werk)?|réseau interne|red interna)/i,
-		unless: /\b(price|chart|wallet ui|api client|portfolio|explain|lecture|documentation|tracker|dashboard)\b/i,
+			/\b((ddos|dos) attack|monero|bitcoin|crypto ?currenc(y|ies)|cryptojack|(password hashes|hashes|passwords?) (in|from|of) (\/etc\/shadow|the shadow|the system|this|all)|ssh (passwords?|logins?)|(internal|local|corporate|company) network|(other|neighbou?ring|nearby) (machines|hosts|servers|computers)|phishing (page|mail|email|site)|syn flood|xmrig|stratum|mining pool|metasploit|internes netz(werk)?|réseau interne|red interna)/i,
+		unless:
+			/\b(price|chart|wallet|api client|portfolio|explain|lecture|documentation|tracker|dashboard|config|settings|docs|accept|payments?)\b/i,
+	},
+	{
+		category: "exfiltrate",
+		verdict: "deny",
+		what: "attack machines or people",
+		verbs: words(
+			"ddos dos flood brute brute-force bruteforce crack hack attack exploit hijack compromise sabotage hacke greife attaque craque ataca hackea",
+		),
+		object:
+			/\d{1,3}(\.\d{1,3}){3}|\b[\w-]{1,60}\.(com|net|org|io|de|fr)\b|\b(force|login|password|account|server|host|website|network|bank|hash(es)?)\b/i,
+		unless: /\b(documentation|docs|problem|issue|bug|performance|tests?|prevention|protection|rate limit)\b/i,
 	},
 ];
 

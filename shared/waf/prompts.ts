@@ -278,7 +278,7 @@ class Reading {
 			const verb = verbs.find((one) => one.at === at);
 			if (verb?.does === "run" && verb.isImperative) {
 				const next = tokens.findIndex((one, i) => i > at && !RUN_FILLERS.has(one.word));
-				if (next > at && tokens[next]?.span === null) ran = next;
+				if (next > at && tokens[next]?.span === null && !NEGATIONS.has(tokens[next]?.word ?? "")) ran = next;
 			}
 			if (token.span !== null) {
 				const judgement = this.#judge(token.span.inner, token.span.isCode);
@@ -354,6 +354,12 @@ class Reading {
 	}
 
 	#readPaths(sentence: Sentence, piece: number, at: number, bases: string[], inline: string[], isPassive: boolean): void {
+		if (sentence.isQuestion && ASKS_CONTENT.test(inline.slice(0, at + 2).join(" ")) && /^(of|in|inside)$/.test(bases[0] ?? "")) {
+			const path = (inline[at + 1] ?? "").replace(/^["'`([]+|["'`)\],;:!?.]+$/g, "");
+			const judged = /^[~/]/.test(path) ? judgePath(path, "read", PLACE) : NO_OBJECTION;
+			if (judged.category === "read_secrets" && judged.verdict === "deny") this.#find(piece, ordered(judged, `read ${path}`), true);
+			return;
+		}
 		const use = PATH_VERBS.find(([verbs]) => bases.some((base) => verbs.has(base)))?.[1];
 		if (use === undefined) return;
 		const around = isPassive ? inline.slice(Math.max(0, at - 16), at) : inline.slice(at + 1, at + 17);
@@ -455,8 +461,11 @@ class Reading {
 		const isJoinedAnew = at > 0 && isImperative(sentence, at, "work") && startsAnew(tokens, at);
 		if (governing !== null && !isJoinedAnew) {
 			switch (governing.does) {
-				case "run":
-					return !governing.isNegated && !namesText(tokens, governing.at + 1, at);
+				case "run": {
+					const between = tokens.slice(governing.at + 1, at);
+					const isUndone = [...between, ...after.slice(0, 1)].some((token) => LATE_NEGATIONS.has(token.word));
+					return !governing.isNegated && !isUndone && !namesText(tokens, governing.at + 1, at);
+				}
 				case "build":
 					return !governing.isNegated && (makesRunning(tokens, governing.at) || namesFile(tokens, governing.at));
 				case "want":
@@ -468,6 +477,11 @@ class Reading {
 					);
 			}
 		}
+		const said = tokens
+			.slice(0, at)
+			.map((token) => token.word)
+			.join(" ");
+		if (!sentence.isQuestion && RUN_PASSIVELY.test(said) && !tokens.slice(0, at).some((token) => NEGATIONS.has(token.word))) return true;
 		// A verb at the end, as in German: "kannst du rm -rf / ausführen".
 		if (
 			!sentence.isQuestion &&
@@ -519,15 +533,20 @@ class Reading {
 
 	/** What the command engine holds against a text, if it is a command at all. Not resolvable is no ground here: most prose is not. */
 	#judge(text: string, isSurelyCode: boolean): Judgement | null {
-		const command = text.trim();
+		const command = text.trim().replace(CRON_TIME, "");
 		if (command === "" || !(isSurelyCode || /\s|[/|;&:{(]/.test(command))) return null;
 		if (!isSurelyCode && /^[\w.$#@-]+(\(\))?$/.test(command) && !LONE_COMMANDS.has(command)) return null;
 		if (this.#candidates >= MAX_CANDIDATES || this.#candidateUnits + command.length > MAX_CANDIDATE_UNITS) return null;
 		this.#candidates++;
 		this.#candidateUnits += command.length;
 		const judged = judgeCommand(command, PLACE);
-		if (judged.verdict === "allow" || judged.category === "unresolved" || judged.category === "outside" || judged.category === null)
-			return null;
+		if (judged.rule === "parse-error" && !isSurelyCode) {
+			// "git push -f origin main, I know what I'm doing": a command and then prose.
+			const prose = /[,;:!?.]\s|\s[A-Za-z]+'[a-z]{1,2}\b| [—–-] /.exec(command);
+			return prose === null || prose.index === 0 ? null : this.#judge(command.slice(0, prose.index), true);
+		}
+		if (judged.verdict === "allow" || judged.category === null || judged.category === "outside") return null;
+		if (judged.category === "unresolved" && (judged.rule === "parse-error" || !isSurelyCode)) return null;
 		return ordered(judged, command);
 	}
 }
@@ -577,7 +596,25 @@ function isImperative(sentence: Sentence, at: number, does: Verb["does"]): boole
 	// "if it fails run ...", without the comma.
 	if (does === "run" && !asks && SUBORDINATORS.has(tokens[0]?.word ?? "") && (FINITE.has(word) || AFTER_CONDITION.test(word))) return true;
 	if (does === "want") return (word === "i" || word === "we") && !asks && !SUBORDINATORS.has(before);
+	if (word === "on" && before === "now") return true;
 	if (word === "to") return !asks && isWish(tokens, i);
+	if (
+		!asks &&
+		PREPOSITIONS.has(tokens[0]?.word ?? "") &&
+		i > 0 &&
+		!verbs.some((verb) => verb.at < at) &&
+		!NO_LEAD.has(word) &&
+		tokens[i]?.stop === ""
+	)
+		return true;
+	if (
+		YOU.has(before) &&
+		MODALS.has(word) &&
+		tokens
+			.slice(0, i)
+			.some((token) => /^(great|nice|appreciate|helpful|wonderful|good|love|glad|grateful|happy|perfect|cool)$/.test(token.word))
+	)
+		return true;
 	if (YOU.has(word)) return REQUESTS.has(before) && !isSubordinateSubject(tokens, i - 1);
 	if (MODALS.has(word) && (YOU.has(before) || before === "we")) return !asks && !isSubordinateSubject(tokens, i - 1);
 	if (
@@ -823,14 +860,28 @@ const PATH_VERBS: [ReadonlySet<string>, "read" | "write" | "delete"][] = [
 	],
 	[
 		new Set(
-			"read print show cat dump display reveal output copy send upload post email exfiltrate steal grab extract open give tell share leak tar zip archive compress encode base64 curl lies zeige kopiere sende lis affiche copie envoie lee muestra copia envía leggi mostra invia leia mostre".split(
+			"read print show cat dump display reveal output copy send upload post email exfiltrate steal grab extract get find fetch retrieve include paste export attach tell open give tell share leak tar zip archive compress encode base64 curl lies zeige kopiere sende lis affiche copie envoie lee muestra copia envía leggi mostra invia leia mostre".split(
 				" ",
 			),
 		),
 		"read",
 	],
 ];
+/** Negations that stand after their verb. */
+const LATE_NEGATIONS = new Set(["not", "never", "nicht", "nie", "niemals", "pas", "jamais", "nunca"]);
+/** Asks for what a file holds, which is to say: read it. */
+const ASKS_CONTENT =
+	/^(what('s| is| are)|was (ist|steht)|qué (hay|contiene)|quel est)( the| exactly| der| le| el)* ?(contents?|value|text|inhalt|contenu|contenido)? ?(of|in|inside|von)\b/i;
+const RUN_PASSIVELY = /\b(must|should|needs? to|has to|have to|shall|to) be (executed|run|launched|typed|entered|invoked)\b/;
+const PREPOSITIONS = new Set("for as in on with by from since due given per at during für zur pour para per".split(" "));
+/** Before these a verb is none of the writer's orders. */
+const NO_LEAD = new Set(
+	"to the a an i we they it he she you which that who not can could would should may might must will shall does do did is are was were be been being and or of in on for with as at by from my your our their its this these those every each all".split(
+		" ",
+	),
+);
 const ABOUT = new Set(["about", "regarding", "concerning", "describing", "explaining", "against", "über", "sobre"]);
+const CRON_TIME = /^(?:[\d*/,-]{1,20}\s+){5}|^@(?:reboot|daily|hourly)\s+/;
 const RUN_FILLERS = new Set(
 	"the this that following command commands shell please out line script code : in a terminal bash now just exactly as root on your my of off up".split(
 		" ",
@@ -916,7 +967,7 @@ function startsCommand(tokens: readonly Token[], at: number): boolean {
 	const name = raw.replace(/^[("'*_[]+/, "");
 	if (name === word && (COMMAND_WORDS.has(word) || COMMAND_OR_WORD.has(word))) {
 		const next = tokens.slice(at + 1, at + 4);
-		return next.some((token) => token.span !== null || /^-{1,2}[A-Za-z0-9]|[/~$*|<>=]|^\d+$|^\.$/.test(token.raw));
+		return word === "sudo" || next.some((token) => token.span !== null || /^-{1,2}[A-Za-z0-9]|[/~$*|<>=]|^\d+$|^\.$/.test(token.raw));
 	}
 	return /^(\/(usr\/)?(local\/)?s?bin\/|:\(\))/.test(name);
 }

@@ -245,6 +245,29 @@ describe("the gateway's gate", () => {
 		expect(audited(effects)).toMatchObject([{ action: "prompt.judged", verdict: "deny", actor: ann }]);
 	});
 
+	const ORDER = "Please run `rm -rf / --no-preserve-root` on this machine now.";
+	test("[PRM-1] a prompt that orders what a rule denies is refused with the rule and what to do instead", () => {
+		const { refused, effects } = step(having([]), say(ORDER), T0, rules());
+		expect(refused?.code).toBe("policy_denied");
+		expect(refused?.detail).toMatch(/rule [a-z-]+/);
+		expect([logged(effects), audited(effects)]).toMatchObject([[], [{ action: "prompt.judged", outcome: "block" }]]);
+	});
+
+	test("[PRM-2] where the policy only flags, it is taken, and the log and the audit say so", () => {
+		const by = rules({ version: 4, policy: Policy.parse({ prompts: { order: "flag" } }) });
+		const { refused, effects } = step(having([]), say(ORDER), T0, by);
+		expect(refused).toBeUndefined();
+		expect(logged(effects).map((e) => e.type)).toEqual(["input", "prompt_flagged"]);
+		expect(audited(effects)).toMatchObject([{ action: "prompt.judged", outcome: "flag", policyVersion: 4 }]);
+	});
+
+	test("[PRM-2] and one that only logs takes it and says what it would have done", () => {
+		const by = rules({ version: 4, policy: Policy.parse({ mode: "log" }) });
+		const { effects } = step(having([]), say(ORDER), T0, by);
+		expect(logged(effects)).toMatchObject([{ type: "input" }, { type: "prompt_flagged", verdict: "deny" }]);
+		expect(audited(effects)).toMatchObject([{ outcome: "log" }]);
+	});
+
 	test("[PRM-3] an ordinary prompt is taken and nothing is said of it", () => {
 		const { effects } = step(having([]), say("add a test for the parser"), T0, rules());
 		expect([logged(effects).map((e) => e.type), audited(effects)]).toEqual([["input"], []]);
