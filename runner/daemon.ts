@@ -200,6 +200,9 @@ export class Daemon {
 		const hosting = [...this.#hosted.values()].filter((s) => s !== known && !s.isReleased).length;
 		if (hosting >= this.#options.config.capacity) return refuse("at_capacity", `this runner hosts ${hosting} sessions already`);
 		if (this.#host.provider(spec.provider) === null) return refuse("provider_not_installed", `this runner does not offer ${spec.provider}`);
+		const { permissionModes } = this.#options.config.policy;
+		if (permissionModes !== undefined && !permissionModes.includes(spec.permissionMode))
+			return refuse("policy_denied", `this runner's owner does not take sessions in the permission mode ${spec.permissionMode}`);
 		const workDir = resolveWorkDir(spec.workDir, ownWorkDir(this.#options.stateDir, sessionId), this.#options.config.roots);
 		if (!workDir.ok) return refuse(workDir.error.code, workDir.error.detail);
 		const take = () => {

@@ -12,7 +12,7 @@ import { CliProcess, findCommand, TERM_GRACE_MS } from "./cli-process.ts";
 import type { RunnerConfig } from "./config.ts";
 import { Hosting, type Note, type PauseWhy, type StopWhy } from "./hosting.ts";
 import type { Identity } from "./identity.ts";
-import { type Confinement, enter, removeHome } from "./jail.ts";
+import { type Confinement, enter, JAIL_HOME, removeHome } from "./jail.ts";
 import { Journal, seal, unseal, writeWhole } from "./journal.ts";
 import { Link } from "./link.ts";
 import { credentialsIn } from "./model-keys.ts";
@@ -194,6 +194,13 @@ export class HostedSession {
 		rmSync(this.#dir, { recursive: true, force: true });
 		if (isTerminated) removeHome(this.#host.stateDir, this.sessionId);
 		this.#host.forget(this);
+	}
+
+	/** Its proxy refused it a host. */
+	refused(to: { subject: string; rule: string; reason: string }): void {
+		const run = this.#run;
+		if (!this.#caughtUp || run === null || run.ended || this.#leaving !== null) return;
+		this.#note(run, { type: "refused", ...to });
 	}
 
 	/** Ends the running turn. */

@@ -27,7 +27,8 @@ const program = new Command("hotplex")
 	.version(VERSION)
 	.showHelpAfterError("(add --help for what it takes)")
 	.exitOverride();
-for (const register of [up, chat, attach, run, sessions, approvals, queue, runner, runners, keys, policy, policyTest, audit]) register(program);
+for (const register of [up, chat, attach, run, sessions, approvals, queue, runner, runners, keys, policy, policyTest, audit])
+	register(program);
 
 try {
 	await program.parseAsync();

@@ -179,6 +179,8 @@ export const Runner = z.object({
 	hosting: z.int(),
 	providers: z.array(OfferedProvider),
 	isolation: Isolation.nullable(),
+	/** What bounds its sessions' files and network; null: it has not registered, or is older than the jail. */
+	jail: Jail.nullable(),
 	enrolledAt: z.int(),
 	lastSeenAt: z.int().nullable(),
 });

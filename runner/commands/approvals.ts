@@ -22,7 +22,17 @@ export function register(program: Command): void {
 				if (options.json) return printJson(open);
 				printTable(
 					["APPROVAL", "SESSION", "TOOL", "WHAT", "IN", "RULE", "WHY", "ASKED BY", "UNTIL"],
-					open.data.map((a) => [a.approvalId, a.sessionId, a.tool, brief(a.subject), a.cwd, a.rule, a.reason, a.requestedBy, when(a.expiresAt)]),
+					open.data.map((a) => [
+						a.approvalId,
+						a.sessionId,
+						a.tool,
+						brief(a.subject),
+						a.cwd,
+						a.rule,
+						a.reason,
+						a.requestedBy,
+						when(a.expiresAt),
+					]),
 					"nothing waits for a person",
 				);
 			}),
@@ -61,7 +71,8 @@ export function register(program: Command): void {
 
 async function find(client: Client, approvalId: string): Promise<Approval> {
 	const found = (await client.approvals()).data.find((a) => a.approvalId === approvalId);
-	if (found === undefined) throw new Error(`no approval ${approvalId} waits; it may be decided, withdrawn or expired (hotplex approvals list)`);
+	if (found === undefined)
+		throw new Error(`no approval ${approvalId} waits; it may be decided, withdrawn or expired (hotplex approvals list)`);
 	return found;
 }
 
