@@ -5,7 +5,7 @@ import {
 	type Isolation,
 	type Jail,
 	type ProcessState,
-	type RunnerEvent,
+	type RunnerReport,
 	splitEvent,
 	type WafReach,
 } from "../shared/events.ts";
@@ -56,6 +56,8 @@ export type Note =
 	| { type: "decide"; decision: Decision }
 	/** What this machine's own gate says of the call that the CLI asks about with this id. */
 	| { type: "judged"; requestId: string; place: CallPlace; judgement: Judgement }
+	/** The session's proxy refused it a host. */
+	| { type: "refused"; subject: string; rule: string; reason: string }
 	/** And the gateway's. */
 	| { type: "verdict"; verdict: GateVerdict }
 	/** The CLI is stopped, since its output cannot be taken: the journal is at its bound, or the disk almost full. */
@@ -79,7 +81,7 @@ export type StopWhy =
 export type PauseWhy = "journal_full" | "disk_full";
 
 export interface Output {
-	events: RunnerEvent[];
+	events: RunnerReport[];
 	/** Lines for the CLI's stdin. */
 	writes: string[];
 }
@@ -194,6 +196,22 @@ export class Hosting {
 			case "judged":
 				this.#judged(entry);
 				return;
+			case "refused": {
+				const { subject, rule, reason } = entry;
+				const of = { tool: "network", subject: brief(subject), layer: "jail" as const };
+				// Between turns a CLI's own housekeeping is what was refused; that begins none.
+				if (this.turn !== null)
+					this.#emit({
+						type: "gate_denied",
+						turnId: this.#beginTurn(),
+						...of,
+						verdict: "deny",
+						rule,
+						category: "network",
+						reason: brief(reason),
+					});
+				return;
+			}
 			case "verdict": {
 				const requestId = this.gates.get(entry.verdict.approvalId);
 				if (requestId === undefined) return;
@@ -325,7 +343,7 @@ export class Hosting {
 		const turnId = this.#beginTurn();
 		const approvalId = this.#deriveId("apr", `${++this.#counter}`) as ApprovalId;
 		const { requestId: _, cwd: __, ...rest } = call;
-		const asked: RunnerEvent = {
+		const asked: RunnerReport = {
 			...rest,
 			input: this.#redactor.value(withShortStrings(call.input)),
 			turnId,
@@ -353,7 +371,7 @@ export class Hosting {
 		// By order and not by the CLI's id: some CLIs count from 0 in every process.
 		const approvalId = this.#deriveId("apr", `${++this.#counter}`) as ApprovalId;
 		// For show: what runs is what the CLI asked about, and it has that still.
-		const asked = this.#redactor.value({ ...rest, turnId, approvalId } as RunnerEvent);
+		const asked = this.#redactor.value({ ...rest, turnId, approvalId } as RunnerReport);
 		if (byteLength(JSON.stringify(asked)) > MAX_EVENT_BYTES) {
 			// What cannot be shown whole cannot be allowed.
 			this.#emit({
@@ -417,12 +435,12 @@ export class Hosting {
 		if (this.process === "busy") this.#setProcess("ready", {});
 	}
 
-	#setProcess(state: ProcessState, more: Omit<Extract<RunnerEvent, { type: "process_state" }>, "type" | "state">): void {
+	#setProcess(state: ProcessState, more: Omit<Extract<RunnerReport, { type: "process_state" }>, "type" | "state">): void {
 		this.process = state;
 		this.#emit({ type: "process_state", state, ...more, ...(more.why === undefined ? {} : { why: brief(more.why) }) });
 	}
 
-	#emit(event: RunnerEvent): void {
+	#emit(event: RunnerReport): void {
 		// One id: what was held back is short, and is never in parts.
 		const partId = this.#deriveId("prt", `${++this.#counter}`);
 		for (const shown of this.#redactor.take(event)) this.#output.events.push(...splitEvent(shown, partId, MAX_EVENT_BYTES));

@@ -69,6 +69,9 @@ const demo = (): ProviderSettings => ({
 	command: process.execPath,
 	args: [fileURLToPath(new URL("./demo-agent.ts", import.meta.url))],
 	env: [],
+	// What it imports.
+	read: [fileURLToPath(new URL("../node_modules", import.meta.url))],
+	write: [],
 	asks: true,
 });
 
@@ -79,8 +82,8 @@ export async function installedProviders(
 	demoDir: string,
 ): Promise<{ installed: InstalledProvider[]; missing: string[] }> {
 	const table: Record<string, ProviderSettings> = config.providers ?? {
-		"claude-code": { kind: "claude-code", command: "claude", args: [], env: CLAUDE_ENV, asks: true },
-		opencode: { kind: "acp", command: "opencode", args: ["acp"], env: OPENCODE_ENV, asks: true },
+		"claude-code": { kind: "claude-code", command: "claude", args: [], env: CLAUDE_ENV, read: [], write: [], asks: true },
+		opencode: { kind: "acp", command: "opencode", args: ["acp"], env: OPENCODE_ENV, read: ["?~/.config/opencode"], write: [], asks: true },
 	};
 	const installed: InstalledProvider[] = [];
 	const missing: string[] = [];

@@ -6,7 +6,7 @@
  * It is a net, not a wall: who can run a program can print a secret in a way that no net knows. That is why the jail holds none where it can be had.
  */
 
-import type { RunnerEvent } from "../shared/events.ts";
+import type { RunnerReport } from "../shared/events.ts";
 
 /** Shorter values are words of everyday. */
 const MIN_KNOWN_UNITS = 8;
@@ -517,7 +517,7 @@ export class Redactor {
 	}
 }
 
-type Streamed = Extract<RunnerEvent, { type: "text_delta" | "thought_delta" | "tool_output" }>;
+type Streamed = Extract<RunnerReport, { type: "text_delta" | "thought_delta" | "tool_output" }>;
 
 /**
  * A session's events on their way out, without secrets. Of a text that streams, what is held back comes before whatever the reader must see after it: a tool call of
@@ -538,7 +538,7 @@ export class EventRedactor {
 	}
 
 	/** What is to be sent in place of this event: it alone as a rule, after the end of texts that were held back, or nothing yet. */
-	take(event: RunnerEvent): RunnerEvent[] {
+	take(event: RunnerReport): RunnerReport[] {
 		switch (event.type) {
 			case "text_delta":
 			case "thought_delta":
@@ -578,7 +578,7 @@ export class EventRedactor {
 		}
 	}
 
-	#flush(which: (piece: Streamed) => boolean): RunnerEvent[] {
+	#flush(which: (piece: Streamed) => boolean): RunnerReport[] {
 		return [...this.#open].flatMap(([streamId, piece]) => {
 			if (!which(piece)) return [];
 			const text = this.#end(streamId);
@@ -592,7 +592,7 @@ export class EventRedactor {
 	}
 
 	/** What the gates say has bounds, and a word for a secret may be longer than it was. */
-	#bounded<E extends RunnerEvent>(event: E): E {
+	#bounded<E extends RunnerReport>(event: E): E {
 		const redacted = this.value(event);
 		if (redacted === event) return event;
 		const short = (value: unknown, was: unknown): unknown =>

@@ -94,8 +94,8 @@ const gatewayEvents = [
 		toolCallId: z.string().optional(),
 		tool: z.string(),
 		...Judgement.shape,
-		/** Which gate it was: the machine owner's on the runner, or the team's here. */
-		layer: z.enum(["runner", "gateway"]),
+		/** Which gate it was: the machine owner's on the runner, the team's here, or the session's proxy (`jail`). */
+		layer: z.enum(["runner", "gateway", "jail"]),
 		policyVersion: z.int(),
 		/** `policy:3`, or a person's entry: `entry:ID by ACTOR`. */
 		by: z.string(),
@@ -157,7 +157,15 @@ const gateEvents = [
 	/** A tool call that the runner's gate does not deny, and that waits for the gateway's verdict. */
 	z.object({ type: z.literal("gate_requested"), turnId, approvalId: ApprovalId, ...toolCall }),
 	/** One that it denied. */
-	z.object({ type: z.literal("gate_denied"), turnId, toolCallId: z.string().optional(), tool: z.string(), subject: z.string(), ...Judgement.shape }),
+	z.object({
+		type: z.literal("gate_denied"),
+		turnId,
+		toolCallId: z.string().optional(),
+		tool: z.string(),
+		subject: z.string(),
+		...Judgement.shape,
+		/** `jail`: the session tried to reach a host that nobody allowed. */ layer: z.enum(["runner", "jail"]).optional(),
+	}),
 ] as const;
 
 /** Events that a runner reports. */
@@ -254,11 +262,15 @@ export const SessionEvent = z.discriminatedUnion("type", [...gatewayEvents, ...r
 export type SessionEvent = z.infer<typeof SessionEvent>;
 
 /** What a runner may report: it cannot speak as the gateway or as a person. */
-export const RunnerEvent = z.discriminatedUnion("type", [...runnerEvents, ...gateEvents]);
+export const RunnerEvent = z.discriminatedUnion("type", [...runnerEvents]);
 export type RunnerEvent = z.infer<typeof RunnerEvent>;
-type GateEvent = Extract<RunnerEvent, { type: "gate_requested" | "gate_denied" }>;
+
+/** All that comes on a runner's link: what it reports, and what the gates are asked. */
+export const RunnerReport = z.discriminatedUnion("type", [...runnerEvents, ...gateEvents]);
+export type RunnerReport = z.infer<typeof RunnerReport>;
+type GateEvent = Exclude<RunnerReport, RunnerEvent>;
 /** Whether it is for the session itself and never stands in its log. */
-export const isGateEvent = (event: RunnerEvent): event is GateEvent => event.type === "gate_requested" || event.type === "gate_denied";
+export const isGateEvent = (event: RunnerReport): event is GateEvent => event.type === "gate_requested" || event.type === "gate_denied";
 
 export const LoggedEvent = z.object({
 	offset: Offset,
@@ -272,7 +284,7 @@ export type LoggedEvent = z.infer<typeof LoggedEvent>;
  * Whether an event must be in the log before anyone is told. Streamed text is shown at once and stored packed
  * (PROTOCOL.md LOG-4); the `true` rows here force that text in with them, so that the order is one.
  */
-export const DURABLE: Record<(SessionEvent | RunnerEvent)["type"], boolean> = {
+export const DURABLE: Record<(SessionEvent | RunnerReport)["type"], boolean> = {
 	session_created: true,
 	input: true,
 	interrupt_requested: true,
@@ -325,7 +337,7 @@ export function byteLength(text: string): number {
  * The event itself if its JSON fits `maxBytes`, else `part` events that carry it. Nothing is cut off: a 5 MiB tool
  * result is some sixty parts.
  */
-export function splitEvent(event: RunnerEvent, partId: string, maxBytes: number): RunnerEvent[] {
+export function splitEvent<E extends RunnerReport>(event: E, partId: string, maxBytes: number): (E | RunnerEvent)[] {
 	const json = JSON.stringify(event);
 	if (json.length * 3 <= maxBytes || byteLength(json) <= maxBytes) return [event];
 	// The slice is JSON inside JSON. The inner one has no control characters and no half surrogates left (they are \u001f
@@ -365,7 +377,7 @@ export class PartJoiner {
 		try {
 			// Only runners split, so parts cannot carry what only the gateway may say.
 			const joined = RunnerEvent.safeParse(JSON.parse(open.texts.join("")));
-			return joined.success && joined.data.type !== "part" && !isGateEvent(joined.data) ? joined.data : null;
+			return joined.success && joined.data.type !== "part" ? joined.data : null;
 		} catch {
 			return null;
 		}

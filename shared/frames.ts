@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { Problem } from "./errors.ts";
-import { Asked, Isolation, Jail, LoggedEvent, RunnerEvent, SessionStateName } from "./events.ts";
+import { Asked, Isolation, Jail, LoggedEvent, RunnerReport, SessionStateName } from "./events.ts";
 import { ApprovalId, Epoch, Generation, Offset, RunnerId, Seq, SessionId, TurnId } from "./ids.ts";
 import { MAX_INPUT_BYTES } from "./limits.ts";
 import { Stats } from "./stats.ts";
@@ -175,7 +175,7 @@ export function signedText(link: { host: string; runnerId: string; nonce: string
 export const RunnerFrame = z.discriminatedUnion("type", [
 	z.object({ type: z.literal("attach"), ...proof, generation: Generation }),
 	/** `events[0]` has this seq, the next one more, and so on. */
-	z.object({ type: z.literal("batch"), generation: Generation, firstSeq: Seq, events: z.array(RunnerEvent).min(1) }),
+	z.object({ type: z.literal("batch"), generation: Generation, firstSeq: Seq, events: z.array(RunnerReport).min(1) }),
 	/** Everything is acknowledged and no process is left; the lease may end. */
 	z.object({ type: z.literal("release"), generation: Generation, why: z.string().max(512) }),
 	z.object({ type: z.literal("ping") }),
@@ -183,7 +183,11 @@ export const RunnerFrame = z.discriminatedUnion("type", [
 export type RunnerFrame = z.infer<typeof RunnerFrame>;
 
 /** The gateway's word on a tool call that waits at the gate. `pass`: nothing objects, so the CLI's own mode says whether somebody is asked. */
-export const GateVerdict = z.object({ approvalId: ApprovalId, verdict: z.enum(["allow", "pass", "ask", "deny"]), reason: z.string().max(4096) });
+export const GateVerdict = z.object({
+	approvalId: ApprovalId,
+	verdict: z.enum(["allow", "pass", "ask", "deny"]),
+	reason: z.string().max(4096),
+});
 export type GateVerdict = z.infer<typeof GateVerdict>;
 
 /** What of the team's policy the runner itself needs. */

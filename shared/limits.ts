@@ -38,6 +38,13 @@ export const MAX_SELECTOR_BYTES = 1024;
 /** Sockets that watch one session. */
 export const MAX_WATCHERS = 256;
 
+/** Frames of one client's socket in ten seconds, but for acknowledgements. What is over it is refused, and the socket stays. */
+export const MAX_CLIENT_FRAMES = 600;
+/** Frames of any kind in ten seconds, after which the socket is closed. A reader that catches up acknowledges some hundreds. */
+export const MAX_FLOOD_FRAMES = 6_000;
+/** The ten seconds. */
+export const FRAMES_WINDOW_MS = 10_000;
+
 /** A socket must say its first frame within this time. */
 export const HELLO_TIMEOUT_MS = 10_000;
 /** Each side sends a ping this often; two missed answers mean that the link is dead. Proxies cut idle sockets at 60 s and more. */

@@ -1,8 +1,8 @@
 import { DurableObject } from "cloudflare:workers";
 import type { z } from "zod";
 import type { AcceptedTurn, EventPage, Stats, Turn } from "../shared/api.ts";
-import { decode, encode } from "../shared/codec.ts";
 import type { AuditEntry } from "../shared/audit.ts";
+import { decode, encode } from "../shared/codec.ts";
 import { closeCode, closeReason, type ErrorCode, type Problem, problem } from "../shared/errors.ts";
 import { type Asked, byteLength, DURABLE, isGateEvent } from "../shared/events.ts";
 import {
@@ -21,9 +21,12 @@ import {
 } from "../shared/frames.ts";
 import { Epoch, type Generation, type Offset, offset, type RunnerId, type SessionId, seq, type TeamId, TurnId } from "../shared/ids.ts";
 import {
+	FRAMES_WINDOW_MS,
 	HEARTBEAT_MS,
 	HELLO_TIMEOUT_MS,
 	MAX_CLIENT_FRAME_BYTES,
+	MAX_CLIENT_FRAMES,
+	MAX_FLOOD_FRAMES,
 	MAX_HELLO_BYTES,
 	MAX_INPUT_BYTES,
 	MAX_PAGE_BYTES,
@@ -40,6 +43,7 @@ import { BUILT_IN, type PolicyEntry, type VersionedPolicy } from "../shared/waf/
 import type { Principal } from "./auth.ts";
 import { type Env, readRetention } from "./config.ts";
 import { EventLog } from "./event-log.ts";
+import { Bucket } from "./rate-limit.ts";
 import { newId, newSecret, verifyEd25519 } from "./secrets.ts";
 import {
 	describe,
@@ -160,6 +164,8 @@ export class SessionObject extends DurableObject<Env> {
 	#owedAgainAt: number | null = null;
 	/** Since when the lease's runner has no link; told (`detached`) after a grace, since most come back at once. */
 	#linkLostAt: number | null = null;
+	/** What a client's socket may still send; a socket that is idle for so long that this is forgotten has all of it again. */
+	readonly #allowance = new WeakMap<WebSocket, { frames: Bucket; flood: Bucket }>();
 	/** Frames sent and not acknowledged, by socket; lost with the memory, and then counted from the attachment. */
 	readonly #outstanding = new WeakMap<WebSocket, { offset: number; bytes: number }[]>();
 
@@ -212,6 +218,7 @@ export class SessionObject extends DurableObject<Env> {
 
 	/** Makes the session, once; later calls change nothing. */
 	create(meta: Omit<SessionMeta, "epoch" | "createdAt">, spec: SessionSpec, by: string, policy: VersionedPolicy = BUILT_IN): void {
+		if (this.#meta !== null) this.setPolicy(policy);
 		if (this.#meta !== null) return;
 		const now = Date.now();
 		const made: SessionMeta = { ...meta, epoch: newId(Epoch, "epo"), createdAt: now };
@@ -232,12 +239,15 @@ export class SessionObject extends DurableObject<Env> {
 		this.#policy = policy;
 	}
 
-	/** The team's policy has changed: what is judged from now on is judged by it. */
+	/** The team's policy has changed: what is judged from now on is judged by it. What a socket may do is asked anew if the dispatch rules changed. */
 	setPolicy(policy: VersionedPolicy): void {
-		if (policy.version <= this.#policy.version) return;
+		const known = this.#policy;
+		if (policy.version <= known.version) return;
 		this.#log.put("policy", policy);
 		this.#policy = policy;
 		this.#tellRunner({ type: "desired", desired: this.#desired() });
+		if (JSON.stringify(known.policy.dispatch) === JSON.stringify(policy.policy.dispatch)) return;
+		for (const ws of this.ctx.getWebSockets("client")) close(ws, "going_away", "the team's dispatch rules changed; come back");
 	}
 
 	/** Takes a prompt, once per client id. */
@@ -296,7 +306,8 @@ export class SessionObject extends DurableObject<Env> {
 	}
 
 	/** The team gives it a runner. False: it needs none any more, and the lease is over. */
-	granted(lease: Granted): boolean {
+	granted(lease: Granted, policy?: VersionedPolicy): boolean {
+		if (policy !== undefined) this.setPolicy(policy);
 		this.#take({ type: "granted", ...lease });
 		return this.#state.lease.phase === "held" && this.#state.lease.generation === lease.generation;
 	}
@@ -462,7 +473,21 @@ export class SessionObject extends DurableObject<Env> {
 
 	#fromClient(ws: WebSocket, watcher: Watcher, message: string | ArrayBuffer): void {
 		if (isExpired(watcher.principal, Date.now())) return close(ws, "unauthorized", "the credential has expired");
+		const now = Date.now();
+		const allowance = this.#allowanceOf(ws, now);
+		if (allowance.flood.take(now) > 0) return close(ws, "rate_limited", "too many frames on this socket");
 		const frame = decode(ClientFrame, message, MAX_CLIENT_FRAME_BYTES);
+		const waitMs = frame.ok && frame.value.type === "ack" ? 0 : allowance.frames.take(now);
+		if (waitMs > 0)
+			return sendTo(ws, {
+				type: "error",
+				...(frame.ok ? { re: frame.value.type === "input" ? frame.value.clientId : frame.value.type } : {}),
+				problem: problem(
+					"rate_limited",
+					`at most ${MAX_CLIENT_FRAMES} frames in ${FRAMES_WINDOW_MS / 1000} s; this one was not taken`,
+					waitMs,
+				),
+			});
 		if (!frame.ok) return sendTo(ws, { type: "error", problem: frame.error });
 		const f = frame.value;
 		if (f.type === "ping") return sendTo(ws, { type: "pong" });
@@ -493,6 +518,17 @@ export class SessionObject extends DurableObject<Env> {
 				return;
 			}
 		}
+	}
+
+	#allowanceOf(ws: WebSocket, now: number): { frames: Bucket; flood: Bucket } {
+		const known = this.#allowance.get(ws);
+		if (known !== undefined) return known;
+		const fresh = {
+			frames: new Bucket(MAX_CLIENT_FRAMES, MAX_CLIENT_FRAMES / FRAMES_WINDOW_MS, now),
+			flood: new Bucket(MAX_FLOOD_FRAMES, MAX_FLOOD_FRAMES / FRAMES_WINDOW_MS, now),
+		};
+		this.#allowance.set(ws, fresh);
+		return fresh;
 	}
 
 	#hello(ws: WebSocket, watcher: Watcher, hello: Extract<ClientFrame, { type: "hello" }>): void {
@@ -826,7 +862,11 @@ export class SessionObject extends DurableObject<Env> {
 
 	#rules(): Rules {
 		const sessionId = this.#meta?.sessionId ?? "";
-		return { versioned: this.#policy, sessionId, newEntryId: () => `${sessionId}.${newSecret().slice(0, 12)}`.toLowerCase().replace(/[^a-z0-9._-]/g, "-") };
+		return {
+			versioned: this.#policy,
+			sessionId,
+			newEntryId: () => `${sessionId}.${newSecret().slice(0, 12)}`.toLowerCase().replace(/[^a-z0-9._-]/g, "-"),
+		};
 	}
 
 	/** Keeps something for the team. Call inside the transaction. */
@@ -847,7 +887,8 @@ export class SessionObject extends DurableObject<Env> {
 				const [first] = owed;
 				if (first === undefined) break;
 				if ("rule" in first.owed) {
-					await team.addEntry(first.owed.rule, first.owed.by);
+					const added = await team.addEntry(first.owed.rule, first.owed.by);
+					if (!added.ok) console.warn(`session ${meta.sessionId}: the team's policy did not take a rule: ${added.error.detail}`);
 					this.#log.delivered(first.n);
 					continue;
 				}
@@ -955,7 +996,9 @@ export class SessionObject extends DurableObject<Env> {
 		const removalDueAt = this.#isAsking() ? null : this.#log.removalDueAt;
 		// Asked again only when a socket came and by the alarm: what went meanwhile makes one alarm too many, not one a message.
 		if (this.#socketsDueAt === undefined) this.#socketsDueAt = this.#firstDeadline();
-		const needs = [nextAlarm(this.#state), this.#log.flushDueAt, removalDueAt, this.#socketsDueAt, lost, this.#owedAgainAt].filter((n) => n !== null);
+		const needs = [nextAlarm(this.#state), this.#log.flushDueAt, removalDueAt, this.#socketsDueAt, lost, this.#owedAgainAt].filter(
+			(n) => n !== null,
+		);
 		if (needs.length === 0) return;
 		const due = Math.min(...needs);
 		if (this.#alarmAt === undefined) this.#alarmAt = await this.ctx.storage.getAlarm();

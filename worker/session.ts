@@ -2,13 +2,21 @@ import type { z } from "zod";
 import type { Approval } from "../shared/api.ts";
 import { type AuditAction, type AuditEntry, auditText, type Detail, toolCallDecided } from "../shared/audit.ts";
 import { type ErrorCode, type Problem, problem } from "../shared/errors.ts";
-import type { CallPlace, ProcessState, RunnerEvent, SessionEvent, SessionStateName, StopReason } from "../shared/events.ts";
+import type { CallPlace, ProcessState, RunnerReport, SessionEvent, SessionStateName, StopReason } from "../shared/events.ts";
 import type { Decision, GateVerdict, SessionSpec } from "../shared/frames.ts";
 import type { ApprovalId, Generation, RunnerId, TurnId } from "../shared/ids.ts";
 import { ASK_AGAIN_MS, MAX_ENTRIES, MAX_WAITING_INPUTS, QUEUE_TIMEOUT_MS } from "../shared/limits.ts";
 import { unreachable } from "../shared/result.ts";
 import { inWords } from "../shared/units.ts";
-import { BUILT_IN, type Decided, decidePrompt, decideToolCall, entryFor, type PolicyEntry, type VersionedPolicy } from "../shared/waf/policy.ts";
+import {
+	BUILT_IN,
+	type Decided,
+	decidePrompt,
+	decideToolCall,
+	entryFor,
+	type PolicyEntry,
+	type VersionedPolicy,
+} from "../shared/waf/policy.ts";
 import { subjectOf, type ToolCall } from "../shared/waf/tool-call.ts";
 import { graver, type Judgement, type Place } from "../shared/waf/verdict.ts";
 
@@ -41,7 +49,7 @@ export interface SessionState {
 	closed: boolean;
 }
 
-export type Containment = Omit<Extract<RunnerEvent, { type: "isolation" }>, "type">;
+export type Containment = Omit<Extract<RunnerReport, { type: "isolation" }>, "type">;
 
 export type LeaseState =
 	| { phase: "none" }
@@ -110,7 +118,7 @@ export type SessionInput =
 	| { type: "released"; generation: Generation; why: string }
 	/** A person gives up the runner, which may be away for long. `again`: the turn's input, taken once more as this new turn. */
 	| { type: "give_up"; by: string; again: { turnId: TurnId; clientId: string; text: string } | null }
-	| { type: "runner_event"; event: RunnerEvent }
+	| { type: "runner_event"; event: RunnerReport }
 	| { type: "clock" };
 
 /** A lease, as the team gives it. */
@@ -155,7 +163,17 @@ export interface Step {
 }
 
 export function initial(spec: SessionSpec, openedBy?: string): SessionState {
-	return { ...(openedBy === undefined ? {} : { openedBy }), spec, nativeSessionId: null, lease: { phase: "none" }, process: null, turn: null, waiting: [], approvals: [], closed: false };
+	return {
+		...(openedBy === undefined ? {} : { openedBy }),
+		spec,
+		nativeSessionId: null,
+		lease: { phase: "none" },
+		process: null,
+		turn: null,
+		waiting: [],
+		approvals: [],
+		closed: false,
+	};
 }
 
 /** Decides what one input does to a session. Does nothing itself. */
@@ -348,13 +366,20 @@ class Move {
 		const s = this.state;
 		const { turnId, clientId, text, by } = input;
 		const { versioned, sessionId } = this.#rules;
-		const { action, dryRun, explicit: _, by: decidedBy, policyVersion, ...judged } = decidePrompt(versioned, text, { sessionId, principal: by }, this.#now);
+		const {
+			action,
+			dryRun,
+			explicit: _,
+			by: decidedBy,
+			policyVersion,
+			...judged
+		} = decidePrompt(versioned, text, { sessionId, principal: by }, this.#now);
 		const shown = dryRun ?? judged;
 		if (shown.verdict !== "allow")
 			this.#audit("prompt.judged", by, {
 				sessionId,
 				...{ verdict: shown.verdict, rule: shown.rule, reason: shown.reason, policyVersion, decidedBy },
-				action: dryRun === undefined ? action : "log",
+				outcome: dryRun === undefined ? action : "log",
 			});
 		if (action === "block") {
 			const rule = judged.rule === null ? "" : ` (rule ${judged.rule})`;
@@ -459,7 +484,12 @@ class Move {
 		const approval = s.approvals.find((a) => a.approvalId === approvalId);
 		if (approval === undefined) return problem("not_found", "no such approval waits in this session; its turn may have ended");
 		const { call } = approval;
-		const said: Detail = { sessionId: this.#rules.sessionId, approvalId, decision: decision.decision, layer: by === TIMEOUT ? "timeout" : "person" };
+		const said: Detail = {
+			sessionId: this.#rules.sessionId,
+			approvalId,
+			decision: decision.decision,
+			layer: by === TIMEOUT ? "timeout" : "person",
+		};
 		if (approval.decision !== null) {
 			this.#audit("approval.answered", by, { ...said, counted: false }, call?.subject);
 			return problem("conflict", `this approval was already decided: ${approval.decision.decision}`);
@@ -467,7 +497,8 @@ class Move {
 		if (call !== undefined && updatedInput !== undefined && decision.decision === "allow") {
 			// What runs is what was judged: a person who changes the call cannot allow what a rule denies.
 			const changed = this.#judge({ ...call, input: updatedInput });
-			if (changed.verdict === "deny") return problem("policy_denied", `the changed input is denied (rule ${changed.rule}): ${changed.reason}`);
+			if (changed.verdict === "deny")
+				return problem("policy_denied", `the changed input is denied (rule ${changed.rule}): ${changed.reason}`);
 		}
 		if (remember !== undefined) {
 			const refused = this.#remember(call, decision, by, mayRule);
@@ -487,7 +518,12 @@ class Move {
 		this.#audit(
 			"approval.answered",
 			by,
-			{ ...said, counted: true, ...(call === undefined ? {} : { tool: call.tool, rule: call.rule }), ...(remember === undefined ? {} : { remember }) },
+			{
+				...said,
+				counted: true,
+				...(call === undefined ? {} : { tool: call.tool, rule: call.rule }),
+				...(remember === undefined ? {} : { remember }),
+			},
 			call?.subject,
 		);
 		this.effects.push({ do: "tell_runner" });
@@ -512,7 +548,13 @@ class Move {
 	}
 
 	/** The team's policy on a call, and the stricter of it and what the machine's owner asks for. */
-	#judge(asked: { tool: string; kind?: string | undefined; input?: unknown; place?: CallPlace | undefined; judged?: Judgement | undefined }): Decided {
+	#judge(asked: {
+		tool: string;
+		kind?: string | undefined;
+		input?: unknown;
+		place?: CallPlace | undefined;
+		judged?: Judgement | undefined;
+	}): Decided {
 		const { versioned, sessionId } = this.#rules;
 		const s = this.state;
 		const who = { sessionId, principal: s.openedBy ?? "" };
@@ -525,7 +567,7 @@ class Move {
 	}
 
 	/** A call that waits for its verdict. What a person must decide the CLI asks next, as an approval. */
-	#gate(event: Extract<RunnerEvent, { type: "gate_requested" }>): void {
+	#gate(event: Extract<RunnerReport, { type: "gate_requested" }>): void {
 		const s = this.state;
 		const { approvalId, toolCallId, turnId } = event;
 		// Of a turn that is over, or told before and sent again.
@@ -539,7 +581,19 @@ class Move {
 	}
 
 	/** Into the log, where there is something to tell, and into the audit. */
-	#tellVerdict(event: { turnId: TurnId; toolCallId?: string | undefined; tool: string; input?: unknown; place?: CallPlace | undefined; kind?: string | undefined }, decided: Decided, layer: "runner" | "gateway" = "gateway", subject = subjectText(event, this.state.spec)): void {
+	#tellVerdict(
+		event: {
+			turnId: TurnId;
+			toolCallId?: string | undefined;
+			tool: string;
+			input?: unknown;
+			place?: CallPlace | undefined;
+			kind?: string | undefined;
+		},
+		decided: Decided,
+		layer: "runner" | "gateway" | "jail" = "gateway",
+		subject = subjectText(event, this.state.spec),
+	): void {
 		const { dryRun, explicit, policyVersion, by, ...judged } = decided;
 		const { turnId, toolCallId, tool } = event;
 		const shown = dryRun ?? judged;
@@ -558,24 +612,34 @@ class Move {
 		const { lease } = this.state;
 		const entry = toolCallDecided({
 			at: this.#now,
-			by: layer === "runner" && lease.phase === "held" ? `runner:${lease.runnerId}` : "gateway",
+			by: layer !== "gateway" && lease.phase === "held" ? `runner:${lease.runnerId}` : "gateway",
 			sessionId: this.#rules.sessionId,
 			...{ turnId, tool, subject, layer, policyVersion },
 			...{ verdict: shown.verdict, rule: shown.rule, reason: shown.reason },
 			mode: dryRun === undefined ? "enforce" : "log",
 		});
 		this.effects.push({ do: "audit", entry: { ...entry, detail: { ...entry.detail, decidedBy: auditText(by) } } });
+		if (by.startsWith("bypass:"))
+			this.#audit(
+				"bypass.used",
+				this.state.openedBy ?? "gateway",
+				{ sessionId: this.#rules.sessionId, tool, decidedBy: auditText(by) },
+				subject,
+			);
 	}
 
 	/** A call that the CLI asks about: denied or allowed by a rule at once, or a record that waits for a person. */
-	#ask(event: Extract<RunnerEvent, { type: "approval_requested" }>): void {
+	#ask(event: Extract<RunnerReport, { type: "approval_requested" }>): void {
 		const s = this.state;
 		const { approvalId, turnId, toolCallId, tool, kind } = event;
 		const decided = this.#judge(event);
 		const expiresAt = this.#now + this.#rules.versioned.policy.approvalTimeoutMs;
 		if (decided.verdict === "deny" || (decided.verdict === "allow" && decided.explicit)) {
 			const message = decided.verdict === "deny" ? { message: denialInWords(decided).slice(0, 4096) } : {};
-			s.approvals = [...s.approvals, { approvalId, expiresAt, decision: { approvalId, decision: decided.verdict, ...message }, byRule: true }];
+			s.approvals = [
+				...s.approvals,
+				{ approvalId, expiresAt, decision: { approvalId, decision: decided.verdict, ...message }, byRule: true },
+			];
 			this.#tellVerdict(event, decided);
 			this.effects.push({ do: "tell_runner" });
 			return;
@@ -609,12 +673,26 @@ class Move {
 			expiresAt,
 		});
 		if (decided.dryRun !== undefined) this.#tellVerdict(event, decided);
-		const detail = { sessionId: this.#rules.sessionId, approvalId, turnId, tool, cwd: auditText(place.cwd), rule: call.rule, requestedBy, expiresAt };
-		this.#audit("approval.asked", "gateway", { ...detail, policyVersion: decided.policyVersion, reason: auditText(reason ?? "the CLI asks") }, subject);
+		const detail = {
+			sessionId: this.#rules.sessionId,
+			approvalId,
+			turnId,
+			tool,
+			cwd: auditText(place.cwd),
+			rule: call.rule,
+			requestedBy,
+			expiresAt,
+		};
+		this.#audit(
+			"approval.asked",
+			"gateway",
+			{ ...detail, policyVersion: decided.policyVersion, reason: auditText(reason ?? "the CLI asks") },
+			subject,
+		);
 	}
 
 	/** What the current lease's runner reports; older generations never come here. */
-	#report(event: RunnerEvent): void {
+	#report(event: RunnerReport): void {
 		const s = this.state;
 		switch (event.type) {
 			case "process_state":
@@ -645,9 +723,10 @@ class Move {
 				return this.#gate(event);
 			case "gate_denied": {
 				if (s.turn?.turnId !== event.turnId) return;
-				const { type: _, turnId, toolCallId, tool, subject, ...judged } = event;
-				const decided = { ...judged, policyVersion: this.#rules.versioned.version, explicit: false, by: "the runner's owner" };
-				return this.#tellVerdict({ turnId, tool, toolCallId }, decided, "runner", subject);
+				const { type: _, turnId, toolCallId, tool, subject, layer = "runner", ...judged } = event;
+				const by = layer === "jail" ? `policy:${this.#rules.versioned.version}` : "the runner's owner";
+				const decided = { ...judged, policyVersion: this.#rules.versioned.version, explicit: false, by };
+				return this.#tellVerdict({ turnId, tool, toolCallId }, decided, layer, subject);
 			}
 			case "isolation": {
 				const { type: _, ...containment } = event;
@@ -718,7 +797,10 @@ function placeOf(place: CallPlace | undefined, spec: SessionSpec): CallPlace & P
 }
 
 /** The command, path or host of a call, for people. */
-function subjectText(event: { tool: string; kind?: string | undefined; input?: unknown; place?: CallPlace | undefined }, spec: SessionSpec): string {
+function subjectText(
+	event: { tool: string; kind?: string | undefined; input?: unknown; place?: CallPlace | undefined },
+	spec: SessionSpec,
+): string {
 	const subjects = subjectOf(callOf(event), placeOf(event.place, spec));
 	return subjects.length > 0 ? subjects.map((subject) => subject.text).join("\n") : event.tool;
 }
@@ -731,10 +813,13 @@ function entryOf(call: ToolCall, place: Place): AskedCall["entry"] {
 
 /** What the model is told of a denial. */
 const denialInWords = ({ rule, reason, suggestion }: Judgement): string =>
-	`Denied by the team's policy${rule === null ? "" : `, rule ${rule}`}: ${reason}.${suggestion === undefined ? "" : ` ${suggestion}`}`.slice(0, 4096);
+	`Denied by the team's policy${rule === null ? "" : `, rule ${rule}`}: ${reason}.${suggestion === undefined ? "" : ` ${suggestion}`}`.slice(
+		0,
+		4096,
+	);
 
 /** Whether a runner's event can change the state; all others go straight to the log. */
-export const touchesState = (event: RunnerEvent): boolean =>
+export const touchesState = (event: RunnerReport): boolean =>
 	event.type === "gate_requested" ||
 	event.type === "gate_denied" ||
 	event.type === "isolation" ||

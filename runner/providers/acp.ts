@@ -424,7 +424,14 @@ class AcpDialogue implements Dialogue {
 	}
 
 	#call(toolCallId: string, update: Record<string, unknown>): Call {
-		const call = this.#calls.get(toolCallId) ?? { kind: undefined, tool: undefined, title: undefined, input: {}, told: false, ended: false };
+		const call = this.#calls.get(toolCallId) ?? {
+			kind: undefined,
+			tool: undefined,
+			title: undefined,
+			input: {},
+			told: false,
+			ended: false,
+		};
 		const title = text(update.title);
 		// opencode's first title is the tool's name; later ones describe the call.
 		const named = title !== undefined && /^[\w.-]+$/.test(title) ? title : undefined;
@@ -458,7 +465,15 @@ class AcpDialogue implements Dialogue {
 		if (toolCallId !== undefined) this.#tell(toolCallId, call);
 		const of = toolCallId === undefined ? {} : { toolCallId };
 		const kind = call.kind === undefined ? {} : { kind: call.kind };
-		this.#events.push({ type: "approval_requested", requestId, ...of, tool: call.tool ?? "tool", ...kind, ...titleOf(call), input: call.input });
+		this.#events.push({
+			type: "approval_requested",
+			requestId,
+			...of,
+			tool: call.tool ?? "tool",
+			...kind,
+			...titleOf(call),
+			input: call.input,
+		});
 	}
 
 	// ------------------------------------------------------------ the end of a turn

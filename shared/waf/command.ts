@@ -1,10 +1,18 @@
-import { type Judgement, NO_OBJECTION, type Place } from "./verdict.ts";
+import { judgementOf } from "./rules/rule.ts";
+import { shellRules } from "./rules/shell.ts";
+import { Shell } from "./shell.ts";
+import type { Judgement, Place } from "./verdict.ts";
 
-/** STAND-IN until the engine is merged. */
-export function judgeCommand(text: string, _place: Place): Judgement {
-	if (/rm -rf (\/|~)|\/dev\/tcp|\| *(ba)?sh/.test(text))
-		return { verdict: "deny", rule: "rm-recursive-outside", category: "destroy", reason: "deletes what is outside", evidence: text };
-	if (/push --force|rm -rf \./.test(text))
-		return { verdict: "ask", rule: "git-force-push", category: "rewrite_history", reason: "rewrites history", evidence: text };
-	return NO_OBJECTION;
+export { RULES } from "./rules.ts";
+
+/** Longer commands are not judged but asked about. */
+export const MAX_COMMAND_LENGTH = 65_536;
+
+/**
+ * Judges a command line as bash would run it in this place, without running anything. Never throws; what cannot be parsed, resolved or
+ * followed is `ask`. Its time is bounded whatever the text is.
+ */
+export function judgeCommand(text: string, place: Place): Judgement {
+	if (text.length > MAX_COMMAND_LENGTH) return judgementOf(shellRules["too-long"], text.slice(0, 128));
+	return new Shell(place).judge(text);
 }

@@ -6,7 +6,7 @@ import { err, ok, type Result } from "../result.ts";
 import { HOST_RULES, hostsInBoth } from "./hosts.ts";
 import { isLiteral, literalPattern, matchesName, matchesPattern } from "./pattern.ts";
 import { judgePrompt, PROMPT_RULES } from "./prompts.ts";
-import { judgeToolCall, objectionsTo, type Subject, subjectOf, TOOL_RULES, type ToolCall } from "./tool-call.ts";
+import { objectionsTo, type Subject, subjectOf, TOOL_RULES, type ToolCall } from "./tool-call.ts";
 import { Category, graver, type Judgement, NO_OBJECTION, type Place, VerdictName } from "./verdict.ts";
 
 /** Hosts by name, or `*.example.com` for all below it. Never addresses. */

@@ -1,4 +1,4 @@
-import { isGateEvent, type RunnerEvent, type SessionEvent } from "../../shared/events.ts";
+import type { RunnerEvent, RunnerReport, SessionEvent } from "../../shared/events.ts";
 import type { Snapshot } from "../../shared/frames.ts";
 import { ApprovalId, Epoch, generation, idBody, offset, RunnerId, SessionId, seq, TurnId } from "../../shared/ids.ts";
 
@@ -54,11 +54,6 @@ export const RUNNER_EVENTS: Samples<RunnerEvent> = {
 			{ question: "Which?", header: "Pick", multiSelect: false, options: [{ label: "a", description: "the first" }, { label: "b" }] },
 		],
 	},
-	gate_requested: { type: "gate_requested", turnId, approvalId, toolCallId: "t1", tool: "Bash", input: { command: "ls" } },
-	gate_denied: {
-		...{ type: "gate_denied", turnId, toolCallId: "t1", tool: "Bash", subject: "ls" },
-		...{ verdict: "deny", rule: "entry:owner-deny-1", category: "policy", reason: "the machine's owner denies it" },
-	},
 	approval_withdrawn: { type: "approval_withdrawn", approvalId, why: "interrupted" },
 	retry: { type: "retry", turnId, attempt: 1, maxAttempts: 10, delayMs: 512.5, reason: "overloaded" },
 	background_task: { type: "background_task", taskId: "b1", status: "started", description: "a build", toolCallId: "t1" },
@@ -67,6 +62,15 @@ export const RUNNER_EVENTS: Samples<RunnerEvent> = {
 	notice: { type: "notice", code: "silent", detail: "nothing for 60 s" },
 	raw: { type: "raw", source: "stderr", text: "warning: \u0000" },
 	part: { type: "part", partId: "p1", index: 0, count: 2, text: '{"type":"tool_re' },
+};
+
+/** What a runner says to the session alone. */
+export const GATE_EVENTS: Samples<Exclude<RunnerReport, RunnerEvent>> = {
+	gate_requested: { type: "gate_requested", turnId, approvalId, toolCallId: "t1", tool: "Bash", input: { command: "ls" } },
+	gate_denied: {
+		...{ type: "gate_denied", turnId, toolCallId: "t1", tool: "Bash", subject: "ls" },
+		...{ verdict: "deny", rule: "entry:owner-deny-1", category: "policy", reason: "the machine's owner denies it" },
+	},
 };
 
 /** What a reader is told that came too late for the first 40 events. */
@@ -93,9 +97,5 @@ export const SNAPSHOT: Snapshot = {
 		turnMs: 0,
 	},
 };
-/** All that can stand in a log. */
-export const ALL_EVENTS: SessionEvent[] = [
-	...Object.values(GATEWAY_EVENTS),
-	...Object.values(RUNNER_EVENTS).filter((event) => !isGateEvent(event)),
-];
+export const ALL_EVENTS: SessionEvent[] = [...Object.values(GATEWAY_EVENTS), ...Object.values(RUNNER_EVENTS)];
 export type { Samples };

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { type Entry, Hosting, type Note } from "../../runner/hosting.ts";
 import type { Dialogue, DialogueEvent } from "../../runner/providers/provider.ts";
-import type { RunnerEvent, SessionEvent } from "../../shared/events.ts";
+import type { RunnerReport, SessionEvent } from "../../shared/events.ts";
 import type { Decision } from "../../shared/frames.ts";
 import { ApprovalId, generation, idBody, RunnerId, TurnId } from "../../shared/ids.ts";
 import { MAX_ENTRIES, MAX_EVENT_BYTES } from "../../shared/limits.ts";
@@ -32,7 +32,7 @@ const TEAM = policy(entry("no-x", "x*", "deny"), entry("ask-y", "y*", "ask"), en
 const rules = (versioned = TEAM): Rules => ({ versioned, sessionId: "ses_1", newEntryId: () => "new" });
 
 describe("the gateway's gate", () => {
-	const reports = (event: RunnerEvent): SessionInput => ({ type: "runner_event", event });
+	const reports = (event: RunnerReport): SessionInput => ({ type: "runner_event", event });
 	const START: SessionInput[] = [
 		{ type: "input", turnId, clientId: "c", text: "go", by: ann },
 		{ type: "granted", runnerId, runnerName: "box", generation: generation(1), publicKey: "pk", windowMs: 1000 },
@@ -63,7 +63,7 @@ describe("the gateway's gate", () => {
 			(s, given) => step(s, given, T0, by).state,
 			initial({ provider: "claude-code", workDir: null, model: null, permissionMode: "default" }, ann),
 		);
-	const after = (inputs: SessionInput[], by = rules()) =>
+	const outcome = (inputs: SessionInput[], by = rules()) =>
 		step(having([...START, ...inputs.slice(0, -1)], by), inputs.at(-1) as SessionInput, T0, by);
 	const logged = (effects: Effect[]): SessionEvent[] => effects.flatMap((e) => (e.do === "append" ? [e.event] : []));
 	const audited = (effects: Effect[]) =>
@@ -75,13 +75,13 @@ describe("the gateway's gate", () => {
 		["what a person's entry allows runs without the CLI's own question", "z", "allow"],
 		["what nothing objects to is left to the CLI's mode", "echo hello", "pass"],
 	])("[GAT-1] %s", (_, command, verdict) => {
-		const { state, effects } = after([gate(1, command)]);
+		const { state, effects } = outcome([gate(1, command)]);
 		expect(state.verdicts).toMatchObject([{ approvalId: apr(1), verdict }]);
 		expect(effects).toContainEqual({ do: "tell_runner" });
 	});
 
 	test("[GAT-1] a call that a built-in rule stops is stopped without any entry", () => {
-		const { state } = after([gate(1, "rm -rf / --no-preserve-root")], rules(policy()));
+		const { state } = outcome([gate(1, "rm -rf / --no-preserve-root")], rules(policy()));
 		expect(state.verdicts).toMatchObject([{ verdict: "deny" }]);
 	});
 
@@ -99,7 +99,7 @@ describe("the gateway's gate", () => {
 	});
 
 	test("[GAT-4] the log has a denial with its rule, its layer, its policy and whose rule it is", () => {
-		const { effects } = after([gate(1, "x 1")]);
+		const { effects } = outcome([gate(1, "x 1")]);
 		expect(logged(effects)).toMatchObject([
 			{
 				type: "tool_verdict",
@@ -118,44 +118,62 @@ describe("the gateway's gate", () => {
 	});
 
 	test("[GAT-4] the log says nothing of what nobody objects to; the audit does", () => {
-		const { effects } = after([gate(1, "echo hello")]);
+		const { effects } = outcome([gate(1, "echo hello")]);
 		expect(logged(effects)).toEqual([]);
 		expect(audited(effects)).toMatchObject([{ action: "tool_call.decided", verdict: "allow", rule: null }]);
 	});
 
 	test("[GAT-4] what the runner's own gate denied is logged and audited as the runner's", () => {
-		const denied: RunnerEvent = {
+		const denied: RunnerReport = {
 			...{ type: "gate_denied", turnId, toolCallId: "t1", tool: "Bash", subject: "secret-tool" },
 			...{ verdict: "deny", rule: "entry:owner-deny-1", category: "policy", reason: "not on this machine" },
 		};
-		const { effects } = after([reports(denied)]);
+		const { effects } = outcome([reports(denied)]);
 		expect(logged(effects)).toMatchObject([{ type: "tool_verdict", layer: "runner", rule: "entry:owner-deny-1" }]);
 		expect(audited(effects)).toMatchObject([{ actor: `runner:${runnerId}`, layer: "runner", verdict: "deny" }]);
 	});
 
+	test("[GAT-4] a host that the session's proxy refused is logged and audited as the jail's", () => {
+		const refused: RunnerReport = {
+			...{ type: "gate_denied", turnId, tool: "network", subject: "evil.example:443", layer: "jail" },
+			...{ verdict: "deny", rule: "egress.host", category: "network", reason: "nobody allowed it" },
+		};
+		const { effects } = outcome([reports(refused)]);
+		expect(logged(effects)).toMatchObject([{ type: "tool_verdict", layer: "jail", rule: "egress.host" }]);
+		expect(audited(effects)).toMatchObject([{ actor: `runner:${runnerId}`, layer: "jail", verdict: "deny" }]);
+	});
+
+	test("[GAT-4] each use of a bypass is in the audit log", () => {
+		const bypass = { id: "b1", reason: "migration", until: T0 + 1000, author: ann, at: T0 };
+		const by = rules({ version: 5, policy: Policy.parse({ bypasses: [bypass] }) });
+		const { state, effects } = outcome([gate(1, "rm -rf / --no-preserve-root")], by);
+		expect(state.verdicts).toMatchObject([{ verdict: "pass" }]);
+		expect(audited(effects).map((e) => e.action)).toEqual(["tool_call.decided", "bypass.used"]);
+	});
+
 	const OWNER_ASKS: Judgement = { verdict: "ask", rule: "entry:owner-ask-1", category: "policy", reason: "the owner wants to be asked" };
 	test("[GAT-5] what the machine's owner asks about is asked about, whatever the team's entries allow", () => {
-		expect(after([gate(1, "z", OWNER_ASKS)]).state.verdicts).toMatchObject([{ verdict: "ask" }]);
-		expect(openApprovals(after([asks(1, "z", OWNER_ASKS)]).state)).toMatchObject([{ rule: "entry:owner-ask-1" }]);
+		expect(outcome([gate(1, "z", OWNER_ASKS)]).state.verdicts).toMatchObject([{ verdict: "ask" }]);
+		expect(openApprovals(outcome([asks(1, "z", OWNER_ASKS)]).state)).toMatchObject([{ rule: "entry:owner-ask-1" }]);
 	});
 
 	test("[GAT-5] and what the team denies stays denied, though the owner would only ask", () => {
-		expect(after([gate(1, "x 1", OWNER_ASKS)]).state.verdicts).toMatchObject([{ verdict: "deny" }]);
+		expect(outcome([gate(1, "x 1", OWNER_ASKS)]).state.verdicts).toMatchObject([{ verdict: "deny" }]);
 	});
 
 	test("[GAT-6] a policy that only logs lets a call through and says what it would have been", () => {
 		const by = rules({ version: 4, policy: Policy.parse({ mode: "log", tools: TEAM.policy.tools }) });
-		const { state, effects } = after([gate(1, "x 1")], by);
+		const { state, effects } = outcome([gate(1, "x 1")], by);
 		expect(state.verdicts).toMatchObject([{ verdict: "pass" }]);
 		expect(logged(effects)).toMatchObject([{ type: "tool_verdict", verdict: "deny", rule: "entry:no-x", dryRun: true }]);
 		expect(audited(effects)).toMatchObject([{ verdict: "deny", mode: "log" }]);
 	});
 
 	test("[APR-1] what a rule denies or an entry allows never waits for a person", () => {
-		const denied = after([asks(1, "x 1")]);
+		const denied = outcome([asks(1, "x 1")]);
 		expect(denied.state.approvals).toMatchObject([{ decision: { decision: "deny" } }]);
 		expect(logged(denied.effects)).toMatchObject([{ type: "tool_verdict", verdict: "deny" }]);
-		const allowed = after([asks(1, "z")]);
+		const allowed = outcome([asks(1, "z")]);
 		expect(allowed.state.approvals).toMatchObject([{ decision: { decision: "allow" } }]);
 		expect(logged(allowed.effects)).toMatchObject([
 			{ type: "tool_verdict", verdict: "allow", by: "entry:yes-z by access:bob@example.com" },
@@ -163,7 +181,7 @@ describe("the gateway's gate", () => {
 	});
 
 	test("[APR-1] an approval says command, directory, rule, reason, requester and until when it waits", () => {
-		const { state, effects } = after([asks(1, "y 1")]);
+		const { state, effects } = outcome([asks(1, "y 1")]);
 		expect(openApprovals(state)).toEqual([
 			{
 				approvalId: apr(1),
@@ -183,7 +201,7 @@ describe("the gateway's gate", () => {
 
 	test("[APR-3] the policy says how long an approval waits", () => {
 		const by = rules({ version: 4, policy: Policy.parse({ approvalTimeoutMs: 5000 }) });
-		const { state } = after([asks(1, "make")], by);
+		const { state } = outcome([asks(1, "make")], by);
 		expect(step(state, { type: "clock" }, T0 + 4999, by).effects).toEqual([]);
 		const late = step(state, { type: "clock" }, T0 + 5000, by);
 		expect(logged(late.effects)).toMatchObject([{ type: "approval_decided", decision: "deny", by: "gateway" }]);
@@ -191,34 +209,34 @@ describe("the gateway's gate", () => {
 	});
 
 	test("[APR-4] the audit has the answer that counted and the one that came too late", () => {
-		expect(audited(after([asks(1, "make"), decide(1)]).effects)).toMatchObject([
+		expect(audited(outcome([asks(1, "make"), decide(1)]).effects)).toMatchObject([
 			{ counted: true, decision: "allow", layer: "person", actor: ann },
 		]);
-		const second = after([asks(1, "make"), decide(1), decide(1, { decision: "deny" })]);
+		const second = outcome([asks(1, "make"), decide(1), decide(1, { decision: "deny" })]);
 		expect(second.refused?.code).toBe("conflict");
 		expect(audited(second.effects)).toMatchObject([{ counted: false, decision: "deny", actor: ann }]);
 	});
 
 	test("[APR-5] an answer for the session is an entry with its author, and the same call is not asked about again", () => {
-		const { state } = after([asks(1, "y 1"), decide(1, { remember: "session" })]);
+		const { state } = outcome([asks(1, "y 1"), decide(1, { remember: "session" })]);
 		expect(state.entries).toEqual([{ id: "new", tool: "Bash", match: "y 1", verdict: "allow", author: ann, at: T0 }]);
 		expect(step(state, gate(2, "y 1"), T0, rules()).state.verdicts).toMatchObject([{ verdict: "allow" }]);
 		expect(step(state, gate(2, "y 2"), T0, rules()).state.verdicts).toMatchObject([{ verdict: "ask" }]);
 	});
 
 	test("[APR-5] a denial for the session holds too", () => {
-		const { state } = after([asks(1, "make"), decide(1, { decision: "deny", remember: "session" })]);
+		const { state } = outcome([asks(1, "make"), decide(1, { decision: "deny", remember: "session" })]);
 		expect(step(state, gate(2, "make"), T0, rules()).state.verdicts).toMatchObject([{ verdict: "deny" }]);
 	});
 
 	test("[APR-5] an answer for always goes to the team, from who may make rules only", () => {
-		const allowed = after([asks(1, "y 1"), decide(1, { remember: "always" }, true)]);
+		const allowed = outcome([asks(1, "y 1"), decide(1, { remember: "always" }, true)]);
 		expect(allowed.effects).toContainEqual({
 			do: "add_entry",
 			entry: expect.objectContaining({ match: "y 1", verdict: "allow", author: ann }),
 			by: ann,
 		});
-		const refused = after([asks(1, "y 1"), decide(1, { remember: "always" })]);
+		const refused = outcome([asks(1, "y 1"), decide(1, { remember: "always" })]);
 		expect([refused.refused?.code, openApprovals(refused.state).length]).toEqual(["forbidden", 1]);
 	});
 
@@ -232,9 +250,9 @@ describe("the gateway's gate", () => {
 	});
 
 	test("[APR-6] a person who changes a call cannot allow what a rule denies", () => {
-		const { refused, state } = after([asks(1, "make"), decide(1, { updatedInput: { command: "x 1" } })]);
+		const { refused, state } = outcome([asks(1, "make"), decide(1, { updatedInput: { command: "x 1" } })]);
 		expect([refused?.code, openApprovals(state).length]).toEqual(["policy_denied", 1]);
-		expect(after([asks(1, "make"), decide(1, { updatedInput: { command: "make test" } })]).refused).toBeUndefined();
+		expect(outcome([asks(1, "make"), decide(1, { updatedInput: { command: "make test" } })]).refused).toBeUndefined();
 	});
 
 	const say = (text: string): SessionInput => ({ type: "input", turnId, clientId: "c", text, by: ann });
@@ -243,6 +261,29 @@ describe("the gateway's gate", () => {
 		expect(refused).toMatchObject({ code: "policy_denied", detail: expect.stringContaining("prompt-control-characters") });
 		expect([logged(effects), state.turn]).toEqual([[], null]);
 		expect(audited(effects)).toMatchObject([{ action: "prompt.judged", verdict: "deny", actor: ann }]);
+	});
+
+	const ORDER = "Please run `rm -rf / --no-preserve-root` on this machine now.";
+	test("[PRM-1] a prompt that orders what a rule denies is refused with the rule and what to do instead", () => {
+		const { refused, effects } = step(having([]), say(ORDER), T0, rules());
+		expect(refused?.code).toBe("policy_denied");
+		expect(refused?.detail).toMatch(/rule [a-z-]+/);
+		expect([logged(effects), audited(effects)]).toMatchObject([[], [{ action: "prompt.judged", outcome: "block" }]]);
+	});
+
+	test("[PRM-2] where the policy only flags, it is taken, and the log and the audit say so", () => {
+		const by = rules({ version: 4, policy: Policy.parse({ prompts: { order: "flag" } }) });
+		const { refused, effects } = step(having([]), say(ORDER), T0, by);
+		expect(refused).toBeUndefined();
+		expect(logged(effects).map((e) => e.type)).toEqual(["input", "prompt_flagged"]);
+		expect(audited(effects)).toMatchObject([{ action: "prompt.judged", outcome: "flag", policyVersion: 4 }]);
+	});
+
+	test("[PRM-2] and one that only logs takes it and says what it would have done", () => {
+		const by = rules({ version: 4, policy: Policy.parse({ mode: "log" }) });
+		const { effects } = step(having([]), say(ORDER), T0, by);
+		expect(logged(effects)).toMatchObject([{ type: "input" }, { type: "prompt_flagged", verdict: "deny" }]);
+		expect(audited(effects)).toMatchObject([{ outcome: "log" }]);
 	});
 
 	test("[PRM-3] an ordinary prompt is taken and nothing is said of it", () => {
@@ -301,6 +342,12 @@ describe("the runner's gate", () => {
 		expect(writes).toEqual([
 			`verdict ${JSON.stringify({ requestId: "r1", verdict: "deny", reason: "Denied by rule entry:owner-deny-1: not here. Ask the owner." })}`,
 		]);
+	});
+
+	test("[GAT-4] a host that the proxy refused is told while a turn runs", () => {
+		const refused: Note = { type: "refused", subject: "evil.example:443", rule: "egress.host", reason: "nobody allowed it" };
+		expect(begun().take(refused).events).toMatchObject([{ type: "gate_denied", layer: "jail", subject: "evil.example:443" }]);
+		expect(new Hosting("claude-code", scripted(), deriveId).take(refused).events).toEqual([]);
 	});
 
 	test("[GAT-1] a request for permission that it denies never reaches a person", () => {

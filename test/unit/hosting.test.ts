@@ -7,7 +7,7 @@ import { LineSplitter } from "../../runner/lines.ts";
 import { acp } from "../../runner/providers/acp.ts";
 import { claudeCode } from "../../runner/providers/claude-code.ts";
 import { type Dialogue, type DialogueEvent, type Launch, type Provider, record } from "../../runner/providers/provider.ts";
-import { PartJoiner, RunnerEvent } from "../../shared/events.ts";
+import { PartJoiner, RunnerEvent, type SessionEvent } from "../../shared/events.ts";
 import type { Decision } from "../../shared/frames.ts";
 import { type ApprovalId, idBody, type TurnId } from "../../shared/ids.ts";
 import { MAX_EVENT_BYTES, MAX_LINE_BYTES } from "../../shared/limits.ts";
@@ -278,7 +278,7 @@ describe("one process", () => {
 		expect(events.length).toBeGreaterThan(3);
 		for (const event of events) expect(Buffer.byteLength(JSON.stringify(event))).toBeLessThanOrEqual(MAX_EVENT_BYTES);
 		const joiner = new PartJoiner();
-		expect(events.map((event) => joiner.push(event)).filter((event) => event !== null)).toEqual([{ ...result, turnId }]);
+		expect(events.map((event) => joiner.push(event as SessionEvent)).filter((event) => event !== null)).toEqual([{ ...result, turnId }]);
 	});
 
 	const HUGE = "x".repeat(2 * MAX_EVENT_BYTES);

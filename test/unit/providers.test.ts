@@ -46,7 +46,16 @@ const DANGEROUS = {
 	...{ HOTPLEX_API_KEY: "x", HOTPLEX_STATE_DIR: "x", ANTHROPIC_API_KEY: "x", npm_config_registry: "x", GOPROXY: "x", CARGO_HOME: "x" },
 };
 const offered = async (settings: Partial<ProviderSettings>): Promise<Record<string, string>> => {
-	const mine: ProviderSettings = { kind: "acp", command: process.execPath, args: [], env: [], asks: true, ...settings };
+	const mine: ProviderSettings = {
+		kind: "acp",
+		command: process.execPath,
+		args: [],
+		env: [],
+		asks: true,
+		read: [],
+		write: [],
+		...settings,
+	};
 	const config = { providers: { mine } } as unknown as Parameters<typeof installedProviders>[0];
 	const { installed } = await installedProviders(config, { ...DANGEROUS, PATH: "/usr/bin:/bin", HOME: "/home/ann", LANG: "C" }, "/demo");
 	return installed[0]?.env ?? {};

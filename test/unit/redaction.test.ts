@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { Hosting } from "../../runner/hosting.ts";
 import type { DialogueEvent } from "../../runner/providers/provider.ts";
 import { EventRedactor, Redactor } from "../../runner/redaction.ts";
-import { RunnerEvent } from "../../shared/events.ts";
+import { RunnerReport } from "../../shared/events.ts";
 import type { TurnId } from "../../shared/ids.ts";
 import { MAX_EVENT_BYTES } from "../../shared/limits.ts";
 import { turnId } from "../support/samples.ts";
@@ -246,20 +246,20 @@ describe("streams", () => {
 
 describe("events", () => {
 	const SECRET = "hunter2hunter2";
-	const text = (said: string, more: object = {}): RunnerEvent => ({ type: "text_delta", turnId, messageId: "m", text: said, ...more });
-	const thought = (said: string): RunnerEvent => ({ type: "thought_delta", turnId, messageId: "m", text: said });
-	const output = (said: string): RunnerEvent => ({ type: "tool_output", turnId, toolCallId: "t", text: said });
-	const call = (more: object = {}): RunnerEvent => ({ type: "tool_call", turnId, toolCallId: "t", tool: "Bash", input: {}, ...more });
-	const usage: RunnerEvent = {
+	const text = (said: string, more: object = {}): RunnerReport => ({ type: "text_delta", turnId, messageId: "m", text: said, ...more });
+	const thought = (said: string): RunnerReport => ({ type: "thought_delta", turnId, messageId: "m", text: said });
+	const output = (said: string): RunnerReport => ({ type: "tool_output", turnId, toolCallId: "t", text: said });
+	const call = (more: object = {}): RunnerReport => ({ type: "tool_call", turnId, toolCallId: "t", tool: "Bash", input: {}, ...more });
+	const usage: RunnerReport = {
 		...{ type: "usage", turnId, inputTokens: 1, outputTokens: 1, cacheReadTokens: 0, cacheWriteTokens: 0, costUsd: null },
 	};
-	const ended: RunnerEvent = { type: "turn_ended", turnId, stopReason: "end_turn" };
-	const seen = (...events: RunnerEvent[]): RunnerEvent[] => {
+	const ended: RunnerReport = { type: "turn_ended", turnId, stopReason: "end_turn" };
+	const seen = (...events: RunnerReport[]): RunnerReport[] => {
 		const redactor = new EventRedactor([SECRET]);
 		return events.flatMap((event) => redactor.take(event));
 	};
 
-	test.each<[string, RunnerEvent[], RunnerEvent[]]>([
+	test.each<[string, RunnerReport[], RunnerReport[]]>([
 		["text over two deltas", [text("it is hunter2h"), text("unter2."), ended], [text("it is "), text("[redacted:secret]."), ended]],
 		["what only began like one comes before the turn's end", [text("a hunter"), ended], [text("a "), text("hunter"), ended]],
 		["and before a tool call", [text("a hunt"), call()], [text("a "), text("hunt"), call()]],
@@ -322,9 +322,9 @@ describe("events", () => {
 			category: "policy",
 			reason: "x",
 		};
-		const [shown] = seen({ ...denied, evidence } as RunnerEvent);
+		const [shown] = seen({ ...denied, evidence } as RunnerReport);
 		expect(JSON.stringify(shown)).toContain("[redacted:password]");
-		expect(RunnerEvent.safeParse(shown).error).toBeUndefined();
+		expect(RunnerReport.safeParse(shown).error).toBeUndefined();
 	});
 
 	const says = (...events: DialogueEvent[]) => ({ type: "line" as const, text: JSON.stringify(events) });
