@@ -5,11 +5,12 @@ import { check } from "../shared/codec.ts";
 import { type ErrorCode, problem } from "../shared/errors.ts";
 import { type ControlFrame, SessionSpec, ToControlFrame } from "../shared/frames.ts";
 import { type Generation, SessionId, generation as toGeneration } from "../shared/ids.ts";
-import { CliProcess, type Containment, endStrays, identify, isSame } from "./cli-process.ts";
+import { CliProcess, endStrays, identify, isSame } from "./cli-process.ts";
 import type { RunnerConfig } from "./config.ts";
 import { type Host, HostedSession, sessionsDir } from "./hosted-session.ts";
 import type { StopWhy } from "./hosting.ts";
 import type { Identity } from "./identity.ts";
+import type { Confinement } from "./jail.ts";
 import { unseal } from "./journal.ts";
 import { Link } from "./link.ts";
 import { type InstalledProvider, offered } from "./providers.ts";
@@ -26,7 +27,7 @@ export interface DaemonOptions {
 	config: RunnerConfig;
 	identity: Identity;
 	stateDir: string;
-	containment: Containment;
+	confinement: Confinement;
 	providers: InstalledProvider[];
 	/** One line for people; details are in the log of the session. */
 	log(line: string): void;
@@ -55,7 +56,7 @@ export class Daemon {
 
 	constructor(options: DaemonOptions) {
 		this.#options = options;
-		const { config, identity, stateDir, containment } = options;
+		const { config, identity, stateDir, confinement } = options;
 		this.ready = new Promise((resolve) => {
 			this.#isReady = resolve;
 		});
@@ -63,7 +64,7 @@ export class Daemon {
 			config,
 			identity,
 			stateDir,
-			containment,
+			confinement,
 			provider: (name) => options.providers.find((p) => p.name === name) ?? null,
 			claimNative: (native, sessionId) => {
 				const holder = this.#natives.get(native);
@@ -170,7 +171,7 @@ export class Daemon {
 	}
 
 	#register(): void {
-		const { config, providers, containment } = this.#options;
+		const { config, providers, confinement } = this.#options;
 		this.#connected = true;
 		this.#send({
 			type: "register",
@@ -178,7 +179,8 @@ export class Daemon {
 			capacity: config.capacity,
 			labels: { os: process.platform, arch: arch(), host: hostname(), ...config.labels },
 			providers: offered(providers),
-			isolation: containment.reached,
+			isolation: confinement.isolation,
+			jail: confinement.jail,
 			draining: this.#draining,
 			hosted: [...this.#hosted.values()].map((s) => ({ sessionId: s.sessionId, generation: s.generation })),
 		});
@@ -198,6 +200,9 @@ export class Daemon {
 		const hosting = [...this.#hosted.values()].filter((s) => s !== known && !s.isReleased).length;
 		if (hosting >= this.#options.config.capacity) return refuse("at_capacity", `this runner hosts ${hosting} sessions already`);
 		if (this.#host.provider(spec.provider) === null) return refuse("provider_not_installed", `this runner does not offer ${spec.provider}`);
+		const { permissionModes } = this.#options.config.policy;
+		if (permissionModes !== undefined && !permissionModes.includes(spec.permissionMode))
+			return refuse("policy_denied", `this runner's owner does not take sessions in the permission mode ${spec.permissionMode}`);
 		const workDir = resolveWorkDir(spec.workDir, ownWorkDir(this.#options.stateDir, sessionId), this.#options.config.roots);
 		if (!workDir.ok) return refuse(workDir.error.code, workDir.error.detail);
 		const take = () => {
@@ -263,7 +268,8 @@ export class Daemon {
 			connected: this.#connected,
 			draining: this.#draining,
 			capacity: this.#options.config.capacity,
-			isolation: this.#options.containment.reached,
+			isolation: this.#options.confinement.isolation,
+			jail: this.#options.confinement.jail,
 			providers: offered(this.#options.providers),
 			hosted: [...this.#hosted.values()].map((s) => ({ sessionId: s.sessionId, generation: s.generation, ...s.status })),
 		};

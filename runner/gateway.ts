@@ -25,6 +25,12 @@ const SETTINGS = [
 	"RECONNECT_WINDOW",
 	"TEAM_CAPACITY",
 	"PRINCIPAL_CAPACITY",
+	"RATE_LIMIT_REQUESTS",
+	"RATE_LIMIT_INPUTS",
+	"RATE_LIMIT_SOCKETS",
+	"RATE_LIMIT_FAILURES",
+	"RATE_LIMIT_LINKS",
+	"ADDRESS_HEADER",
 ];
 const DEFAULT_PORT = 8787;
 /** workerd drains on SIGTERM and stays while one WebSocket is open; what it acknowledged is on disk, so a kill is safe. */

@@ -1,0 +1,358 @@
+import { judgementOf, type Rule, rules } from "./rules/rule.ts";
+import { graver, type Judgement, NO_OBJECTION, type Place } from "./verdict.ts";
+import { globMatches, isKnown, squeezed } from "./words.ts";
+
+/** What may be wrong with touching a path. */
+export const pathRules = {
+	...rules("read_secrets", {
+		"read-secret": {
+			verdict: "deny",
+			reason: "reads keys, passwords or tokens",
+			suggestion: "Name the secret that the task needs and let a person provide it.",
+			match: [
+				"cat ~/.ssh/id_rsa",
+				"cat /etc/shadow",
+				"base64 /root/.ssh/id_ed25519",
+				"cat /proc/1/environ",
+				"xxd ~/.aws/credentials",
+				"cat /etc/sh*dow",
+			],
+			pass: [
+				"cat ~/.ssh/id_rsa.pub",
+				"cat /etc/passwd",
+				"ls -l ~/.ssh",
+				"chmod 600 ~/.ssh/id_rsa",
+				"ssh -i ~/.ssh/id_ed25519 host uptime",
+				"echo ~/.ssh/id_rsa",
+			],
+		},
+		"read-private": {
+			verdict: "ask",
+			reason: "reads what a person keeps for themselves: histories, tokens of tools, browser profiles",
+			match: ["cat ~/.bash_history", "cat ~/.npmrc", "cat ~/.kube/config"],
+			pass: ["cat .npmrc", "kubectl --kubeconfig ~/.kube/config get pods", "cat .env"],
+		},
+	}),
+	...rules("persist", {
+		"write-persistence": {
+			verdict: "deny",
+			reason: "writes to a place from which programs are started later: cron, services, logins, library preloading",
+			suggestion: "Start the program in the session, or ask a person to install it.",
+			match: [
+				"echo '* * * * * root x' >> /etc/crontab",
+				"cp x.service /etc/systemd/system/x.service",
+				"echo key >> ~/.ssh/authorized_keys",
+				"echo /tmp/x.so > /etc/ld.so.preload",
+			],
+			pass: ["cat /etc/crontab", "ls /etc/systemd/system", "echo key >> authorized_keys"],
+		},
+		"write-shell-start": {
+			verdict: "ask",
+			reason: "changes a file that every shell, editor or git of this user reads at its start",
+			suggestion: "Set it for this session only, or in a file of the project.",
+			match: ["echo alias >> ~/.bashrc", "echo x | tee -a ~/.profile"],
+			pass: ["cat ~/.bashrc", "source ~/.bashrc", "grep PATH ~/.profile"],
+		},
+		"write-protected": {
+			verdict: "ask",
+			reason: "changes a file of the project that other programs run or obey: git hooks and settings, editor and CLI settings",
+			match: ["echo x > .git/hooks/pre-commit", "echo '{}' > .claude/settings.json", "cp x .vscode/tasks.json"],
+			pass: ["cat .git/config", "ls .git/hooks", "git config user.name x", "echo x > src/.envelope"],
+		},
+	}),
+	...rules("escalate", {
+		"write-privilege": {
+			verdict: "deny",
+			reason: "changes who may do what on this machine: accounts, sudo, PAM",
+			match: ["echo 'x ALL=(ALL) NOPASSWD: ALL' >> /etc/sudoers", "echo x >> /etc/passwd", "cp x /etc/pam.d/sshd"],
+			pass: ["cat /etc/passwd", "getent passwd", "grep root /etc/group"],
+		},
+	}),
+	...rules("kernel", {
+		"write-kernel": {
+			verdict: "deny",
+			reason: "changes the kernel, its settings or what the machine boots",
+			match: ["echo c > /proc/sysrq-trigger", "echo 0 > /proc/sys/kernel/randomize_va_space", "cp x /boot/vmlinuz"],
+			pass: ["cat /proc/cpuinfo", "cat /sys/class/net/eth0/address"],
+		},
+	}),
+	...rules("escape", {
+		"container-control": {
+			verdict: "deny",
+			reason: "reaches for what controls containers from outside: their runtime's socket, cgroup release agents",
+			match: ["echo /cmd > /sys/fs/cgroup/rdma/release_agent", "curl --unix-socket /var/run/docker.sock http://x/containers/json"],
+			pass: ["ls -l /var/run/docker.sock", "docker ps", "cat /proc/self/cgroup"],
+		},
+	}),
+	...rules("destroy", {
+		"write-device": {
+			verdict: "deny",
+			reason: "writes over a disk, or reads it past its file system",
+			match: ["dd if=/dev/zero of=/dev/sda", "cat x > /dev/nvme0n1", "cat /dev/sda"],
+			pass: ["echo x > /dev/null", "dd if=/dev/zero of=disk.img bs=1M count=1", "ls /dev/sda"],
+		},
+		"write-system": {
+			verdict: "deny",
+			reason: "changes the system's own programs, libraries or settings",
+			suggestion: "Work in the work directory; a package manager changes the system.",
+			match: ["echo x > /etc/hosts", "cp x /usr/bin/ls", "> /etc/fstab", "rm /etc/passwd", "mv /bin/bash /tmp"],
+			pass: ["cat /etc/hosts", "echo x > hosts", "cp /etc/hosts ."],
+		},
+		"delete-catastrophe": {
+			verdict: "deny",
+			reason: "deletes the system, a home, or the directory that the work directory lies in",
+			match: ["rm -rf /", "rm -rf ~", "rm -rf /*", "rm -r -f /home", "rm -rf ..", "find / -delete", "rm -rf /usr/lib"],
+			pass: ["rm -rf node_modules dist", "rm -rf ./build", "rm -rf /tmp/x", "echo rm -rf /"],
+		},
+		"delete-outside": {
+			verdict: "ask",
+			reason: "deletes a directory outside the work directory",
+			match: ["rm -rf /opt/app", "rm -rf ~/Documents"],
+			pass: ["rm -rf build", "rm -rf /tmp/build", "rm -rf ~/.cache/pip"],
+		},
+		"delete-work": {
+			verdict: "ask",
+			reason: "deletes the whole work directory or its history",
+			match: ["rm -rf .", "rm -rf .git", "rm -rf *"],
+			pass: ["rm -rf src/*.o", "rm -rf ./*.pyc", "rm -rf .next .cache"],
+		},
+		"delete-unknown": {
+			verdict: "ask",
+			reason: "deletes all of a directory whose path is not known before it runs",
+			suggestion: "Write the path out, or make sure that the variable is set: ${dir:?}/...",
+			match: ['rm -rf "$dir"/*', "rm -rf /$x"],
+			pass: ['rm -rf "$dir"', 'rm -rf "$TMPDIR/x"', "rm $file"],
+		},
+	}),
+	...rules("outside", {
+		"write-outside": {
+			verdict: "ask",
+			reason: "writes outside the work directory",
+			suggestion: "Write below the work directory or to /tmp.",
+			match: [],
+			pass: [],
+		},
+		"read-outside": {
+			verdict: "ask",
+			reason: "reads files of a person outside the work directory",
+			match: [],
+			pass: [],
+		},
+	}),
+};
+
+/** Where a person is at home, if it is not said. */
+export const homeOf = (place: Place): string => place.home ?? "/home/user";
+
+/** An absolute path without `.`, `..`, `//`; of what begins with a mark, the rest is taken as it is. */
+export function located(path: string, place: Place): string {
+	let text = path.startsWith("file://") ? path.slice(7) : path;
+	if (text === "~" || text.startsWith("~/")) text = homeOf(place) + text.slice(1);
+	if (!text.startsWith("/") && !(text !== "" && !isKnown(text.charAt(0)))) text = `${place.cwd}/${text}`;
+	const parts: string[] = [];
+	for (const part of text.split("/")) {
+		if (part === "" || part === ".") continue;
+		if (part === "..") parts.pop();
+		else parts.push(part);
+		// Doors back to the root and the current directory.
+		if (parts[0] === "proc" && parts.length === 3 && part === "root") parts.length = 0;
+		else if (parts[0] === "proc" && parts.length === 3 && part === "cwd") parts.splice(0, 3, ...place.cwd.split("/").filter(Boolean));
+	}
+	return isKnown(text.charAt(0)) ? `/${parts.join("/")}` : parts.join("/");
+}
+
+const below = (path: string, directory: string): boolean =>
+	path === directory || path.startsWith(directory === "/" ? "/" : `${directory}/`);
+
+const SYSTEM = /^\/(bin|boot|dev|etc|lib|lib32|lib64|libx32|proc|root|run|sbin|sys|usr|var|System|Library|Applications|private)(\/|$)/;
+const TOP =
+	/^\/(bin|boot|dev|etc|home|lib|lib32|lib64|libx32|media|mnt|opt|proc|root|run|sbin|srv|sys|tmp|usr|var|Users|System|Library|Applications|private|data)$/;
+const TEMPORARY = /^\/(tmp|var\/tmp|dev\/shm|private\/tmp|private\/var\/folders)(\/|$)/;
+const HARMLESS_DEVICE = /^\/dev\/(null|zero|full|random|urandom|tty|stdin|stdout|stderr|fd(\/.{0,8})?|pts\/\d{1,5}|ptmx)$/;
+const DISK = /^\/dev\/(sd|hd|vd|xvd|nvme|mmcblk|dm-|md|loop|sr|disk\/|mapper\/|mem$|kmem$|port$|rdisk|disk\d)/;
+const PERSISTENCE_SYSTEM =
+	/^\/(etc\/(cron[^/]{0,16}(\/|$)|anacrontab|systemd(\/|$)|init\.d(\/|$)|init(\/|$)|rc[^/]{0,12}(\/|$)|profile(\.d)?(\/|$)|bash\.?[^/]{0,20}$|zsh(\/|$)|zshrc|zshenv|csh|environment$|xdg\/(autostart|systemd)|ld\.so\.|udev(\/|$)|update-motd\.d|apt\/apt\.conf|X11\/|at\.|logrotate\.d|inittab|network\/if-|dhcp\/|NetworkManager\/dispatcher|modules|inetd|xinetd|supervisor|rsyslog|incron|yum\/pluginconf)|var\/spool\/(cron|at|anacron|incron)|(usr\/)?lib\/(systemd|udev)\/|usr\/local\/lib\/systemd|run\/systemd\/|var\/lib\/(dbus|systemd)\/|Library\/Launch|System\/Library\/Launch|Library\/StartupItems)/;
+const PRIVILEGE =
+	/^\/etc\/(passwd|shadow|group|gshadow|sudoers|sudo\.conf|doas\.conf|pam\.|security\/|polkit|dbus-1|subuid|subgid|master\.passwd|login\.defs|shells|ssh\/|krb5|nsswitch\.conf|selinux|apparmor|audit|fail2ban)|^\/(usr\/)?lib(64)?\/(security|x86_64-linux-gnu\/security)\/|^\/usr\/share\/polkit/;
+const KERNEL =
+	/^\/(proc\/(sys|sysrq-trigger|kcore|irq|acpi|kallsyms)(\/|$)|sys(\/|$)|boot(\/|$)|lib\/modules|usr\/lib\/modules|etc\/(sysctl|modprobe|modules))|^\/dev\/(kmem|mem|port|watchdog)/;
+const CONTAINER =
+	/\/(docker|containerd|crio|podman)\.sock$|\/(release_agent|notify_on_release)$|^\/proc\/sys\/kernel\/core_pattern$|\/uevent_helper$|^\/sys\/fs\/cgroup\/.{0,200}(devices\.allow|cgroup\.procs)$|^\/proc\/sys\/fs\/binfmt_misc/;
+
+const HOME_SECRET =
+	/^(\.ssh$|\.ssh\/(?!known_hosts|config$|authorized_keys|[^/]{1,64}\.pub$|environment$)|\.aws\/?|\.netrc$|_netrc$|\.git-credentials|\.config\/(git\/credentials|gcloud|gh\/hosts|hub$|op\/|rclone|doctl|age|sops|google-chrome|chromium|BraveSoftware|keepassxc)|\.azure|\.gnupg|\.pgpass|\.my\.cnf|\.pypirc|\.gem\/credentials|\.cargo\/credentials|\.mozilla|\.local\/share\/(keyrings|kwalletd)|\.password-store|\.vault-token|\.terraform\.d\/credentials|\.claude\/\.credentials|\.codex\/auth|\.gemini\/oauth|\.electrum|\.bitcoin|\.ethereum|\.monero|\.thunderbird|\.s3cfg|\.boto$|\.oci\/|\.hotplex\/|\.minikube\/[^/]{0,64}\.key|Library\/(Keychains|Application Support\/(Google|Firefox|com\.apple\.TCC)|Cookies))/;
+const HOME_PRIVATE =
+	/^(\.[a-z_]{0,32}history$|\.lesshst|\.viminfo|\.npmrc$|\.yarnrc|\.kube\/|\.docker\/config\.json|\.config\/(containers|helm)|\.claude\.json|\.claude\/|\.purple|\.irssi|\.env$|\.subversion\/auth|\.m2\/settings|\.gradle\/gradle\.properties|\.ansible|\.composer\/auth|\.nuget|Documents\/[^/]{0,64}\.kdbx?$)/;
+const SYSTEM_SECRET =
+	/^\/(etc\/(shadow|gshadow|sudoers|master\.passwd|security\/opasswd|krb5\.keytab|kubernetes\/|ssh\/ssh_host_[a-z0-9]{1,16}_key$|ssl\/private|ppp\/chap-secrets|NetworkManager\/system-connections|letsencrypt\/(live|archive|keys)|wireguard|openvpn\/|ipsec\.secrets|rndc\.key|mysql\/debian\.cnf|postgresql\/|samba\/private|machine-key|pki\/tls\/private)|proc\/([0-9]+|self|thread-self|\*|[^/]{0,16}[\uFFFA-\uFFFC][^/]{0,16})\/(task\/[^/]{1,16}\/)?(environ|mem|auxv|stack)$|proc\/kcore|dev\/(mem|kmem)$|(var\/)?run\/secrets|var\/lib\/(sss|kubelet\/pki|samba\/private|cloud\/instance|docker\/(volumes|swarm))|var\/backups\/(shadow|gshadow|passwd)|run\/user\/[0-9]{1,10}\/(keyring|gnupg)|private\/etc\/master|private\/var\/db\/shadow)/;
+const KEY_NAME =
+	/^(id_(rsa|dsa|ecdsa|ed25519)|.{0,64}\.(ppk|kdbx)|\.git-credentials|\.netrc|credentials\.tfrc\.json|logins\.json|key4\.db|wallet\.dat)$/;
+const HOME_PERSISTENCE =
+	/^(\.ssh\/(authorized_keys2?|rc|environment)|\.config\/(systemd|autostart|upstart)(\/|$)|\.local\/share\/systemd|\.xinitrc|\.xsession|\.xprofile|\.pam_environment|\.forward|\.crontab|Library\/LaunchAgents|\.local\/share\/dbus-1)/;
+const HOME_SHELL_START =
+	/^(\.(bashrc|bash_profile|bash_login|bash_logout|bash_aliases|profile|zshrc|zshenv|zprofile|zlogin|zlogout|kshrc|cshrc|tcshrc|login|logout|inputrc|vimrc|vim\/|emacs|emacs\.d|gitconfig|tmux\.conf|screenrc|npmrc|pythonrc|gdbinit|lldbinit|Rprofile|wgetrc|curlrc|editrc|psqlrc|sqliterc|perldb|irbrc|config\/(fish|nvim|git)|ssh\/)|\.oh-my-zsh)/;
+const PROTECTED =
+	/^(\.git\/(hooks(\/|$)|config$|info\/attributes|modules\/)|\.claude(\/|$)|\.mcp\.json$|\.vscode(\/|$)|\.envrc$|\.husky(\/|$)|\.gemini(\/|$)|\.codex(\/|$)|\.cursor(\/|$)|\.idea\/runConfigurations|\.devcontainer(\/|$))/;
+/** Caches and build directories of the user and of package managers: made to be deleted. */
+const DISPOSABLE =
+	/^\/var\/(cache|lib\/apt\/lists|lib\/dpkg\/triggers)(\/.|$)|^\/(home\/[^/]{1,64}|root|Users\/[^/]{1,64})\/(\.cache|\.npm|\.gradle\/caches|\.m2\/repository|\.cargo\/registry|\.yarn|\.ccache|\.nuget|\.local\/share\/Trash|Library\/Caches|go\/pkg|node_modules)(\/|$)|^\/usr\/(local\/)?(share\/(doc|man|locale)|src)\/.|^\/root\/\.[a-z]/;
+
+/** The part of a path below somebody's home; null: it is in none. */
+function inHome(path: string, place: Place): string | null {
+	const home = homeOf(place);
+	if (below(path, home)) return path.slice(home.length + 1);
+	const match = /^\/(?:home\/[^/]{1,64}|root|Users\/[^/]{1,64}|var\/root|export\/home\/[^/]{1,64})(?:\/|$)/.exec(path);
+	return match ? path.slice(match[0].length) : null;
+}
+
+const inside = (path: string, place: Place, roots: readonly string[] | undefined): boolean =>
+	below(path, place.workDir) || (roots ?? []).some((root) => below(path, root));
+
+/** Files that a pattern is tried on: a pattern that could mean one of them is taken to mean it. */
+const WELL_KNOWN_SECRETS = [
+	"/etc/shadow",
+	"/etc/gshadow",
+	"/etc/sudoers",
+	"/root/.ssh/id_rsa",
+	"/root/.ssh/id_ed25519",
+	"/proc/self/environ",
+];
+
+/** The rule against reading a path, if there is one. */
+export function readRule(path: string, place: Place): Rule | undefined {
+	const where = located(path, place);
+	const full = squeezed(where);
+	if (/[*?[]/.test(full) && isKnown(where.charAt(0))) {
+		const last = full.slice(full.lastIndexOf("/") + 1);
+		if (last.replace(/[^A-Za-z0-9]/g, "").length >= 2 || /^\?{3,}$/.test(last)) {
+			const known = [
+				...WELL_KNOWN_SECRETS,
+				`${homeOf(place)}/.ssh/id_rsa`,
+				`${homeOf(place)}/.ssh/id_ed25519`,
+				`${homeOf(place)}/.aws/credentials`,
+			];
+			if (known.some((secret) => secret.split("/").length === full.split("/").length && globMatches(full, secret)))
+				return pathRules["read-secret"];
+		}
+	}
+	if (inside(where, place, undefined)) return undefined;
+	if (SYSTEM_SECRET.test(where) || SYSTEM_SECRET.test(full)) return pathRules["read-secret"];
+	if (DISK.test(full)) return pathRules["write-device"];
+	if (CONTAINER.test(full)) return pathRules["container-control"];
+	const home = inHome(full, place) ?? (isKnown(where) ? null : /^[\uFFFA-\uFFFC]\//.test(where) ? where.slice(2) : null);
+	if (home !== null && home !== "") {
+		if (HOME_SECRET.test(home)) return pathRules["read-secret"];
+		if (HOME_PRIVATE.test(home)) return pathRules["read-private"];
+	}
+	const name = full.slice(full.lastIndexOf("/") + 1);
+	if (KEY_NAME.test(name) && !/\/(test|tests|testdata|fixtures|example|examples)\//.test(full) && !inside(where, place, place.readRoots))
+		return pathRules["read-secret"];
+	return undefined;
+}
+
+/** The rule against changing a path's content, if there is one. */
+export function writeRule(path: string, place: Place): Rule | undefined {
+	const where = located(path, place);
+	if (HARMLESS_DEVICE.test(where)) return undefined;
+	const full = squeezed(where);
+	if (below(where, place.workDir)) return PROTECTED.test(where.slice(place.workDir.length + 1)) ? pathRules["write-protected"] : undefined;
+	if (!isKnown(where.charAt(0))) {
+		const rest = where.slice(2);
+		if (HOME_PERSISTENCE.test(rest)) return pathRules["write-persistence"];
+		if (HOME_SHELL_START.test(rest)) return pathRules["write-shell-start"];
+		if (PROTECTED.test(rest) || /(^|\/)\.git\/hooks(\/|$)/.test(rest)) return pathRules["write-protected"];
+		return undefined;
+	}
+	if (CONTAINER.test(full)) return pathRules["container-control"];
+	if (KERNEL.test(full)) return pathRules["write-kernel"];
+	if (DISK.test(full)) return pathRules["write-device"];
+	if (PERSISTENCE_SYSTEM.test(full)) return pathRules["write-persistence"];
+	if (PRIVILEGE.test(full)) return pathRules["write-privilege"];
+	if (inside(where, place, place.writeRoots) || TEMPORARY.test(full)) return undefined;
+	const home = inHome(full, place);
+	if (home !== null) {
+		if (HOME_PERSISTENCE.test(home)) return pathRules["write-persistence"];
+		if (HOME_SHELL_START.test(home)) return pathRules["write-shell-start"];
+		if (/^\.(git\/hooks|claude|vscode|config\/git)\//.test(home)) return pathRules["write-shell-start"];
+		if (HOME_SECRET.test(home) && !/^\.ssh$/.test(home)) return pathRules["read-private"];
+		return undefined;
+	}
+	if (/^\/(usr\/local|var\/(www|log|lib|cache|opt|run|tmp|backups?)|opt|run)\//.test(full)) return undefined;
+	return SYSTEM.test(full) || full === "/" ? pathRules["write-system"] : undefined;
+}
+
+/** The rule against deleting a path, if there is one. */
+export function deleteRule(path: string, recursive: boolean, place: Place): Rule | undefined {
+	let where = located(path, place);
+	if (HARMLESS_DEVICE.test(where)) return where === "/dev/null" ? pathRules["write-device"] : undefined;
+	// All that is in a directory is as much as the directory.
+	const all = /\/(\*|\.\*|\{?\*?,?\.\*\}?|\.\[!\.\]\*|\*\*?|\?\*|\[^\.\]\*|[\uFFFA-\uFFFC]\*?)$/.exec(where);
+	const unknownEnd = all !== null && !isKnown(all[0]);
+	if (all) where = where.slice(0, all.index) || "/";
+	if (!isKnown(where.charAt(0)) || where === "") {
+		if (!recursive) return undefined;
+		return all || where === "" || /\/$/.test(path) ? pathRules["delete-unknown"] : undefined;
+	}
+	const full = squeezed(where);
+	if (unknownEnd) {
+		// `/$x`: everything, if x is empty; `/tmp/$x` is only /tmp.
+		if (inside(full, place, place.writeRoots) || TEMPORARY.test(full) || DISPOSABLE.test(full)) return undefined;
+		if (!recursive) return undefined;
+		if (full === "/" || SYSTEM.test(full)) return pathRules["delete-unknown"];
+		return undefined;
+	}
+	if (below(full, place.workDir)) {
+		if (full === place.workDir) return recursive && (all || isKnown(where)) ? pathRules["delete-work"] : undefined;
+		const rest = full.slice(place.workDir.length + 1);
+		if (/^\.git(\/|$)/.test(rest) && (recursive || /^\.git\/(HEAD|config|refs|objects|hooks)/.test(rest))) return pathRules["delete-work"];
+		return undefined;
+	}
+	if (DISK.test(full)) return pathRules["write-device"];
+	if (full === "/" || below(place.workDir, full))
+		return recursive ? pathRules["delete-catastrophe"] : all ? pathRules["delete-outside"] : undefined;
+	if (/^\/(tmp|var\/tmp)$/.test(full)) return undefined;
+	if (TEMPORARY.test(full) || inside(full, place, place.writeRoots)) return undefined;
+	if (DISPOSABLE.test(full)) return undefined;
+	const home = inHome(full, place);
+	if (recursive) {
+		if (TOP.test(full) || home === "" || /^\/(home|Users)\/[^/]{1,64}$/.test(full)) return pathRules["delete-catastrophe"];
+		if (/^\/(bin|boot|dev|etc|lib|lib32|lib64|libx32|proc|run|sbin|sys|usr|System|Library)\//.test(full)) {
+			return /^\/(usr\/local|usr\/share|run|usr\/src|etc)\/[^/]{1,64}\/./.test(full) || /^\/usr\/local\/[^/]{1,64}\/?/.test(full)
+				? pathRules["delete-outside"]
+				: pathRules["delete-catastrophe"];
+		}
+		if (
+			/^\/var\/(lib|log|spool|mail|backups?|run|db|www|opt)$/.test(full) ||
+			/^\/var\/lib\/(dpkg|rpm|docker|mysql|postgresql|apt)$/.test(full)
+		)
+			return pathRules["delete-catastrophe"];
+		if (home !== null && (HOME_SECRET.test(home) || /^\.config$|^\.local$/.test(home))) return pathRules["delete-catastrophe"];
+		return pathRules["delete-outside"];
+	}
+	if (PRIVILEGE.test(full) || KERNEL.test(full)) return pathRules["write-system"];
+	if (/^\/(bin|boot|lib|lib32|lib64|sbin|usr\/(bin|sbin|lib)|etc)\//.test(full)) return pathRules["write-system"];
+	if (home !== null && HOME_SECRET.test(home)) return pathRules["delete-outside"];
+	return undefined;
+}
+
+/**
+ * Judges what a file tool does to a path, absolute, relative to `place.cwd`, or from `~`. Links are not seen here: the jail's are.
+ *
+ * Stricter than what the same path gets inside a shell command: a file tool names its one file, and outside of the work directory and
+ * the place's roots it has a person to ask.
+ */
+export function judgePath(path: string, use: "read" | "write" | "delete", place: Place): Judgement {
+	const where = located(path, place);
+	if (path === "" || path.length > 4096 || path.includes("\0")) return judgementOf(pathRules["write-outside"], path.slice(0, 128));
+	const said = (rule: Rule | undefined): Judgement => (rule ? judgementOf(rule, where) : NO_OBJECTION);
+	if (use === "read") {
+		const judgement = said(readRule(path, place));
+		if (judgement.verdict !== "allow" || inside(where, place, [...(place.readRoots ?? []), ...(place.writeRoots ?? [])])) return judgement;
+		return inHome(where, place) !== null && !TEMPORARY.test(where) ? judgementOf(pathRules["read-outside"], where) : judgement;
+	}
+	const judgement = said(use === "write" ? writeRule(path, place) : deleteRule(path, true, place));
+	if (inside(where, place, place.writeRoots) || TEMPORARY.test(where) || HARMLESS_DEVICE.test(where)) {
+		return use === "delete" ? graver(judgement, said(writeRule(path, place))) : judgement;
+	}
+	return graver(judgement, judgementOf(pathRules["write-outside"], where));
+}

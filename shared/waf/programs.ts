@@ -1,0 +1,367 @@
+import { located } from "./paths.ts";
+import { type Call, Options } from "./rules/rule.ts";
+import { escapes, FETCHED, isKnown, marksOf, PRIVATE, UNKNOWN } from "./words.ts";
+
+/*
+ * What programs print, where it can be said without running them. This is what makes `echo ... | base64 -d | sh` readable.
+ */
+
+/** What a program writes to its standard output; marks, as far as it is not known. */
+export function outputOf(call: Call): string {
+	const program = Object.hasOwn(PROGRAMS, call.name) ? PROGRAMS[call.name] : undefined;
+	return program ? program(call) : UNKNOWN + (call.stdin === null ? "" : marksOf(call.stdin));
+}
+
+type Program = (call: Call) => string;
+
+/** Content of the files that a filter names, or of its standard input. */
+function inputOf(call: Call, files: readonly string[]): string {
+	if (files.length === 0 || (files.length === 1 && files[0] === "-")) return call.stdin ?? UNKNOWN;
+	return files.map((file) => (file === "-" ? (call.stdin ?? UNKNOWN) : (call.file(file) ?? UNKNOWN))).join("");
+}
+
+/** A filter that turns known text into other text; what is not known stays so. */
+const filter =
+	(withValue: string, turn: (text: string, options: Options) => string | undefined, filesFrom = 0): Program =>
+	(call) => {
+		const options = new Options(call.args, withValue);
+		const text = inputOf(call, options.operands.slice(filesFrom));
+		return isKnown(text) ? (turn(text, options) ?? UNKNOWN) : UNKNOWN + marksOf(text);
+	};
+
+const lines = (text: string): string[] => text.replace(/\n$/, "").split("\n");
+const silent: Program = () => "";
+
+function base64Text(text: string): string | undefined {
+	const clean = text
+		.replace(/[^A-Za-z0-9+/_-]/g, "")
+		.replaceAll("-", "+")
+		.replaceAll("_", "/");
+	let bits = 0;
+	let held = 0;
+	const bytes: number[] = [];
+	for (const character of clean) {
+		held = (held << 6) | "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".indexOf(character);
+		bits += 6;
+		if (bits >= 8) {
+			bits -= 8;
+			bytes.push((held >> bits) & 0xff);
+		}
+	}
+	return fromBytes(bytes);
+}
+
+function base32Text(text: string): string {
+	let bits = 0;
+	let held = 0;
+	const bytes: number[] = [];
+	for (const character of text.toUpperCase().replace(/[^A-Z2-7]/g, "")) {
+		held = ((held << 5) | "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".indexOf(character)) & 0xffff;
+		bits += 5;
+		if (bits >= 8) {
+			bits -= 8;
+			bytes.push((held >> bits) & 0xff);
+		}
+	}
+	return fromBytes(bytes);
+}
+
+const fromBytes = (bytes: readonly number[]): string => {
+	let text = "";
+	for (const byte of bytes) text += String.fromCharCode(byte);
+	return text;
+};
+const hexText = (text: string): string =>
+	fromBytes((text.replace(/[^0-9a-fA-F]/g, "").match(/../g) ?? []).map((pair) => Number.parseInt(pair, 16)));
+
+/** Text out of base64, for whoever decodes it in another language. */
+export { base64Text, hexText };
+
+const format: Program = (call) => {
+	const [form = "", ...values] = call.args[0] === "--" ? call.args.slice(1) : call.args;
+	const rest = [...values];
+	let output = "";
+	let turns = 0;
+	do {
+		const before = rest.length;
+		output += form.replace(
+			/%([-+ 0#]{0,5}[0-9*]{0,6}(?:\.[0-9]{0,6})?)([sbqdiuxXoceEfgGc%])|\\(x[0-9a-fA-F]{1,2}|u[0-9a-fA-F]{1,4}|[0-7]{1,3}|[abefnrtv\\'"c])/g,
+			(whole, width: string | undefined, kind: string | undefined) => {
+				if (kind === undefined) return escapes(whole);
+				if (kind === "%") return "%";
+				const value = rest.shift() ?? "";
+				if (kind === "b") return escapes(value);
+				if (kind === "c") return value.charAt(0);
+				if (kind === "s" || kind === "q") {
+					const cut = /\.([0-9]{1,4})$/.exec(width ?? "");
+					return cut ? value.slice(0, Number(cut[1])) : value;
+				}
+				if (!isKnown(value)) return UNKNOWN;
+				const number = /^['"]./.test(value)
+					? (value.codePointAt(1) ?? 0)
+					: Number(/^0[0-7]{1,8}$/.test(value) ? `0o${value.slice(1)}` : value);
+				if (Number.isNaN(number)) return "0";
+				const pad = Number(/^0([0-9]{1,2})/.exec(width ?? "")?.[1] ?? 0);
+				return (
+					kind === "x"
+						? number.toString(16)
+						: kind === "X"
+							? number.toString(16).toUpperCase()
+							: kind === "o"
+								? number.toString(8)
+								: String(number)
+				).padStart(pad, "0");
+			},
+		);
+		if (rest.length === before) break;
+	} while (rest.length > 0 && ++turns < 4096 && output.length < 65_536);
+	return output;
+};
+
+/** `tr`'s sets: ranges, escapes, the classes that matter. */
+function characters(set: string): string[] {
+	const text = escapes(
+		set
+			.replaceAll("[:lower:]", "a-z")
+			.replaceAll("[:upper:]", "A-Z")
+			.replaceAll("[:digit:]", "0-9")
+			.replaceAll("[:alpha:]", "A-Za-z")
+			.replaceAll("[:alnum:]", "A-Za-z0-9")
+			.replaceAll("[:space:]", " \t\n\r\v\f")
+			.replaceAll("[:blank:]", " \t"),
+	);
+	const all: string[] = [];
+	for (let index = 0; index < text.length && all.length < 1024; index++) {
+		if (text.charAt(index + 1) === "-" && index + 2 < text.length) {
+			const last = Math.min(text.charCodeAt(index + 2), text.charCodeAt(index) + 255);
+			for (let code = text.charCodeAt(index); code <= last; code++) all.push(String.fromCharCode(code));
+			index += 2;
+		} else all.push(text.charAt(index));
+	}
+	return all;
+}
+
+const translate: Program = (call) => {
+	const options = new Options(call.args);
+	const text = call.stdin ?? UNKNOWN;
+	if (!isKnown(text)) return UNKNOWN + marksOf(text);
+	const [from = "", to = ""] = options.operands;
+	const first = new Set(characters(from));
+	const complement = options.has("-c", "-C", "--complement");
+	const within = (character: string): boolean => first.has(character) !== complement;
+	if (options.has("-d", "--delete")) return [...text].filter((character) => !within(character)).join("");
+	if (complement) return UNKNOWN;
+	const source = characters(from);
+	const target = characters(to);
+	const map = new Map(source.map((character, index) => [character, target[Math.min(index, target.length - 1)] ?? character]));
+	const translated = [...text].map((character) => map.get(character) ?? character).join("");
+	return options.has("-s", "--squeeze-repeats") && to === ""
+		? [...text].filter((character, index, all) => !first.has(character) || all[index - 1] !== character).join("")
+		: translated;
+};
+
+const stream: Program = (call) => {
+	const options = new Options(call.args, "-e --expression -f --file");
+	if (options.has("-i", "--in-place")) return "";
+	const given = options.values("-e", "--expression");
+	const scripts = given.length > 0 ? given : options.operands.slice(0, 1);
+	const text = inputOf(call, options.operands.slice(given.length > 0 ? 0 : 1));
+	if (!isKnown(text)) return UNKNOWN + marksOf(text);
+	let result = text;
+	for (const script of scripts)
+		for (const one of script.split(/;|\n/)) {
+			const separator = /^s([^A-Za-z0-9\\\s])/.exec(one.trim())?.[1];
+			if (separator === undefined) return UNKNOWN;
+			const [, pattern = "", replacement = "", flags = ""] = one.trim().split(separator);
+			// Only literal patterns: a pattern in full would be a program of the author's choosing.
+			if (/[.*[\]^$\\]/.test(pattern) || /[&\\]/.test(replacement) || pattern === "") return UNKNOWN;
+			result = /g/.test(flags)
+				? result.replaceAll(pattern, () => replacement)
+				: result
+						.split("\n")
+						.map((line) => line.replace(pattern, () => replacement))
+						.join("\n");
+			if (result.length > 65_536) return UNKNOWN;
+		}
+	return result;
+};
+
+function cut(text: string, options: Options): string | undefined {
+	const list = options.value("-c", "-b", "-f", "--characters", "--bytes", "--fields");
+	if (list === undefined) return undefined;
+	const ranges = list.split(",").map((range) => {
+		const [from = "", to] = range.split("-");
+		return { from: Number(from || 1), to: to === undefined ? Number(from) : to === "" ? Number.POSITIVE_INFINITY : Number(to) };
+	});
+	const wanted = (index: number): boolean => ranges.some(({ from, to }) => index + 1 >= from && index + 1 <= to);
+	const delimiter = options.value("-d", "--delimiter") || "\t";
+	return `${lines(text)
+		.map((line) => {
+			if (!options.has("-f", "--fields")) return [...line].filter((_, index) => wanted(index)).join("");
+			return line.includes(delimiter)
+				? line
+						.split(delimiter)
+						.filter((_, index) => wanted(index))
+						.join(delimiter)
+				: line;
+		})
+		.join("\n")}\n`;
+}
+
+/** `head -c 3`, `tail -n 1`, `head -5`. */
+const part =
+	(end: "head" | "tail"): Program =>
+	(call) => {
+		const args = call.args.map((arg) => (/^-[0-9]{1,9}$/.test(arg) ? `-n${arg.slice(1)}` : arg));
+		const options = new Options(args, "-n -c --lines --bytes");
+		const text = inputOf(call, options.operands);
+		if (!isKnown(text)) return UNKNOWN + marksOf(text);
+		const bytes = options.value("-c", "--bytes");
+		const given = bytes ?? options.value("-n", "--lines") ?? "10";
+		const count = Number(given);
+		if (Number.isNaN(count)) return UNKNOWN;
+		const all: readonly string[] = bytes === undefined ? lines(text) : [...text];
+		const glue = bytes === undefined ? "\n" : "";
+		if (end === "head") return all.slice(0, count).join(glue) + glue;
+		return (/^\+/.test(given) ? all.slice(count - 1) : all.slice(count === 0 ? all.length : -Math.abs(count))).join(glue) + glue;
+	};
+
+const which: Program = (call) => {
+	const options = new Options(call.args);
+	return options.operands.map((name) => `${/^[A-Za-z0-9_.+-]{1,64}$/.test(name) ? `/usr/bin/${name}` : UNKNOWN}\n`).join("");
+};
+
+const PROGRAMS: Record<string, Program> = {
+	echo: (call) => {
+		let args = call.args;
+		let escaped = false;
+		let newline = "\n";
+		while (/^-[neE]{1,3}$/.test(args[0] ?? "")) {
+			if (args[0]?.includes("e")) escaped = true;
+			if (args[0]?.includes("n")) newline = "";
+			args = args.slice(1);
+		}
+		// dash's echo takes escapes as they are; bash's does with -e only. Either may read it.
+		return (escaped ? escapes(args.join(" ")) : args.join(" ")) + newline;
+	},
+	printf: format,
+	cat: filter("", (text) => text),
+	tac: filter("", (text) => `${lines(text).reverse().join("\n")}\n`),
+	rev: filter(
+		"",
+		(text) =>
+			`${lines(text)
+				.map((line) => [...line].reverse().join(""))
+				.join("\n")}\n`,
+	),
+	base64: filter("-w --wrap", (text, options) => (options.has("-d", "-D", "--decode") ? base64Text(text) : undefined)),
+	base32: filter("-w --wrap", (text, options) => (options.has("-d", "--decode") ? base32Text(text) : undefined)),
+	basenc: filter("-w --wrap", (text, options) =>
+		options.has("-d", "--decode")
+			? options.has("--base16")
+				? hexText(text)
+				: options.has("--base32")
+					? base32Text(text)
+					: base64Text(text)
+			: undefined,
+	),
+	xxd: filter("-c -g -l -o -s", (text, options) =>
+		options.has("-r")
+			? hexText(options.has("-p") ? text : text.replace(/^[0-9a-f]{1,16}: /gim, "").replace(/ {2}.{0,64}$/gm, ""))
+			: undefined,
+	),
+	openssl: (call) => {
+		const text = call.stdin ?? UNKNOWN;
+		if (!isKnown(text)) return UNKNOWN + marksOf(text);
+		const decodes = call.args.includes("-d") && (call.args.includes("-base64") || call.args.includes("-a") || call.args.includes("base64"));
+		return decodes && !call.args.some((arg) => /^-(aes|des|k|pass|bf)/.test(arg)) ? (base64Text(text) ?? UNKNOWN) : UNKNOWN;
+	},
+	tr: translate,
+	sed: stream,
+	cut: filter("-c -b -f -d --characters --bytes --fields --delimiter --output-delimiter", cut),
+	head: part("head"),
+	tail: part("tail"),
+	tee: (call) => {
+		const text = call.stdin ?? UNKNOWN;
+		for (const file of new Options(call.args).operands) call.wrote(file, text);
+		return text;
+	},
+	sort: filter("-k -t -o", (text) => text),
+	uniq: filter("", (text) => text),
+	fold: filter("-w", () => undefined),
+	paste: filter("-d", (text, options) => (options.has("-s") ? lines(text).join(options.value("-d") ?? "\t") : undefined)),
+	xargs: () => UNKNOWN,
+	seq: () => UNKNOWN,
+	which,
+	command: which,
+	type: which,
+	basename: (call) => {
+		const [path = "", suffix = ""] = new Options(call.args).operands;
+		const name =
+			path
+				.replace(/\/{1,64}$/, "")
+				.split("/")
+				.at(-1) ?? "";
+		return `${suffix !== "" && name.endsWith(suffix) ? name.slice(0, -suffix.length) : name}\n`;
+	},
+	dirname: (call) =>
+		`${located(new Options(call.args).operands[0] ?? ".", { ...call.place, cwd: call.place.cwd }).replace(/\/[^/]*$/, "") || "/"}\n`,
+	pwd: (call) => `${call.place.cwd}\n`,
+	realpath: (call) => `${located(new Options(call.args).operands[0] ?? ".", call.place)}\n`,
+	readlink: (call) => `${located(new Options(call.args).operands[0] ?? ".", call.place)}\n`,
+	find: (call) => {
+		const starts = call.args.filter(
+			(arg, index, all) => !arg.startsWith("-") && !all.slice(0, index).some((one) => /^-[a-z]{2,}|^[(!]$/.test(one)),
+		);
+		return `${(starts.length > 0 ? starts : ["."]).map((start) => `${start.replace(/\/$/, "")}/${UNKNOWN}`).join("\n")}\n`;
+	},
+	mktemp: (call) =>
+		`/tmp/tmp.${call.args.join("").length}${call.args.some((arg) => /^-[a-z]{0,3}d|^--directory$/.test(arg)) ? "d" : "f"}\n`,
+	// They print what a shell is to run, and are there for that.
+	...Object.fromEntries(
+		"dircolors ssh-agent pyenv rbenv nodenv goenv jenv brew direnv starship zoxide fnm mise conda mamba micromamba opam minikube docker-machine thefuck keychain lesspipe register-python-argcomplete atuin asdf luarocks fzf rustup volta ng"
+			.split(" ")
+			.map((name) => [name, () => ""]),
+	),
+	...Object.fromEntries(
+		"kubectl helm gh npm pip pip3 docker oc kind k3d flux argocd hugo poetry yq tilt skaffold eksctl doctl"
+			.split(" ")
+			.map((name) => [name, (call: Call) => (call.args.some((arg) => /^completions?$|^--completion/.test(arg)) ? "" : UNKNOWN)]),
+	),
+	whoami: () => `${UNKNOWN}\n`,
+	hostname: () => `${UNKNOWN}\n`,
+	env: () => PRIVATE,
+	printenv: () => PRIVATE,
+	curl: () => FETCHED,
+	wget: () => FETCHED,
+	fetch: () => FETCHED,
+	aria2c: () => FETCHED,
+	lynx: () => FETCHED,
+	w3m: () => FETCHED,
+	http: () => FETCHED,
+	https: () => FETCHED,
+	nc: () => FETCHED,
+	ncat: () => FETCHED,
+	netcat: () => FETCHED,
+	GET: () => FETCHED,
+	ftp: () => FETCHED,
+	dig: () => FETCHED,
+	nslookup: () => FETCHED,
+	mkdir: silent,
+	rm: silent,
+	cp: silent,
+	mv: silent,
+	ln: silent,
+	chmod: silent,
+	chown: silent,
+	touch: silent,
+	sleep: silent,
+	kill: silent,
+	test: silent,
+	"[": silent,
+	cd: silent,
+	clear: silent,
+	mkfifo: silent,
+	sync: silent,
+	rmdir: silent,
+};

@@ -1,0 +1,41 @@
+import { codeRules } from "./code.ts";
+import { pathRules } from "./paths.ts";
+import { accessJudges, accessRules, judgeArguments } from "./rules/access.ts";
+import { destroyJudges, destroyRules, judgeMining } from "./rules/destroy.ts";
+import { judgeShellWords, languageJudges, languageRules } from "./rules/languages.ts";
+import { lossJudges, lossRules } from "./rules/loss.ts";
+import { machineJudges, machineRules } from "./rules/machine.ts";
+import { exfiltrateRules, networkJudges, remoteRules } from "./rules/network.ts";
+import type { Call, Judge, Rule } from "./rules/rule.ts";
+import { shellRules } from "./rules/shell.ts";
+
+/** Every rule of the engine, by its id. */
+export const RULES: ReadonlyMap<string, Rule> = new Map(
+	[
+		shellRules,
+		pathRules,
+		destroyRules,
+		accessRules,
+		exfiltrateRules,
+		remoteRules,
+		machineRules,
+		lossRules,
+		languageRules,
+		codeRules,
+	].flatMap((table) => Object.entries<Rule>(table)),
+);
+
+/** Who looks at which program. */
+export const judges: ReadonlyMap<string, readonly Judge[]> = (() => {
+	const all = new Map<string, Judge[]>();
+	for (const table of [accessJudges, destroyJudges, networkJudges, machineJudges, lossJudges, languageJudges])
+		for (const [name, judge] of Object.entries(table)) all.set(name, [...(all.get(name) ?? []), judge]);
+	return all;
+})();
+
+/** Judges what holds for every program. `known`: there is a rule or a wrapper for this one. */
+export function judgeAny(call: Call, known: boolean): void {
+	judgeMining(call);
+	judgeArguments(call);
+	judgeShellWords(call, known);
+}

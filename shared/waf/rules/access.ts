@@ -1,0 +1,353 @@
+import { pathRules, readRule, writeRule } from "../paths.ts";
+import { isKnown, squeezed } from "../words.ts";
+import { type Call, each, type Judges, Options, rules } from "./rule.ts";
+
+export const accessRules = {
+	...rules("escalate", {
+		"become-root": {
+			verdict: "deny",
+			reason: "opens a shell or an editor as another user",
+			suggestion: "Run the one command that needs it, and let a person approve it.",
+			match: ["sudo su", "sudo -i", "sudo bash", "su -", "su root", "pkexec /bin/sh", "sudo vim /etc/passwd", "doas sh"],
+			pass: ["sudo apt-get install -y curl", "sudo make install", "sudo -v", "su --help"],
+		},
+		"sudo-other": {
+			verdict: "ask",
+			reason: "runs a command as another user",
+			match: ["sudo ./x", "sudo python3 x.py"],
+			pass: ["sudo apt-get update", "sudo systemctl restart nginx", "sudo docker ps"],
+		},
+		"set-user-id": {
+			verdict: "deny",
+			reason: "makes a program run with its owner's rights, whoever starts it",
+			match: ["chmod u+s /bin/bash", "chmod 4755 x", "setcap cap_setuid+ep /usr/bin/python3", "install -m 4755 x /usr/bin/x"],
+			pass: ["chmod 755 x", "getcap x", "chmod 1777 tmp"],
+		},
+		"change-accounts": {
+			verdict: "deny",
+			reason: "makes or changes users, groups or passwords of this machine",
+			match: ["useradd -m x", "usermod -aG sudo x", "echo root:x | chpasswd", "passwd root", "visudo", "userdel x", "groupadd x"],
+			pass: ["id", "groups", "passwd --status", "getent passwd"],
+		},
+	}),
+	...rules("read_secrets", {
+		"dump-credentials": {
+			verdict: "deny",
+			reason: "takes passwords or keys out of memory, keyrings or databases",
+			match: [
+				"gcore 1234",
+				"secret-tool search --all x y",
+				"mimipenguin",
+				"unshadow /etc/passwd /etc/shadow",
+				"john hashes.txt",
+				"security dump-keychain",
+				"gpg --export-secret-keys",
+			],
+			pass: ["gpg --list-keys", "gpg --verify x.sig"],
+		},
+		"search-secrets": {
+			verdict: "ask",
+			reason: "searches the machine for keys or passwords",
+			match: [
+				"find / -name id_rsa",
+				"grep -ri password /etc",
+				"find / -name '*.pem'",
+				"grep -r 'BEGIN RSA PRIVATE KEY' /home",
+				"find / -perm -4000",
+			],
+			pass: ["grep -ri password src", "find . -name '*.pem'", "find / -name nginx.conf"],
+		},
+	}),
+	...rules("persist", {
+		"schedule-job": {
+			verdict: "deny",
+			reason: "has a program started later or again, after the session has ended",
+			match: [
+				"crontab x",
+				"(crontab -l; echo '* * * * * x') | crontab -",
+				"echo x | at now + 1 minute",
+				"systemctl enable x.service",
+				"crontab -e",
+				"systemd-run --on-calendar=daily x",
+			],
+			pass: ["crontab -l", "atq", "systemctl status x", "systemctl list-timers"],
+		},
+		"change-service": {
+			verdict: "ask",
+			reason: "installs, stops or restarts a service of the machine",
+			match: ["systemctl mask nginx", "update-rc.d x defaults", "launchctl load x.plist"],
+			pass: ["systemctl status nginx", "systemctl restart nginx", "service nginx restart", "systemctl --user daemon-reload"],
+		},
+		"default-shell": {
+			verdict: "ask",
+			reason: "changes which shell a user gets",
+			match: ["chsh -s /bin/zsh"],
+			pass: ["chsh -l"],
+		},
+	}),
+};
+const a = accessRules;
+
+/** Commands that everyday scripts run with sudo; they are judged by themselves. */
+const ORDINARY =
+	/^(apt|apt-get|apt-cache|apt-key|add-apt-repository|aptitude|dpkg|dpkg-reconfigure|yum|dnf|microdnf|zypper|pacman|apk|rpm|snap|flatpak|port|brew|pip|pip3|npm|yarn|gem|cpan|cpanm|systemctl|service|journalctl|docker|docker-compose|podman|make|cmake|ninja|install|cp|mv|mkdir|rm|rmdir|ln|touch|chmod|chown|chgrp|tee|ls|cat|less|head|tail|grep|egrep|zgrep|find|du|df|lsof|netstat|ss|ps|top|htop|iotop|kill|killall|pkill|ldconfig|update-alternatives|update-ca-certificates|update-locale|locale-gen|localedef|hostnamectl|timedatectl|nginx|apachectl|apache2ctl|a2enmod|a2ensite|a2dissite|certbot|sed|awk|sort|wc|echo|printf|true|test|mount|umount|tcpdump|nmap|ping|traceroute|dmesg|lshw|lsblk|blkid|fdisk|parted|smartctl|iptables|ufw|firewall-cmd|ip|ifconfig|sysctl|modprobe|tar|unzip|gzip|gunzip|rsync|scp|curl|wget|gpg|git|useradd|usermod|groupadd|adduser|addgroup|passwd|crontab|swapoff|swapon|xargs|env|sh|bash|time|timeout|nice|date|updatedb|locate|lsusb|lspci|dmidecode|reboot|shutdown|snapctl|gitlab-runner|n|nvm|corepack|softwareupdate|xcode-select|xcodebuild|launchctl|setfacl|strace|perf|gdb|file|stat|dd|mkfs.*|mkswap|wipefs|truncate|fallocate|chattr|lsattr|visudo|su|sudo|dpkg-divert|debconf-set-selections|postconf|newaliases|mysql|psql|mysqladmin|-.*)$/;
+const SHELL_NAME = /^(sh|bash|dash|zsh|ksh|csh|tcsh|fish|ash)$/;
+const EDITORS = /^(vi|vim|nvim|nano|emacs|ed|ex|pico|view|less|more|man|most|mc|visudo|rvim|rview|vimdiff|joe|mg|jed|nvi|elvis)$/;
+
+function sudo(call: Call): void {
+	const options = new Options(call.args, "-u -g -h -p -C -r -t -T -U -D -R -a --user --group --host --prompt --close-from --chdir", true);
+	const operands = options.operands.filter((arg) => !/^[A-Za-z_][A-Za-z0-9_]{0,127}=/.test(arg));
+	if (options.has("-i", "--login") || options.has("-s", "--shell") || options.has("-e", "--edit")) {
+		if (operands.length === 0 || options.has("-e", "--edit")) return void call.hit(a["become-root"]);
+		call.script(operands.join(" "), "sudo");
+	}
+	if (call.name === "sudoedit") return void call.hit(a["become-root"]);
+	if (options.values("-u", "--user").some((user) => /^#?-1$|^#4294967295$/.test(user))) call.hit(a["become-root"]);
+	const program = operands[0];
+	if (program === undefined) return;
+	const name = program.slice(program.lastIndexOf("/") + 1);
+	const rest = operands.slice(1);
+	if (SHELL_NAME.test(name) && !rest.some((arg) => !arg.startsWith("-") || /^-[a-z]{0,4}c/.test(arg)) && call.stdin === null)
+		return void call.hit(a["become-root"]);
+	if (/^(su|sudo|doas|pkexec|machinectl)$/.test(name)) return void call.hit(a["become-root"]);
+	if (EDITORS.test(name)) return void call.hit(a["become-root"]);
+	// -S reads the password from standard input: nobody is there to type it.
+	if (!ORDINARY.test(name) || !isKnown(name)) call.hit(a["sudo-other"]);
+}
+
+export const accessJudges: Judges = {
+	...each("sudo doas sudoedit sudo.ws pkexec", sudo),
+	su: (call) => {
+		const options = new Options(call.args, "-c --command -s --shell -g -G -w");
+		if (call.args.some((arg) => /^--(help|version)$/.test(arg))) return;
+		if (!options.has("-c", "--command", "--session-command")) call.hit(a["become-root"]);
+		else call.hit(a["sudo-other"]);
+	},
+	...each("runuser setpriv gosu su-exec machinectl newgrp sg", (call) => {
+		if (call.name === "machinectl" && call.args[0] !== "shell") return;
+		call.hit(call.name === "machinectl" || call.name === "newgrp" ? a["become-root"] : a["sudo-other"]);
+	}),
+	chmod: (call) => {
+		if (
+			call.args.some(
+				(arg) =>
+					/^([ugoa]{0,3}[+=][rwxXt]{0,4}s[rwxXt]{0,4}|0?[4267][0-7]{3})(,|$)|,[ug]{1,2}\+s/.test(arg) &&
+					!/^(g\+s|g\+rws|2[0-7]{3}|02[0-7]{3})/.test(arg),
+			)
+		)
+			call.hit(a["set-user-id"]);
+	},
+	install: (call) => {
+		if (new Options(call.args, "-m --mode -o -g -t").values("-m", "--mode").some((mode) => /^0?[4267][0-7]{3}$|s/.test(mode)))
+			call.hit(a["set-user-id"]);
+	},
+	setcap: (call) => {
+		if (!call.args.includes("-r") && call.args.length > 0) call.hit(a["set-user-id"]);
+	},
+	...each(
+		"useradd adduser usermod userdel deluser groupadd groupmod groupdel delgroup addgroup gpasswd chpasswd passwd vipw vigr visudo newusers pwconv pwunconv chage dscl sysadminctl pw luseradd lpasswd",
+		(call) => {
+			if (
+				call.args.some((arg) => /^(--help|--version|-S|--status|-c|-l|--list|-cf|-read|-list)$/.test(arg)) &&
+				/^(passwd|visudo|chage|dscl)$/.test(call.name)
+			)
+				return;
+			if (call.args.length === 1 && /^--(help|version)$/.test(call.args[0] ?? "")) return;
+			call.hit(a["change-accounts"]);
+		},
+	),
+	...each(
+		"gcore procdump secret-tool mimipenguin unshadow john hashcat hydra medusa ncrack lazagne laZagne kwallet-query keepass2john ssh2john zip2john crackmapexec impacket-secretsdump secretsdump.py pypykatz volatility sekurlsa pwdump chntpw",
+		(call) => {
+			if (call.args.some((arg) => /^(--help|--version|-h|store)$/.test(arg))) return;
+			call.hit(a["dump-credentials"]);
+		},
+	),
+	security: (call) => {
+		if (call.args.some((arg) => /^(dump-keychain|find-generic-password|find-internet-password|export)$/.test(arg)))
+			call.hit(a["dump-credentials"]);
+	},
+	...each("gpg gpg2", (call) => {
+		if (call.args.some((arg) => /^--export-secret/.test(arg))) call.hit(a["dump-credentials"]);
+	}),
+	getent: (call) => {
+		if (call.args.some((arg) => /^g?shadow$/.test(arg))) call.hit(pathRules["read-secret"]);
+	},
+	...each("find fd fdfind locate mlocate plocate", (call) => {
+		const wide =
+			call.name.endsWith("locate") ||
+			call.args.some((arg) =>
+				/^(\/|~|\/home|\/root|\/etc|\/Users|\/var)\/?(\*|\/home\/[^/]{1,64})?$/.test(arg.replace(call.place.home ?? "\0", "~")),
+			);
+		if (!wide) return;
+		if (
+			call.args.some((arg) =>
+				/id_(rsa|dsa|ed25519|ecdsa)|\.(pem|key|p12|pfx|ppk|kdbx|gpg|asc|keytab|ovpn|pgp|p8|crt\.key)\b|\.aws|credentials|\.netrc|\.git-credentials|shadow|\.bash_history|_history|passwd\b.{0,8}\*|password|\.npmrc|wallet\.dat|\.env$|wp-config|logins\.json|key4\.db|\.ssh|authorized_keys|cookies\.sqlite|Login Data/i.test(
+					arg,
+				),
+			)
+		)
+			call.hit(a["search-secrets"]);
+		if (call.args.some((arg, at) => /^-perm$/.test(call.args[at - 1] ?? "") && /^[-/+]?(u[+=]s|g[+=]s|0?[46]000|0?2000|u=s)/.test(arg)))
+			call.hit(a["search-secrets"]);
+	}),
+	...each("grep egrep fgrep rg ag ack zgrep", (call) => {
+		const options = new Options(call.args, "-e -f -A -B -C -m --include --exclude --exclude-dir -g -t -T --type");
+		const recursive = options.has("-r", "-R", "--recursive", "--dereference-recursive") || /^(rg|ag|ack)$/.test(call.name);
+		const patterns = options.values("-e").length > 0 ? options.values("-e") : options.operands.slice(0, 1);
+		const files = options.operands.slice(options.values("-e").length > 0 ? 0 : 1);
+		for (const file of files) call.reads(file);
+		if (
+			recursive &&
+			files.some((file) =>
+				/^(\/|~|\/(home|root|etc|var|opt|Users|proc|usr)(\/[^/]{0,64})?\/?\*?)$/.test(file.replace(call.place.home ?? "\0", "~")),
+			) &&
+			patterns.some((pattern) => /passw|secret|private key|api.?key|token|credential|BEGIN (RSA|OPENSSH|EC|DSA)|aws_|AKIA/i.test(pattern))
+		)
+			call.hit(a["search-secrets"]);
+	}),
+	crontab: (call) => {
+		const options = new Options(call.args, "-u");
+		if (options.has("-l") && options.operands.length === 0) return;
+		if (options.has("-V", "--help")) return;
+		call.hit(a["schedule-job"]);
+	},
+	...each("at batch anacron", (call) => {
+		if (call.args.some((arg) => /^(-l|-c|-V|-T)$/.test(arg)) && call.name !== "anacron") return;
+		call.hit(a["schedule-job"]);
+	}),
+	...each("systemctl", (call) => {
+		const operands = call.args.filter((arg) => !arg.startsWith("-"));
+		const verb = operands[0] ?? "";
+		if (/^(enable|link|reenable|preset|add-wants|add-requires|edit|set-default|import-environment|set-environment)$/.test(verb)) {
+			// Services that a package has brought are everyday; a unit given by its path is what somebody has just written.
+			const units = operands.slice(1);
+			if (verb !== "enable" || units.some((unit) => unit.includes("/") || !isKnown(unit))) call.hit(a["schedule-job"]);
+			else call.hit(units.every((unit) => KNOWN_UNIT.test(unit)) ? a["change-service"] : a["schedule-job"]);
+		} else if (
+			/^(mask|disable|kill|unmask)$/.test(verb) ||
+			(verb === "stop" && operands.some((unit) => /^(ssh|sshd|dbus|network.{0,16}|NetworkManager|systemd-.{1,32})(\.service)?$/.test(unit)))
+		)
+			call.hit(a["change-service"]);
+	}),
+	...each("update-rc.d chkconfig rc-update insserv launchctl sysv-rc-conf", (call) => {
+		if (!call.args.some((arg) => /^(--list|list|show|print|-l)$/.test(arg))) call.hit(a["change-service"]);
+	}),
+	...each("kubectl oc", (call) => {
+		if (
+			call.args.includes("get") &&
+			call.args.some((arg) => /^secrets?(\/|$)/.test(arg)) &&
+			call.args.some((arg) => /^(-o.{0,64}|--output.{0,64}|--template.{0,64})$/.test(arg)) &&
+			!call.args.some((arg) => /^(-o)?(name|wide)$/.test(arg))
+		)
+			call.hit(pathRules["read-private"]);
+	}),
+	aws: (call) => {
+		const [service = "", verb = ""] = call.args.filter((arg) => !arg.startsWith("-"));
+		if (service === "iam" && /^(create|add|attach|put|update|upload)-/.test(verb)) call.hit(a["change-accounts"]);
+		if (/^(secretsmanager|ssm|kms)$/.test(service) && /^(get-secret-value|get-parameters?(-by-path)?|decrypt)$/.test(verb))
+			call.hit(pathRules["read-private"]);
+	},
+	xxd: (call) => {
+		const operands = new Options(call.args, "-c -g -l -o -s").operands;
+		if (operands[1] !== undefined) call.writes(operands[1]);
+	},
+	"systemd-run": (call) => {
+		if (call.args.some((arg) => /^--(on-|timer-property)/.test(arg))) call.hit(a["schedule-job"]);
+		else if (!call.args.includes("--scope") && !call.args.includes("--user")) call.hit(a["sudo-other"]);
+		if (call.args.some((arg) => /^(-t|--pty|-S|--shell|-[a-z]{0,4}[tS])$/.test(arg))) call.hit(a["become-root"]);
+	},
+	chsh: (call) => {
+		if (!call.args.some((arg) => /^(-l|--list-shells|--help)$/.test(arg))) call.hit(a["default-shell"]);
+	},
+};
+const KNOWN_UNIT =
+	/^(nginx|apache2|httpd|docker|containerd|postgresql|mysql|mariadb|mysqld|redis|redis-server|mongod|ssh|sshd|cron|crond|chronyd|ntp|ntpd|kubelet|elasticsearch|grafana-server|prometheus|rabbitmq-server|php[0-9.]*-fpm|memcached|haproxy|jenkins|firewalld|ufw|bluetooth|NetworkManager|libvirtd|snapd|fail2ban|supervisor|influxdb|kafka|zookeeper|consul|vault|nomad|tailscaled|caddy|varnish|postfix|dovecot|named|bind9|vsftpd|smbd|nmbd|nfs-server|rpcbind|autofs|acpid|atd|cups|avahi-daemon)(\.service)?$/;
+
+/** Programs that take names of files without opening them, or keys in order to use them. */
+const LEAVES_CLOSED = new Set(
+	"ls ll stat test [ [[ echo printf chmod chown chgrp mkdir touch rm rmdir unlink ssh scp rsync sftp ssh-add ssh-keygen ssh-copy-id autossh mosh sshfs git gh kubectl helm oc aws gcloud az docker podman docker-compose export declare local readonly typeset unset alias cd pushd dirname basename realpath readlink which type command find fd locate grep egrep fgrep rg ag ack commit true false : exit kill ps man help apropos whatis whereis cp mv ln install tee curl wget du df tree lsof mount umount ansible ansible-playbook terraform vagrant packer psql mysql gpg setfacl getfacl lsattr chattr sed dd nc ncat python perl ruby node php lua systemctl service crontab ssh-keyscan read for getent id visudo sha256sum md5sum sha1sum cksum wc".split(
+		" ",
+	),
+);
+const READS_ANYWAY = new Set("sha256sum".split(" "));
+/** Programs that only read what they are given. */
+const READERS =
+	/^(cat|tac|nl|less|more|most|head|tail|grep|egrep|fgrep|rg|ag|wc|stat|file|diff|cmp|comm|ls|ll|test|\[|\[\[|cut|sort|uniq|awk|gawk|mawk|od|xxd|hexdump|strings|bat|batcat|source|\.|view|find|fd|tree|du|df|readlink|realpath|dirname|basename|echo|printf|md5sum|sha1sum|sha256sum|sha512sum|cksum|base64|jq|yq|column|fold|rev|which|whereis|type|command|lsattr|getfacl|cd|pushd|export|declare|local|readonly|typeset|alias|git|ssh|scp|ssh-add|ssh-keygen|ssh-copy-id|man|help|systemctl|service|crontab|journalctl|systemd-analyze|visudo|apropos|locate|read|zcat|zgrep|zless|bzcat|xzcat|cp|mv|ln|install|rm|rmdir|unlink|tee|sed|dd|touch|chmod|chown|mkdir|truncate|shred|curl|wget|rsync|tar|zip|cpio|pwd|sudo|env|vim|vi|nano|nvim|emacs|code|python|perl|ruby|node|php|lua|sh|bash|zsh|dash|visudo|docker|podman|kubectl|make|getent|logrotate|run-parts|crond?|dpkg|rpm|apt|apt-get|yum|dnf|systemd-run|gpg|openssl|date|nc|ncat|socat|true|false|:|kill|pkill|set|unset|read|eval|exec|trap|ansible|augtool|lsof|fuser|inotifywait|watch|shellcheck|iconv|split|xargs|pg_ctl|psql|mysql)$/;
+
+/** What holds for every program: naming a secret is reading it, and a place of persistence given to an unknown program is written. */
+export function judgeArguments(call: Call): void {
+	const closed = LEAVES_CLOSED.has(call.name) && !READS_ANYWAY.has(call.name);
+	const reader = READERS.test(call.name);
+	outputs(call, reader);
+	if (!DATA.has(call.name)) embedded(call);
+	if (closed && reader) return;
+	let seen = 0;
+	for (const arg of call.args) {
+		if (++seen > 256) break;
+		if (arg.length < 4 || arg.length > 4096) continue;
+		const path = pathIn(arg);
+		if (path === undefined) continue;
+		if (!closed && (!path.startsWith("/dev/") || RAW_READERS.test(call.name))) call.reads(path);
+		if (!reader) {
+			const rule = writeRule(path, call.place);
+			if (
+				rule &&
+				(rule.id === "write-persistence" || rule.id === "write-privilege" || rule.id === "container-control") &&
+				!readRule(path, call.place) &&
+				!/^\/etc\/(passwd|group|shells|ssh\/?(sshd?_config)?|nsswitch\.conf|environment|profile|login\.defs)$/.test(squeezed(path))
+			)
+				call.hit(rule);
+		}
+	}
+}
+
+/** The path that an argument names: itself, or what stands behind `--x=`, `@`, `key=`, `-f`. */
+function pathIn(arg: string): string | undefined {
+	if (/^[/~.]/.test(arg) || /^[\uFFFA-\uFFFC]\//.test(arg)) return arg;
+	if (/^file:\/\//.test(arg)) return arg.slice(7);
+	const behind =
+		/^(?:--?[A-Za-z][\w-]{0,40}[=:]|[A-Za-z_][\w.]{0,40}[=:]|@|-[A-Za-z]|[A-Za-z]{1,12}:)((?:@|<)?(?:[~/]|\.\.?\/).{1,4096})$/.exec(arg);
+	if (behind) return (behind[1] ?? "").replace(/^[@<]/, "");
+	return /^[^\s'"]{1,256}\/(\.ssh|\.aws|\.gnupg)\/|^\.ssh\/|^\.aws\//.test(arg) ? arg : undefined;
+}
+
+const RAW_READERS = /^(cat|dd|strings|xxd|od|hexdump|head|tail|less|more|base64|tar|cp|nc|grep|pv|gzip|tee)$/;
+/** Programs whose arguments are text and not names. */
+const DATA = new Set(
+	"echo printf grep egrep fgrep rg ag ack git gh : true false test [ [[ export declare local readonly typeset alias unset expr seq say notify-send logger ssh docker podman kubectl find fd sed awk gawk mawk ls stat chmod chown chgrp mkdir touch rm rmdir ln ssh-keygen ssh-add ssh-copy-id scp rsync sftp jq yq man eval trap bash sh zsh dash read case which type command make helm ansible ansible-playbook terraform aws gcloud az sudo su env xargs parallel watch timeout nohup nice python perl ruby node php lua".split(
+		" ",
+	),
+);
+
+/** Secrets named inside an argument: `\\verbatiminput{/etc/shadow}`, `Include /etc/shadow`. */
+function embedded(call: Call): void {
+	for (const text of [
+		...call.args,
+		...(call.stdin === null ||
+		/^(cat|tee|wc|sort|uniq|head|tail|base64|tr|cut|column|less|more|nl|rev|mail|sponge|pbcopy|xclip)$/.test(call.name)
+			? []
+			: [call.stdin]),
+	]) {
+		if (text.length > 16_384 || !/[\s"'{}(),;<>|=]/.test(text) || !/\/(etc|root|proc|\.ssh|\.aws|\.gnupg|home|var)\b/.test(text)) continue;
+		for (const token of text.split(/[\s"'{}(),;<>|=@]+/).slice(0, 128))
+			if (/^[/~]/.test(token) && token.length > 4 && token.length < 1024)
+				if (readRule(token, call.place)?.id === "read-secret") call.hit(pathRules["read-secret"]);
+	}
+}
+
+/** Options that name a file to write, whatever the program: only what must never be written is looked for. */
+function outputs(call: Call, reader: boolean): void {
+	if (/^(ssh|scp|sftp|mount|ps|sudo|su|find|grep|egrep|rg|test|\[|set|shopt|bash|sh)$/.test(call.name)) return;
+	call.args.slice(0, 256).forEach((arg, at) => {
+		const before = call.args[at - 1] ?? "";
+		const named =
+			/^--?(o|O|of|out|outfile|out-file|output|output-file|output-document|log|logfile|log-file|dump|dest|destination|target|trace|save|write|w|s|state)$/.test(
+				before,
+			) && !(reader && /^--?[ws]$/.test(before));
+		const path = named ? arg : /^(?:--?[a-z][a-z-]{0,32}=|-[oOw])([~/].{1,1024})$/.exec(arg)?.[1];
+		if (path === undefined || !/^[~/]/.test(path)) return;
+		const rule = writeRule(path, call.place);
+		if (rule?.verdict === "deny" && rule.id !== "write-device" && (rule.id !== "write-system" || named)) call.hit(rule);
+	});
+}

@@ -1,0 +1,316 @@
+import { pathRules } from "../paths.ts";
+import { UNKNOWN } from "../words.ts";
+import { type Call, each, type Judges, Options, rules } from "./rule.ts";
+
+export const destroyRules = rules("destroy", {
+	"format-disk": {
+		verdict: "deny",
+		reason: "makes a new file system or partition table, or wipes one",
+		match: [
+			"mkfs.ext4 /dev/sda1",
+			"wipefs -a /dev/sdb",
+			"sgdisk --zap-all /dev/sda",
+			"echo y | mkswap /dev/sda2",
+			"cryptsetup luksFormat /dev/sda",
+		],
+		pass: ["mkfs.ext4 disk.img", "lsblk", "fdisk -l", "parted -l"],
+	},
+	"permissions-catastrophe": {
+		verdict: "deny",
+		reason: "changes owner or permissions of the system or a home, all the way down",
+		match: ["chmod -R 777 /", "chown -R nobody /etc", "chmod -R 000 ~", "chmod 777 /etc/shadow"],
+		pass: ["chmod -R 755 dist", "chmod +x run.sh", "chown -R user:user .", "chmod 600 ~/.ssh/id_rsa"],
+	},
+	"shred-files": {
+		verdict: "ask",
+		reason: "overwrites files so that nothing brings them back",
+		match: ["shred -u secrets.txt", "srm x"],
+		pass: ["rm x"],
+	},
+	"hide-or-lock-file": {
+		verdict: "ask",
+		reason: "makes files unchangeable, or changeable again",
+		match: ["chattr +i x", "chattr -i /etc/passwd"],
+		pass: ["lsattr x"],
+	},
+	"clear-traces": {
+		verdict: "deny",
+		reason: "removes or stops the records of what was done on this machine",
+		match: [
+			"history -c",
+			"rm /var/log/auth.log",
+			"> /var/log/syslog",
+			"journalctl --vacuum-time=1s",
+			"unset HISTFILE",
+			"ln -sf /dev/null ~/.bash_history",
+			"truncate -s 0 /var/log/wtmp",
+		],
+		pass: ["history | tail", "tail /var/log/syslog", "journalctl -u nginx", "HISTSIZE=1000"],
+	},
+	"forge-time": {
+		verdict: "ask",
+		reason: "gives a system file another file's time, or the machine another date",
+		match: ["date -s '2020-01-01'", "timedatectl set-time 2020-01-01"],
+		pass: ["touch x", "date +%F", "touch -d yesterday x"],
+	},
+	"fill-machine": {
+		verdict: "deny",
+		reason: "uses up the machine: endless processes, memory or disk",
+		match: ["stress --vm 8"],
+		pass: ["yes | head", "yes | apt-get install x", "head -c 10 /dev/urandom"],
+	},
+	"move-system": {
+		verdict: "deny",
+		reason: "moves the system or a home away",
+		match: ["mv / /tmp/x", "mv ~ /dev/null", "mv /etc /tmp", "mv /* /tmp", "mv important /dev/null"],
+		pass: ["mv a b", "mv a /tmp/", "mv ~/Downloads/x ."],
+	},
+	"crypto-miner": {
+		verdict: "deny",
+		reason: "mines coins",
+		match: ["xmrig -o pool.example.com:3333", "./x -o stratum+tcp://pool.minexmr.com:4444 -u x"],
+		pass: ["grep stratum+tcp README.md"],
+	},
+});
+const d = destroyRules;
+
+const isLog = (path: string): boolean =>
+	/^\/var\/(log|run|spool|adm|account)\/|\/\.(bash_|zsh_|mysql_|python_|sh_)?history$|\/\.histfile$|^\/(var\/)?run\/(utmp|log\/journal)|^\/private\/var\/log|^\/Library\/Logs/.test(
+		path,
+	);
+export const isSystemLog = (path: string): boolean =>
+	/^\/var\/(log|spool)\/?$|^\/var\/log\/(\*|\.\*|auth|secure|syslog|messages|wtmp|btmp|lastlog|audit|faillog|kern|maillog|mail|cron|utmp|utx|journal|lastb|user|daemon|boot|dmesg|dpkg|apt|yum|tallylog|xferlog|system|install)|history$|^\/(var\/)?run\/(utmp|log)|^\/private\/var\/(log|audit)|^\/(var\/spool\/mail|var\/mail)\/root/.test(
+		path,
+	);
+
+/** A path as the shell would see it, for the rules about logs. */
+const absolute = (call: Call, path: string): string =>
+	path.startsWith("~") || path.startsWith("/") ? path.replace(/^~/, call.place.home ?? "/home/user") : `${call.place.cwd}/${path}`;
+
+function deleting(call: Call, paths: readonly string[], recursive: boolean): void {
+	for (const path of paths) {
+		if (isSystemLog(absolute(call, path))) call.hit(d["clear-traces"]);
+		call.deletes(path, recursive);
+	}
+}
+
+const permissions = (call: Call): void => {
+	const options = new Options(
+		call.args.map((arg) => (/^-[rwxXstugo]{1,8}$/.test(arg) && call.name === "chmod" && !/^-R$/.test(arg) ? `${arg.slice(1)}` : arg)),
+		"--reference --from",
+	);
+	const [how = "", ...paths] = options.has("--reference") ? ["", ...options.operands] : options.operands;
+	const recursive = options.has("-R", "--recursive") || call.args.some((arg) => /^-[a-zA-Z]{0,4}R/.test(arg));
+	for (const path of paths) {
+		const where = path.replace(/\/\*$/, "") || "/";
+		if (
+			recursive &&
+			/^(\/|\/(bin|boot|dev|etc|home|lib|lib64|opt|root|run|sbin|srv|sys|usr|var|proc)(\/(bin|lib|sbin|lib64|local|log|share|spool|cache))?\/?|~\/?|\/home\/[^/]{1,64}\/?|\/root\/?)$/.test(
+				where.replace(call.place.home ?? "\0", "~"),
+			)
+		)
+			call.hit(d["permissions-catastrophe"]);
+		else if (
+			/^\/(etc\/(shadow|passwd|sudoers|gshadow|group|ssh|crontab)|root|bin|sbin|usr\/s?bin|lib|boot|dev\/(sd|mem|kmem|nvme))/.test(where)
+		)
+			call.hit(d["permissions-catastrophe"]);
+		void how;
+	}
+};
+
+/** Copies and moves: the last operand, or `-t`, is written; what is moved away is gone. */
+const copying = (call: Call): void => {
+	const options = new Options(call.args, "-t -S -m -o -g --target-directory --suffix --mode --owner --group --backup");
+	const into = options.value("-t", "--target-directory");
+	const operands = [...options.operands];
+	const target = into ?? (operands.length > 1 || call.name === "ln" ? operands.pop() : undefined);
+	const sources = operands;
+	if (call.name === "install" && options.has("-d", "--directory")) {
+		for (const path of options.operands) call.writes(`${path}/x`);
+		return;
+	}
+	if (target !== undefined) {
+		if (call.name === "mv" && /^\/dev\/null$/.test(target)) call.hit(d["move-system"]);
+		if (call.name === "ln" && sources.some((source) => source === "/dev/null") && /history$/.test(target)) call.hit(d["clear-traces"]);
+		if (isSystemLog(absolute(call, target))) call.hit(d["clear-traces"]);
+		call.writes(target);
+		for (const source of sources) {
+			const name = source.slice(source.lastIndexOf("/") + 1);
+			// Into a directory: which one the rules do not know, so both readings count.
+			if (name !== "") call.writes(`${target.replace(/\/$/, "")}/${name}`);
+			const content = call.file(source);
+			if (content !== undefined) {
+				call.wrote(target, content);
+				call.wrote(`${target}/${name}`, content);
+			}
+		}
+	}
+	for (const source of sources) {
+		if (call.name === "mv") {
+			const where = source.replace(/\/\*$/, "") || "/";
+			if (
+				/^(\/|~|\/(bin|boot|etc|home|lib|lib64|opt|root|sbin|usr|var)(\/(bin|lib|sbin))?)\/?$/.test(
+					where.replace(call.place.home ?? "\0", "~"),
+				)
+			)
+				call.hit(d["move-system"]);
+			else if (/^\/(bin|sbin|etc|lib|lib64|boot|usr\/(s?bin|lib))\//.test(where)) call.deletes(where, false);
+		}
+		if (call.name !== "ln" || !options.has("-s", "--symbolic")) call.reads(source);
+		else if (/^\/(etc\/(shadow|sudoers)|root)/.test(source)) call.reads(source);
+	}
+};
+
+export const destroyJudges: Judges = {
+	...each("rm rmdir unlink srm trash", (call) => {
+		const options = new Options(call.args, "--interactive");
+		if (call.name === "srm") call.hit(d["shred-files"]);
+		const recursive = options.has("-r", "-R", "--recursive");
+		if (options.has("--no-preserve-root")) call.hit(pathRules["delete-catastrophe"]);
+		deleting(call, options.operands, recursive);
+	}),
+	...each("shred wipe scrub", (call) => {
+		const options = new Options(call.args, "-n -s --iterations --size --random-source");
+		deleting(call, options.operands, true);
+		for (const path of options.operands) call.writes(path);
+		call.hit(d["shred-files"]);
+	}),
+	truncate: (call) => {
+		for (const path of new Options(call.args, "-s -r --size --reference").operands) {
+			if (isSystemLog(absolute(call, path))) call.hit(d["clear-traces"]);
+			call.writes(path);
+		}
+	},
+	dd: (call) => {
+		for (const arg of call.args) {
+			if (arg.startsWith("of=")) {
+				call.writes(arg.slice(3));
+				if (call.stdin !== null) call.wrote(arg.slice(3), call.stdin);
+				if (isSystemLog(absolute(call, arg.slice(3)))) call.hit(d["clear-traces"]);
+			}
+			if (arg.startsWith("if=")) call.reads(arg.slice(3));
+		}
+	},
+	...each(
+		"mkfs mke2fs mkswap wipefs sgdisk sfdisk fdisk cfdisk parted gdisk cryptsetup blkdiscard hdparm mkdosfs mkntfs mkisofs pvcreate pvremove vgremove lvremove zpool mdadm badblocks nvme",
+		(call) => formats(call),
+	),
+	...each(
+		"mkfs.ext2 mkfs.ext3 mkfs.ext4 mkfs.xfs mkfs.btrfs mkfs.vfat mkfs.fat mkfs.ntfs mkfs.f2fs mkfs.exfat mkfs.minix mkfs.cramfs",
+		(call) => formats(call),
+	),
+	...each("chmod chown chgrp setfacl", (call) => {
+		permissions(call);
+		if (call.name === "chmod" && call.args.some((arg) => /^([ugoa]{0,3}\+[rwx]{0,3}s|[2467][0-7]{3})$/.test(arg))) return;
+	}),
+	chattr: (call) => call.hit(d["hide-or-lock-file"]),
+	...each("cp mv ln install gcp rename", copying),
+	...each("tee sponge", (call) => {
+		for (const path of new Options(call.args).operands) {
+			if (isSystemLog(absolute(call, path)) && !call.args.includes("-a")) call.hit(d["clear-traces"]);
+			call.writes(path);
+		}
+	}),
+	touch: (call) => {
+		const options = new Options(call.args, "-r -d -t --reference --date --time");
+		for (const path of options.operands) {
+			call.writes(path);
+			if (options.has("-r", "-t", "-d", "--reference") && /^\/(etc|bin|usr|sbin|lib|var\/log)\//.test(path)) call.hit(d["forge-time"]);
+		}
+	},
+	mkdir: (call) => {
+		for (const path of new Options(call.args, "-m --mode").operands) if (/^\/(sys|proc)\//.test(path)) call.writes(path);
+	},
+	sed: (call) => {
+		const options = new Options(call.args, "-e -f --expression --file -l");
+		const given = options.has("-e", "--expression", "-f", "--file");
+		const scripts = given ? options.values("-e", "--expression") : options.operands.slice(0, 1);
+		const files = options.operands.slice(given ? 0 : 1);
+		for (const file of files) {
+			if (options.has("-i", "--in-place") || call.args.some((arg) => /^-[nErsuz]{0,5}i/.test(arg))) {
+				if (isLog(absolute(call, file)) && isSystemLog(absolute(call, file))) call.hit(d["clear-traces"]);
+				call.writes(file);
+			} else call.reads(file);
+		}
+		for (const script of scripts) {
+			// `1e command`, `s/a/b/e`, `w file`: sed runs and writes too.
+			const runs = /^[0-9$,/!]{0,16}\s{0,4}e\s{0,4}(.{1,2048})$/.exec(script) ?? /^[0-9$]{0,8}\s{0,4}e$/.exec(script);
+			if (runs) call.script(runs[1] ?? call.stdin ?? UNKNOWN, "sed");
+			const replaced = /^s(.)([^\n]{0,1024})\1([^\n]{0,1024})\1[gpIim0-9]{0,6}e/.exec(script);
+			if (replaced) call.script(replaced[3] ?? "", "sed");
+			const writes = /(?:^|[0-9;}/$gp])\s{0,4}[wW]\s{1,4}([~/][^\n;]{1,512})$/.exec(script);
+			if (writes) call.writes(writes[1] ?? "");
+			const reads = /(?:^|[0-9;}$])\s{0,4}r\s{0,4}([~/][^\n;]{1,512})$/.exec(script);
+			if (reads) call.reads(reads[1] ?? "");
+		}
+	},
+	history: (call) => {
+		if (call.args.some((arg) => /^-[a-z]{0,4}[cdw]/.test(arg)) && !call.args.includes("-a")) call.hit(d["clear-traces"]);
+	},
+	unset: (call) => {
+		if (call.args.some((arg) => /^(HISTFILE|HISTSIZE|HISTFILESIZE|PROMPT_COMMAND)$/.test(arg))) call.hit(d["clear-traces"]);
+	},
+	...each("export declare typeset readonly", (call) => {
+		for (const arg of call.args)
+			if (
+				/^(HISTFILE=(\/dev\/null|)|HISTSIZE=0|HISTFILESIZE=0|HISTCONTROL=ignorespace|HISTCONTROL=ignoreboth|HISTIGNORE=\*)$/.test(arg) &&
+				!/ignoreboth/.test(arg)
+			)
+				call.hit(d["clear-traces"]);
+	}),
+	set: (call) => {
+		if (call.args[0] === "+o" && call.args[1] === "history") call.hit(d["clear-traces"]);
+	},
+	shopt: (call) => {
+		if (call.args.includes("-u") && call.args.includes("histappend")) call.hit(d["clear-traces"]);
+	},
+	journalctl: (call) => {
+		if (
+			call.args.some((arg) => /^--(vacuum-|rotate|flush|relinquish)/.test(arg)) &&
+			call.args.some((arg) => /vacuum-(time=\d{1,3}[sm]?$|size=\d{1,2}[KM]?$|files=1$)|vacuum-/.test(arg))
+		)
+			call.hit(d["clear-traces"]);
+	},
+	...each("wevtutil lastlog utmpdump", (call) => {
+		if (call.args.some((arg) => /^(-C|--clear|-r|cl)$/.test(arg))) call.hit(d["clear-traces"]);
+	}),
+	...each("date timedatectl hwclock", (call) => {
+		if (call.args.some((arg) => /^(-s|--set.{0,16}|set-time|set-ntp|--systohc|-w)$/.test(arg) || /^--set=/.test(arg)))
+			call.hit(d["forge-time"]);
+	}),
+	...each("stress stress-ng", (call) => call.hit(d["fill-machine"])),
+	fallocate: (call) => {
+		for (const path of new Options(call.args, "-l -o --length --offset").operands) call.writes(path);
+	},
+	...each(
+		"xmrig minerd cpuminer ethminer cgminer bfgminer t-rex nbminer phoenixminer lolminer gminer xmr-stak minergate nanominer teamredminer claymore srbminer",
+		(call) => call.hit(d["crypto-miner"]),
+	),
+};
+
+function formats(call: Call): void {
+	const { args, name } = call;
+	if (/^(fdisk|parted|sfdisk|sgdisk|gdisk)$/.test(name) && args.some((arg) => /^(-l|--list|-d|--dump|-p|--print|print|-v|-s)$/.test(arg)))
+		return;
+	if (name === "cryptsetup" && !args.some((arg) => /^(luksFormat|erase|luksErase|reencrypt|luksKillSlot|luksRemoveKey)$/.test(arg))) return;
+	if (name === "hdparm" && !args.some((arg) => /security-erase|^-W|trim|make-bad|^-Y|^-y|security-set/.test(arg))) return;
+	if (name === "zpool" && !args.some((arg) => /^(destroy|labelclear|create)$/.test(arg))) return;
+	if (name === "mdadm" && !args.some((arg) => /^--(zero-superblock|stop|create|remove|fail)$/.test(arg))) return;
+	if (name === "nvme" && !args.some((arg) => /^(format|sanitize|write)/.test(arg))) return;
+	if (name === "badblocks" && !args.some((arg) => /^-[a-z]{0,4}w/.test(arg))) return;
+	if (/^(vgremove|lvremove|pvremove|pvcreate|blkdiscard)$/.test(name) || args.some((arg) => /^\/dev\/(?!loop)/.test(arg)))
+		call.hit(d["format-disk"]);
+}
+
+/** Miners come under any name; where they dig does not. */
+export function judgeMining(call: Call): void {
+	if (/^(grep|egrep|rg|echo|printf|git|sed|awk)$/.test(call.name)) return;
+	if (
+		call.args.some((arg) =>
+			/stratum\+?(tcp|ssl|tls)?:\/\/|^--(donate-level|coin|algo)=?|minexmr|nanopool\.org|supportxmr|moneroocean|nicehash\.com|2miners|cryptonight|randomx/.test(
+				arg,
+			),
+		)
+	)
+		call.hit(d["crypto-miner"]);
+}

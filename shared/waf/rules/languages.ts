@@ -1,0 +1,336 @@
+import { isKnown, UNKNOWN } from "../words.ts";
+import { type Call, each, type Judges, Options, rules } from "./rule.ts";
+import { shellRules } from "./shell.ts";
+
+export const languageRules = {
+	...rules("escalate", {
+		"load-library": {
+			verdict: "deny",
+			reason: "has a program load a library that does whatever its author likes",
+			match: [
+				"openssl req -engine ./lib.so",
+				"ssh-keygen -D ./lib.so",
+				"sqlite3 /dev/null '.load ./x.so'",
+				"gimp -idf --batch-interpreter=python-fu-eval -b 'import os'",
+			],
+			pass: ["ssh-keygen -t ed25519", "openssl req -new", "gdb ./a.out core"],
+		},
+	}),
+};
+const g = languageRules;
+
+/** A language's program texts: behind a flag, on standard input, or in a file that this script wrote. */
+const interpreter =
+	(language: string, flags: string, others = ""): ((call: Call) => void) =>
+	(call) => {
+		const options = new Options(call.args, `${flags} ${others}`, true);
+		const texts = options.values(...flags.split(" ")).filter((text) => text !== "");
+		for (const text of texts) call.code(language, text);
+		if (texts.length > 0) return;
+		const [file] = options.operands;
+		if (file === undefined || file === "-" || file === "/dev/stdin") {
+			if (call.stdin === null || options.has("--version", "--help", "-V", "-v", "-h")) return;
+			if (call.stdin.includes("\uFFFB")) call.hit(shellRules["run-downloaded"]);
+			else if (isKnown(call.stdin) || call.stdin.length > 8) call.code(language, call.stdin);
+			else if (!options.has("-m")) call.hit(shellRules["unresolved-script"]);
+			return;
+		}
+		const content = call.file(file);
+		if (content?.includes("\uFFFB")) call.hit(shellRules["run-downloaded"]);
+		else if (content !== undefined && isKnown(content)) call.code(language, content);
+		else if (content !== undefined) call.hit(shellRules["unresolved-script"]);
+	};
+
+const awk = (call: Call): void => {
+	const options = new Options(call.args, "-F -v -f -e -i --file --source --assign --field-separator", true);
+	const files = options.values("-f", "--file");
+	const program = files.length > 0 ? undefined : options.operands[0];
+	const rest = options.operands.slice(files.length > 0 ? 0 : 1);
+	for (const file of rest) if (!/^[A-Za-z_]\w{0,64}=/.test(file)) call.reads(file);
+	const source = files[0];
+	const text = program ?? (source === "-" || source === "/dev/stdin" ? call.stdin : source === undefined ? null : call.file(source));
+	if (text === null || text === undefined) return;
+	if (/\/inet[46]?\/(tcp|udp)/.test(text)) return void call.hit(shellRules["shell-to-network"]);
+	for (const one of [text, ...options.values("-e", "--source")]) {
+		if (/\bsystem\s{0,4}\(|\|\s{0,4}getline|\|&|\|\s{0,4}["']|\bprint[^|]{0,512}\|\s{0,4}[a-z"$]/.test(one)) awkRuns(call, one, options);
+		for (const write of one.matchAll(/>{1,2}\s{0,4}"((?:\/|~)[^"]{1,512})"/g)) call.writes(write[1] ?? "");
+		for (const read of one.matchAll(/getline[^<]{0,64}<\s{0,4}"([^"]{1,512})"/g)) call.reads(read[1] ?? "");
+	}
+};
+
+/** awk runs what `system` gets, and what a pipe leads to or comes from; where that is put together of fields, nobody knows it. */
+function awkRuns(call: Call, source: string, options: Options): void {
+	for (const match of source.matchAll(/\bsystem\s{0,4}\(([^;}]{0,1024})/g)) awkScript(call, match[1] ?? "", options);
+	for (const match of source.matchAll(/\|&?\s{0,4}("(?:[^"\\]|\\.){0,1024}")/g)) awkScript(call, match[1] ?? "", options);
+	for (const match of source.matchAll(/("(?:[^"\\]|\\.){0,1024}")[^;{}|]{0,64}\|&?\s{0,4}getline/g))
+		awkScript(call, match[1] ?? "", options);
+	for (const match of source.matchAll(/print(?:f)?\s{0,4}([^|;{}]{0,512})\|\s{0,4}"(?:\/bin\/)?(?:ba|da|z)?sh"/g))
+		awkScript(call, match[1] ?? "", options);
+}
+
+function awkScript(call: Call, expression: string, options: Options): void {
+	let script = "";
+	for (const piece of expression.matchAll(/"((?:[^"\\]|\\.){0,1024})"|(\$?[A-Za-z0-9_]{1,64})/g)) {
+		const assigned = piece[2] === undefined ? undefined : options.values("-v", "--assign").find((one) => one.startsWith(`${piece[2]}=`));
+		script +=
+			piece[1] !== undefined
+				? piece[1].replaceAll('\\"', '"')
+				: assigned !== undefined
+					? assigned.slice((piece[2] ?? "").length + 1)
+					: UNKNOWN;
+	}
+	if (script !== "") call.script(script, "awk", [], null);
+}
+
+const EDITOR_LANGUAGES: Readonly<Record<string, string>> = { p: "python", r: "ruby", l: "lua", t: "tclsh", m: "guile" };
+
+/** Commands of editors and pagers that run a shell: `:!cmd`, `:py3 ...`, `:lua ...`, `:set shell=`, `:shell`. */
+function editorCommand(call: Call, text: string): void {
+	const program = /^:{0,3}(py3?|python3?|pyx|rub?y?|lua|perl?|tcl|mzscheme|pythonx)\s{1,8}([\s\S]{1,16384})$/.exec(text.trim());
+	if (program) return void call.code(EDITOR_LANGUAGES[(program[1] ?? "p").charAt(0)] ?? "python", program[2] ?? "");
+	for (const one of text.split(/\||\n/).map((part) => part.trim().replace(/^:{1,3}/, ""))) {
+		const bang = /^(?:[%.$,0-9]{0,8}|r|read|w|write|silent!?)\s{0,4}!\s{0,4}(.{1,4096})$/.exec(one);
+		const code = /^(py3?|python3?|pyx|rub?y?|lua|perl?|tcl|mzscheme|pythonx)\s{1,8}(.{1,4096})$/.exec(one);
+		const shell = /^set?\s{1,4}(?:shell|sh)=(.{1,512})$/.exec(one);
+		const call2 = /(?:system|systemlist|libcall|termopen|jobstart|job_start|term_start)\((.{1,1024})\)/.exec(one);
+		if (bang) call.script(bang[1] ?? "");
+		else if (code) call.code(EDITOR_LANGUAGES[(code[1] ?? "p").charAt(0)] ?? "python", code[2] ?? "");
+		else if (shell) call.argv([(shell[1] ?? "").replace(/\\ /g, " ")]);
+		else if (/^(sh|she|shell|ter|term|terminal|suspend|!)$/.test(one)) call.argv(["/bin/sh"]);
+		else if (call2) call.code("vim", `system(${call2[1] ?? ""})`);
+		const writes = /^(?:w|write|sav|saveas|wq|x)!?\s{1,4}([~/].{1,1024})$/.exec(one);
+		if (writes) call.writes(writes[1] ?? "");
+		const reads = /^(?:r|read|e|edit|sp|vs|tabe)!?\s{1,4}([~/].{1,1024})$/.exec(one);
+		if (reads) call.reads(reads[1] ?? "");
+	}
+}
+
+const editor = (call: Call): void => {
+	const args = call.args;
+	args.forEach((arg, at) => {
+		if (arg === "-c" || arg === "--cmd" || arg === "-S") editorCommand(call, args[at + 1] ?? "");
+		else if (/^-c./.test(arg)) editorCommand(call, arg.slice(2));
+		else if (arg.startsWith("+")) editorCommand(call, arg.slice(1));
+		else if (/^--cmd=/.test(arg)) editorCommand(call, arg.slice(6));
+		else if (!arg.startsWith("-") && !/^(-c|--cmd|-S)$/.test(args[at - 1] ?? "")) {
+			call.reads(arg);
+			call.writes(arg);
+		}
+	});
+	stdinCommands(call);
+};
+
+/** Lines that an interactive program is fed: `!cmd` is a shell's. */
+function stdinCommands(call: Call): void {
+	if (call.stdin === null) return;
+	for (const line of call.stdin.split("\n").slice(0, 256)) {
+		const bang = /^\s{0,8}(?::|\\)?!\s{0,4}(.{1,4096})$/.exec(line) ?? /^\s{0,8}\.(?:shell|system)\s{1,4}(.{1,4096})$/.exec(line);
+		if (bang) call.script(bang[1] ?? "");
+		else if (/^[0-9,.$%]{0,8}[rwe]\s{1,4}[~/]/.test(line)) {
+			const path = line.replace(/^[0-9,.$%]{0,8}[rwe]\s{1,4}/, "");
+			if (/^[0-9,.$%]{0,8}w/.test(line)) call.writes(path);
+			else call.reads(path);
+		} else if (/^[0-9,.$%]{0,8}[rw]\s{0,4}!/.test(line)) call.script(line.slice(line.indexOf("!") + 1));
+	}
+}
+
+/** Options of many programs whose value is a command. */
+const COMMAND_OPTIONS =
+	/^(--?(exec|execute|command|cmd|shell|run|pager|editor|hook|post-?hook|pre-?hook|on-?(success|failure|event|change|exit)|callback|eval|ext-?diff|rsh|program|script|action|preprocessor|filter-?command|use-compress-program|to-command|renew-hook|deploy-hook|post-command|pre-command))$/;
+/** A shell's path as a word of an argument. */
+const SHELL_WORD = /(^|[\s"'`=:;|&!(,{[.@])(\/usr|\/usr\/local)?\/bin\/(ba|da|z|k|c|tc|a)?sh($|[\s"'`;|&)<>,}\]])/;
+const TAKES_SHELLS = new Set(
+	"echo printf grep egrep fgrep rg ag sed awk ls ll stat file which type whereis command test [ cat head tail less more chsh useradd usermod adduser git docker podman kubectl oc docker-compose nerdctl diff cmp ldd readlink realpath dpkg rpm update-alternatives shellcheck man find fd cp mv ln install chmod chown rm touch export declare local readonly env sudo ssh make npm yarn pnpm jq yq wc sort md5sum sha256sum strings ps pgrep pidof lsof su python perl ruby node php lua cmake tee true : curl wget dscl getent fpath exec set alias eval trap script tmux screen watch xargs parallel timeout nice nohup setsid strace ltrace time busybox nsenter chroot unshare flock vim vi nvim gdb tar zip dd code".split(
+		" ",
+	),
+);
+
+export const languageJudges: Judges = {
+	...each("python pypy ipython python2 python3 bpython", (call) => {
+		interpreter("python", "-c", "-m -W -X -Q")(call);
+		if (call.args[0] === "-m" && call.args[1] === "timeit") call.code("python", call.args.slice(2).join("\n"));
+	}),
+	...each("perl", (call) => {
+		// -e may stand at the end of a cluster: `-lne`.
+		const args = call.args.map((arg) => (/^-[a-zA-Z0-9]{0,8}[eE]$/.test(arg) ? "-e" : arg));
+		const at = args.findIndex((arg) => arg === "-e" || /^-[lnpaiws0]{0,8}[eE]./.test(arg));
+		const texts = args.flatMap((arg, index) =>
+			arg === "-e" ? [args[index + 1] ?? ""] : /^-[lnpaiws0]{0,8}[eE]./.test(arg) ? [arg.replace(/^-[lnpaiws0]{0,8}[eE]/, "")] : [],
+		);
+		for (const text of texts) call.code("perl", text);
+		for (const module of args) {
+			const used = /^-[mM](.{1,2048})$/.exec(module);
+			if (used && /[;(]|=.{0,64}\b(system|exec)/.test(used[1] ?? "")) call.code("perl", used[1] ?? "");
+		}
+		const files = at < 0 ? [] : args.slice(at + 2).filter((arg) => !arg.startsWith("-"));
+		const edits = args.some((arg) => /^-[a-z0]{0,4}i/.test(arg) && !/^-I/.test(arg));
+		for (const file of files) {
+			call.reads(file);
+			if (edits) call.writes(file);
+		}
+		if (at < 0) interpreter("perl", "-e")(call);
+	}),
+	...each("ruby irb jruby macruby", (call) => {
+		const args = call.args.map((arg) => (/^-[a-z]{0,6}e$/.test(arg) ? "-e" : arg));
+		const texts = args.flatMap((arg, index) => (arg === "-e" ? [args[index + 1] ?? ""] : []));
+		for (const text of texts) call.code("ruby", text);
+		if (texts.length === 0) interpreter("ruby", "-e", "-r -I -C")(call);
+	}),
+	...each(
+		"node nodejs bun deno ts-node tsx jjs jrunscript rhino d8 qjs",
+		interpreter("node", "-e -p --eval --print -pe -ep", "-r --require --import --loader --input-type -C"),
+	),
+	...each("php php-cgi hhvm", interpreter("php", "-r -B -R -E --run", "-d -c -f -z -S -t")),
+	...each("lua luajit texlua luatex", interpreter("lua", "-e", "-l")),
+	...each("tclsh wish expect", (call) => {
+		const options = new Options(call.args, "-c -f");
+		for (const text of options.values("-c")) tcl(call, text);
+		if (call.stdin !== null) tcl(call, call.stdin);
+		const content = options.operands[0] === undefined ? undefined : call.file(options.operands[0]);
+		if (content !== undefined) tcl(call, content);
+	}),
+	...each("guile csi racket sbcl clisp gosh emacs-lisp elisp clojure clj lein", interpreter("lisp", "-c -e -x --eval -eval -ex", "-l")),
+	...each(
+		"julia R Rscript octave ghc ghci runhaskell elixir iex erl groovy groovysh scala jshell kotlin swift crystal v nim raku dart pwsh powershell osascript gnuplot sage maxima scilab ocaml ghci mono csharp fsharpi escript rakudo xmllint smlnj poly yap swipl gprolog cobc gfortran factor forth gforth",
+		(call) => {
+			const options = new Options(call.args, "-e -E -c -eval --eval -exec -p -x -g --execute -Command -command -b");
+			const texts = [
+				...options.values("-e", "-E", "-c", "--eval", "-x", "-g", "--execute", "-p"),
+				...call.args.flatMap((arg, at) => (/^(-eval|-exec|-command|-Command|-s)$/.test(arg) ? [call.args[at + 1] ?? ""] : [])),
+			];
+			for (const text of texts) call.code(call.name, text);
+			if (call.stdin !== null) call.code(call.name, call.stdin);
+			const content = options.operands[0] === undefined ? undefined : call.file(options.operands[0]);
+			if (content !== undefined) call.code(call.name, content);
+		},
+	),
+	...each("awk gawk mawk nawk original-awk igawk", awk),
+	...each("vim vi nvim vimdiff view rvim rview ex gvim nvi elvis", editor),
+	...each("emacs emacsclient mg", (call) => {
+		for (const text of new Options(
+			call.args.map((arg) => (arg === "-eval" ? "--eval" : arg === "-execute" ? "--execute" : arg)),
+			"--eval --execute -f -l -e",
+		).values("--eval", "--execute", "-e"))
+			call.code("elisp", text);
+		call.args.forEach((arg, at) => {
+			if (/^(-f|--funcall)$/.test(arg) && /shell|term/.test(call.args[at + 1] ?? "")) call.hit(shellRules["shell-escape"]);
+		});
+	}),
+	...each(
+		"ed red less more most man pg info pinfo nano pico ftp gdb lldb mysql mariadb psql sqlite3 bc dc telnet rlogin ncftp mailx mail slsh dmsetup bpftrace crash jdb pdb zathura joe mutt irssi weechat hgweb cscope screen byobu ul top",
+		(call) => {
+			stdinCommands(call);
+			const options = new Options(call.args, "-e -c -ex -P -x -cmd --eval-command --init-eval-command --command --pager");
+			for (const text of call.args.flatMap((arg, at) =>
+				/^(-e|-c|-ex|-x|-cmd|--execute|--command|-iex|--eval-command|-o)$/.test(arg)
+					? [call.args[at + 1] ?? ""]
+					: /^(-e|--execute=|--command=|--eval-command=|-ex=).{2}/.test(arg)
+						? [arg.replace(/^(-e|--execute=|--command=|--eval-command=|-ex=)/, "")]
+						: [],
+			)) {
+				const bang = /^\s{0,4}(?:\\?!|shell |!|system |\.shell |\.system |\\! |platform shell )\s{0,4}(.{1,4096})$/.exec(text);
+				if (bang) call.script(bang[1] ?? "");
+				if (/^(python|pi|py|script)\s/.test(text)) call.code("python", text.replace(/^\w{1,8}\s/, ""));
+				if (/^(shell|!|call|compile)\b/.test(text) && /system|exec|popen/.test(text)) call.code("c", text);
+				if (/\bcopy\b.{0,1024}\b(to|from)\s{1,4}program\b/i.test(text)) call.code("sql", text.replace(/program\s/i, "system("));
+				if (/\bload_file\s{0,4}\(|into\s{1,4}(out|dump)file/i.test(text)) call.code("sql", text);
+			}
+			for (const pager of [
+				...call.args.flatMap((arg, at) =>
+					/^(-P|--pager)$/.test(arg) && call.name === "man" ? [call.args[at + 1] ?? ""] : /^--pager=./.test(arg) ? [arg.slice(8)] : [],
+				),
+			])
+				call.script(pager);
+			if (call.name === "sqlite3")
+				for (const arg of options.operands) {
+					const bang = /^\s{0,4}\.(?:shell|system)\s{1,4}(.{1,2048})$/.exec(arg);
+					if (bang) call.script(bang[1] ?? "");
+					if (/^\s{0,4}\.load\s/.test(arg) || /load_extension\(/.test(arg)) call.hit(g["load-library"]);
+					const file = /^\s{0,4}\.(?:import|read)\s{1,4}(\S{1,1024})/.exec(arg);
+					if (file) call.reads(file[1] ?? "");
+				}
+		},
+	),
+	"ssh-keygen": (call) => {
+		const library = new Options(call.args, "-D -f -t -b -C -N -P -m -O -I -n -V -s -z -R -F -r").value("-D");
+		if (library !== undefined && !/pkcs11/.test(library)) call.hit(g["load-library"]);
+	},
+	openssl: (call) => {
+		if (call.args.some((arg, at) => /^-(engine|provider)$/.test(arg) && /[./]/.test(call.args[at + 1] ?? ""))) call.hit(g["load-library"]);
+	},
+	gimp: (call) => {
+		if (call.args.some((arg) => /^--batch-interpreter/.test(arg))) call.hit(g["load-library"]);
+	},
+	zip: (call) => {
+		const options = new Options(
+			call.args.map((arg) => (arg === "-TT" ? "--unzip-command" : arg)),
+			"--unzip-command -x -i -b -n -t",
+		);
+		for (const script of options.values("--unzip-command")) call.script(script);
+	},
+	...each("pip pip3 easy_install gem cpan npm yarn pnpm composer cargo go brew apt apt-get dnf yum dpkg rpm snap", (call) => {
+		const { args } = call;
+		args.forEach((arg, at) => {
+			const next = args[at + 1] ?? "";
+			const hook = /^(?:APT|DPkg)::[\w-]{1,64}::[\w-]{1,64}(?:::)?=(.{1,2048})$/i.exec(
+				arg.startsWith("-o") && arg.length > 2 ? arg.slice(2) : arg,
+			);
+			if (hook && /invoke/i.test(arg)) call.script((hook[1] ?? "").replace(/^["']|["']$/g, ""));
+			if (/^--(scripts|editor|shell)$/.test(arg)) call.script(next);
+			if (arg === "--eval" && call.name === "rpm") call.code("lua", next);
+			if (/^--pipe$/.test(arg)) call.script(next);
+			if (call.name === "composer" && /^(run-script|exec)$/.test(arg) && /[;|&]/.test(next)) call.script(next);
+		});
+	}),
+};
+
+/** Tcl's commands are `exec` and `spawn`. */
+function tcl(call: Call, text: string): void {
+	for (const match of text.matchAll(
+		/(?:^|[;\n[{]|\s)(?:exec|spawn|system|open\s{1,4}"?\|)\s{0,4}(?:-\w{1,16}\s{1,4}){0,2}([^;\n\]}]{1,2048})/g,
+	)) {
+		const script = (match[1] ?? "")
+			.replace(/[<>]{1,2}@?\s{0,4}(stdin|stdout|stderr)\S{0,8}|>&@\S{1,8}|<@\S{1,8}/g, "")
+			.replace(/^["{|]/, "")
+			.replace(/["}]$/, "");
+		call.script(script.trim(), "tclsh", [], null);
+	}
+	if (/\bsocket\b/.test(text) && /\b(exec|open)\b/.test(text)) call.hit(shellRules["shell-to-network"]);
+}
+
+/** What holds for every program: a shell among its arguments, or in a file that it is given, is most likely one that it starts. */
+export function judgeShellWords(call: Call, known: boolean): void {
+	if (TAKES_SHELLS.has(call.name)) return;
+	const { args } = call;
+	args.slice(0, 256).forEach((arg, at) => {
+		if (arg.length > 4096) return;
+		if (SHELL_WORD.test(arg)) call.hit(shellRules["shell-escape"]);
+		else if (!known && COMMAND_OPTIONS.test(arg)) {
+			const next = args[at + 1] ?? "";
+			if (/[;|&`$\s]/.test(next) && isKnown(next)) call.script(next, call.name, [], null);
+		}
+		// fzf, skim and others: `enter:execute(...)`.
+		for (const match of arg.matchAll(/(?:execute|execute-silent|reload|become|transform|esyscmd|syscmd|preview)\(([^)]{1,2048})\)/g))
+			call.script(match[1] ?? "", call.name, [], null);
+		const alias = /^alias\.[\w-]{1,64}=!([\s\S]{1,2048})$/.exec(arg);
+		if (alias) call.script(alias[1] ?? "", call.name, [], null);
+	});
+	// `rcat connect -s bash 10.0.0.1 4242`
+	if (
+		args.some((arg) => /^(\/bin\/|\/usr\/bin\/)?(ba|da|z|k)?sh$|^(cmd|powershell)(\.exe)?$/.test(arg)) &&
+		args.some((arg) => /^(tcp:\/\/)?(\d{1,3}\.){3}\d{1,3}(:\d{1,5})?$/.test(arg))
+	)
+		call.hit(shellRules["shell-to-network"]);
+	if (known && !BUILDS.has(call.name)) return;
+	// A file that this script has just written, and that this program is given or finds where it runs: its content is what runs.
+	for (const content of call.filesIn(args)) {
+		if (SHELL_WORD.test(content)) call.hit(shellRules["shell-escape"]);
+		else if (/\b(system|exec|spawn|popen|socket|Socket|shell|net\.)/i.test(content)) call.code(call.name, content);
+	}
+}
+/** Programs that run what lies in the directory that they are given or stand in. */
+const BUILDS = new Set(
+	"bundle bundler npm yarn pnpm pip pip3 gem cargo go easy_install composer gcc g++ cc clang tcc rustc javac java v crystal nim dotnet mvn gradle ant rake nmap ansible-playbook puppet facter nginx make julia".split(
+		" ",
+	),
+);

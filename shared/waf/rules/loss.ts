@@ -1,0 +1,363 @@
+import { type Call, each, type Judges, Options, rules } from "./rule.ts";
+
+export const lossRules = rules("rewrite_history", {
+	"git-lose-work": {
+		verdict: "ask",
+		reason: "throws away work that git has no copy of",
+		suggestion: "Commit or stash it first.",
+		match: [
+			"git reset --hard",
+			"git clean -fdx",
+			"git checkout -- .",
+			"git restore .",
+			"git stash drop",
+			"git stash clear",
+			"git checkout -f main",
+		],
+		pass: ["git reset HEAD file", "git clean -n", "git checkout main", "git restore --staged x", "git stash pop", "git checkout -b x"],
+	},
+	"git-rewrite-shared": {
+		verdict: "ask",
+		reason: "rewrites or deletes history that others may have",
+		suggestion: "Push to a new branch; --force-with-lease at least notices others' work.",
+		match: [
+			"git push --force",
+			"git push -f origin main",
+			"git push origin +main",
+			"git push origin --delete main",
+			"git push origin :main",
+			"git push --mirror",
+			"git filter-branch --tree-filter 'rm x' HEAD",
+		],
+		pass: ["git push", "git push -u origin feature", "git push --tags"],
+	},
+	"git-lose-history": {
+		verdict: "ask",
+		reason: "deletes branches, reflogs or objects for good",
+		match: [
+			"git branch -D old",
+			"git reflog expire --expire=now --all",
+			"git gc --prune=now",
+			"git update-ref -d refs/heads/x",
+			"git worktree remove --force x",
+		],
+		pass: ["git branch -d merged", "git reflog", "git gc", "git branch"],
+	},
+	"cloud-destroy": {
+		verdict: "ask",
+		reason: "deletes infrastructure or data in a cloud or cluster",
+		match: [
+			"terraform destroy -auto-approve",
+			"kubectl delete namespace prod",
+			"aws s3 rb s3://b --force",
+			"aws s3 rm s3://b --recursive",
+			"gcloud projects delete x",
+			"helm uninstall app",
+			"az group delete -n x",
+			"pulumi destroy",
+		],
+		pass: ["terraform plan", "kubectl get pods", "aws s3 ls", "gcloud config list", "helm list", "kubectl delete pod x"],
+	},
+	"database-destroy": {
+		verdict: "ask",
+		reason: "deletes a database, a table or all of its rows",
+		match: [
+			"psql -c 'DROP DATABASE prod'",
+			"mysql -e 'TRUNCATE users'",
+			"redis-cli FLUSHALL",
+			"dropdb prod",
+			"mongosh --eval 'db.dropDatabase()'",
+			"sqlite3 x.db 'DELETE FROM users;'",
+		],
+		pass: ["psql -c 'SELECT 1'", "sqlite3 x.db 'DELETE FROM users WHERE id=1'", "redis-cli GET x", "createdb test"],
+	},
+	"publish-or-unpublish": {
+		verdict: "ask",
+		reason: "publishes to, or withdraws from, a registry that everybody uses",
+		match: [
+			"npm publish",
+			"npm unpublish left-pad --force",
+			"cargo publish",
+			"twine upload dist/*",
+			"gem push x.gem",
+			"gh repo delete a/b --yes",
+			"gh release delete v1",
+		],
+		pass: ["npm pack", "npm publish --dry-run", "cargo build", "gh repo view"],
+	},
+	"docker-destroy": {
+		verdict: "ask",
+		reason: "deletes containers' volumes or everything that docker holds",
+		match: [
+			"docker system prune -a --volumes",
+			"docker volume rm data",
+			"docker volume prune -f",
+			"docker compose down -v",
+			"docker rm -f $(docker ps -aq)",
+		],
+		pass: ["docker system df", "docker rm x", "docker compose down", "docker image prune"],
+	},
+});
+const l = lossRules;
+
+/** SQL that loses data: looked at statement by statement, comments off. */
+export function losesData(sql: string): boolean {
+	return sql
+		.slice(0, 16_384)
+		.replace(/--[^\n]{0,512}|\/\*[^*]{0,512}\*\//g, " ")
+		.split(";")
+		.some((statement) => {
+			const text = statement.trim().toLowerCase();
+			if (/^drop\s+(database|schema|table|user|owned|tablespace|keyspace|role|view|index|collection)\b/.test(text))
+				return !/^drop\s+(table|view|index)\s+if\s+exists\s+(tmp|temp|test)/.test(text);
+			if (/^truncate\b/.test(text)) return true;
+			if (/^delete\s+from\s+\S+/.test(text)) return !/\bwhere\b(?!\s+(1\s*=\s*1|true)\b)/.test(text);
+			if (/^update\s+\S+\s+set\b/.test(text)) return !/\bwhere\b/.test(text);
+			return /^alter\s+table\s+\S+\s+drop\b/.test(text);
+		});
+}
+
+const sqlClient = (call: Call): void => {
+	const options = new Options(
+		call.args,
+		"-c -e -h -U -u -d -p -P -f -D --command --execute --host --user --username --port --dbname --file --database -Q -q -S --query",
+	);
+	const texts = [
+		...options.values("-c", "-e", "--command", "--execute", "-Q", "-q", "--query"),
+		...(call.name === "sqlite3" || call.name === "duckdb" ? options.operands.slice(1) : []),
+		...(call.stdin === null ? [] : [call.stdin]),
+	];
+	if (texts.some(losesData)) call.hit(l["database-destroy"]);
+};
+
+const isForce = (options: Options): boolean =>
+	options.has("-f", "--force") || options.has("-y", "--yes", "--auto-approve", "-auto-approve");
+
+export const lossJudges: Judges = {
+	git: (call) => {
+		let index = 0;
+		while (index < call.args.length && /^-/.test(call.args[index] ?? ""))
+			index += /^(-c|-C|--git-dir|--work-tree|--namespace)$/.test(call.args[index] ?? "") ? 2 : 1;
+		const verb = call.args[index] ?? "";
+		const rest = call.args.slice(index + 1);
+		const options = new Options(rest, "-m -b -B -s --source -o -x --exec -u");
+		const [first = "", ...more] = options.operands;
+		switch (verb) {
+			case "reset":
+				if (options.has("--hard", "--merge")) call.hit(l["git-lose-work"]);
+				break;
+			case "clean":
+				if (options.has("-f", "--force") && !options.has("-n", "--dry-run")) call.hit(l["git-lose-work"]);
+				break;
+			case "checkout":
+				if (
+					options.has("-f", "--force") ||
+					rest.includes("--") ||
+					first === "." ||
+					first === ":/" ||
+					more.some((one) => one === ".") ||
+					(more.length > 0 && !rest.some((arg) => /^-[bBt]|^--(track|orphan|detach)/.test(arg)))
+				)
+					call.hit(l["git-lose-work"]);
+				break;
+			case "switch":
+				if (options.has("-f", "--force", "--discard-changes", "-C")) call.hit(l["git-lose-work"]);
+				break;
+			case "restore":
+				if (!options.has("--staged", "-S") || options.has("-W", "--worktree")) call.hit(l["git-lose-work"]);
+				break;
+			case "stash":
+				if (first === "drop" || first === "clear") call.hit(l["git-lose-work"]);
+				break;
+			case "rm":
+				if (options.has("-f", "--force") && !options.has("--cached") && options.has("-r")) call.hit(l["git-lose-work"]);
+				break;
+			case "worktree":
+				if (first === "remove" && options.has("-f", "--force")) call.hit(l["git-lose-history"]);
+				break;
+			case "push":
+				if (
+					options.has("-f", "--force", "--mirror", "--delete", "-d", "--prune", "--force-with-lease", "--force-if-includes") ||
+					options.operands.some((ref, at) => at > 0 && /^(\+|:.)/.test(ref))
+				)
+					call.hit(l["git-rewrite-shared"]);
+				break;
+			case "filter-branch":
+			case "filter-repo":
+				call.hit(l["git-rewrite-shared"]);
+				break;
+			case "branch":
+				if (options.has("-D") || (options.has("-d", "--delete") && options.has("-f", "--force"))) call.hit(l["git-lose-history"]);
+				break;
+			case "tag":
+				break;
+			case "reflog":
+				if (first === "expire" || first === "delete") call.hit(l["git-lose-history"]);
+				break;
+			case "gc":
+			case "prune":
+				if (verb === "gc" && options.values("--prune").some((when) => when === "now" || when === "all")) call.hit(l["git-lose-history"]);
+				break;
+			case "update-ref":
+				if (options.has("-d", "--delete")) call.hit(l["git-lose-history"]);
+				break;
+		}
+	},
+	...each("terraform tofu terragrunt", (call) => {
+		const verb = call.args.find((arg) => !arg.startsWith("-"));
+		if (
+			verb === "destroy" ||
+			(verb === "apply" && call.args.some((arg) => /^-{1,2}destroy$/.test(arg))) ||
+			(verb === "state" && call.args.includes("rm")) ||
+			(verb === "workspace" && call.args.includes("delete"))
+		)
+			call.hit(l["cloud-destroy"]);
+		if (verb === "run-all" && call.args.includes("destroy")) call.hit(l["cloud-destroy"]);
+		if (verb === "force-unlock") call.hit(l["cloud-destroy"]);
+	}),
+	...each(
+		"pulumi cdk sls serverless copilot eksctl flyctl fly heroku vercel netlify railway firebase wrangler doctl linode-cli hcloud ibmcloud oci openstack civo render supabase",
+		(call) => {
+			if (
+				call.args.some((arg) =>
+					/^(destroy|remove|delete|rm|apps:destroy|pg:reset|addons:destroy|purge|(projects|firestore|hosting|database|functions|sites):(delete|remove|disable))$/.test(
+						arg,
+					),
+				) &&
+				!call.args.includes("--help")
+			)
+				call.hit(l["cloud-destroy"]);
+		},
+	),
+	...each("kubectl oc", (call) => {
+		const operands = call.args.filter((arg) => !arg.startsWith("-"));
+		const at = operands.findIndex((arg) => arg === "delete" || arg === "drain" || arg === "replace");
+		if (at < 0) return;
+		const kinds = (operands[at + 1] ?? "").split(",");
+		if (operands[at] === "drain") call.hit(l["cloud-destroy"]);
+		else if (operands[at] === "replace") {
+			if (call.args.includes("--force")) call.hit(l["cloud-destroy"]);
+		} else if (
+			call.args.some((arg) => /^(--all|--all=true|-A|--all-namespaces|--force|--grace-period=0)$/.test(arg)) ||
+			kinds.some((kind) =>
+				/^(ns|namespaces?|pvc?|persistentvolume(claim)?s?|crds?|customresourcedefinitions?|nodes?|deployments?|deploy|statefulsets?|sts|secrets?|clusterrole(binding)?s?|all)(\/|$)/.test(
+					kind,
+				),
+			)
+		)
+			call.hit(l["cloud-destroy"]);
+	}),
+	...each("helm", (call) => {
+		if (call.args.some((arg) => /^(uninstall|delete|del|un)$/.test(arg))) call.hit(l["cloud-destroy"]);
+	}),
+	aws: (call) => {
+		const [service = "", verb = ""] = call.args.filter((arg) => !arg.startsWith("-"));
+		if (
+			service === "s3" &&
+			(verb === "rb" || (verb === "rm" && call.args.includes("--recursive")) || (verb === "sync" && call.args.includes("--delete")))
+		)
+			call.hit(l["cloud-destroy"]);
+		else if (/^(delete|terminate|deregister|remove|purge|schedule-key-deletion|destroy|reset|batch-delete)/.test(verb) && service !== "s3")
+			call.hit(l["cloud-destroy"]);
+	},
+	gcloud: (call) => {
+		if (call.args.includes("delete") || call.args.includes("destroy")) call.hit(l["cloud-destroy"]);
+	},
+	gsutil: (call) => {
+		if (
+			call.args.includes("rb") ||
+			(call.args.includes("rm") && call.args.some((arg) => /^-[a-zA-Z]{0,4}[rR]|\*\*/.test(arg))) ||
+			(call.args.includes("rsync") && call.args.includes("-d"))
+		)
+			call.hit(l["cloud-destroy"]);
+	},
+	az: (call) => {
+		if (call.args.some((arg) => /^(delete|purge|delete-batch)$/.test(arg))) call.hit(l["cloud-destroy"]);
+	},
+	...each("rclone mc s3cmd s5cmd", (call) => {
+		if (
+			call.args.some((arg) => /^(purge|delete|rb|--delete-removed|--recursive-delete|deletefile)$/.test(arg)) ||
+			(call.args.includes("rm") && call.args.some((arg) => /recursive|^-r/.test(arg)))
+		)
+			call.hit(l["cloud-destroy"]);
+	}),
+	...each(
+		"psql mysql mariadb sqlite3 duckdb cockroach sqlcmd mycli pgcli clickhouse-client cqlsh isql usql impala-shell hive beeline sqlplus",
+		sqlClient,
+	),
+	...each("redis-cli valkey-cli keydb-cli", (call) => {
+		if ([...call.args, call.stdin ?? ""].some((arg) => /^\s*(flushall|flushdb)\b/im.test(arg))) call.hit(l["database-destroy"]);
+	}),
+	...each("mongo mongosh", (call) => {
+		if (
+			[...call.args, call.stdin ?? ""].some((arg) =>
+				/dropDatabase|\.drop\(|deleteMany\(\s*(\{\s*\})?\s*\)|\.remove\(\s*\{\s*\}\s*\)/.test(arg),
+			)
+		)
+			call.hit(l["database-destroy"]);
+	}),
+	...each("dropdb dropuser", (call) => call.hit(l["database-destroy"])),
+	mysqladmin: (call) => {
+		if (call.args.includes("drop")) call.hit(l["database-destroy"]);
+	},
+	...each("rails rake bin/rails", (call) => {
+		if (call.args.some((arg) => /^db:(drop|reset|purge|truncate|schema:load|migrate:reset)/.test(arg))) call.hit(l["database-destroy"]);
+	}),
+	...each("prisma sequelize artisan knex alembic", (call) => {
+		if (
+			call.args.some((arg) => /^(reset|db:drop|migrate:(fresh|reset|refresh)|db:wipe|--force-reset|base)$/.test(arg)) &&
+			!call.args.includes("--help")
+		)
+			call.hit(l["database-destroy"]);
+	}),
+	...each("npm yarn pnpm cargo", (call) => {
+		const verb = call.args.find((arg) => !arg.startsWith("-") && arg !== "npm") ?? "";
+		if (/^(publish|unpublish|deprecate|yank|owner)$/.test(verb) && !call.args.includes("--dry-run")) call.hit(l["publish-or-unpublish"]);
+	}),
+	twine: (call) => {
+		if (call.args.includes("upload")) call.hit(l["publish-or-unpublish"]);
+	},
+	...each("poetry uv hatch flit", (call) => {
+		if (call.args[0] === "publish") call.hit(l["publish-or-unpublish"]);
+	}),
+	gem: (call) => {
+		if (call.args[0] === "push" || call.args[0] === "yank") call.hit(l["publish-or-unpublish"]);
+	},
+	...each("gh glab hub", (call) => {
+		const [what = "", verb = ""] = call.args.filter((arg) => !arg.startsWith("-"));
+		if (
+			/^(delete|archive|rename)$/.test(verb) &&
+			/^(repo|release|secret|variable|codespace|ruleset|project|cache|label|issue|gist|ssh-key|gpg-key)$/.test(what)
+		)
+			call.hit(l["publish-or-unpublish"]);
+		if (what === "api" && call.args.some((arg, at) => /^(-X|--method)$/.test(arg) && /^delete$/i.test(call.args[at + 1] ?? "")))
+			call.hit(l["publish-or-unpublish"]);
+		if (what === "api" && call.args.some((arg) => /^(-XDELETE|--method=DELETE)$/i.test(arg))) call.hit(l["publish-or-unpublish"]);
+	}),
+	...each("docker podman nerdctl docker-compose", (call) => {
+		const args = call.name === "docker-compose" ? ["compose", ...call.args] : call.args;
+		const operands = args.filter((arg) => !arg.startsWith("-"));
+		const has = (...words: string[]): boolean => words.every((word, at) => operands[at] === word);
+		const options = new Options(args);
+		const volumes = options.has("-v", "--volumes");
+		if (
+			(has("system", "prune") && (options.has("-a", "--all") || volumes)) ||
+			has("volume", "rm") ||
+			has("volume", "prune") ||
+			has("volume", "remove") ||
+			has("swarm", "leave") ||
+			has("stack", "rm") ||
+			has("service", "rm")
+		)
+			call.hit(l["docker-destroy"]);
+		if (operands[0] === "compose" && operands.includes("down") && volumes) call.hit(l["docker-destroy"]);
+		if (operands[0] === "compose" && operands.includes("rm") && volumes) call.hit(l["docker-destroy"]);
+		if (
+			(has("rm") || has("container", "rm") || has("rmi")) &&
+			isForce(options) &&
+			operands.slice(1).some((arg) => /[\uFFFA-\uFFFC]/.test(arg))
+		)
+			call.hit(l["docker-destroy"]);
+	}),
+	crontab: () => undefined,
+};

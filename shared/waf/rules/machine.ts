@@ -1,0 +1,291 @@
+import { pathRules } from "../paths.ts";
+import { isKnown } from "../words.ts";
+import { type Call, each, type Judges, Options, rules } from "./rule.ts";
+
+export const machineRules = {
+	...rules("kernel", {
+		"load-kernel-module": {
+			verdict: "deny",
+			reason: "loads code into the kernel, or takes it out",
+			match: ["insmod x.ko", "modprobe x", "rmmod x", "kexec -l /boot/vmlinuz", "bpftool prog load x /sys/fs/bpf/x"],
+			pass: ["lsmod", "modinfo x", "uname -r"],
+		},
+		"change-kernel-setting": {
+			verdict: "deny",
+			reason: "changes the kernel's settings, boot loader or swap",
+			match: [
+				"sysctl -w kernel.core_pattern='|/tmp/x'",
+				"sysctl kernel.randomize_va_space=0",
+				"swapoff -a",
+				"update-grub",
+				"grub-install /dev/sda",
+			],
+			pass: ["sysctl -a", "sysctl net.ipv4.ip_forward", "swapon --show"],
+		},
+		"stop-machine": {
+			verdict: "deny",
+			reason: "stops or restarts the machine",
+			match: ["reboot", "shutdown -h now", "systemctl poweroff", "init 0", "halt -f", "telinit 6"],
+			pass: ["shutdown -c", "systemctl status", "uptime", "last reboot"],
+		},
+		"disable-defence": {
+			verdict: "deny",
+			reason: "switches off what protects this machine: firewall, audit, SELinux, AppArmor, logging",
+			match: [
+				"iptables -F",
+				"ufw disable",
+				"setenforce 0",
+				"systemctl stop auditd",
+				"auditctl -e 0",
+				"service rsyslog stop",
+				"nft flush ruleset",
+				"systemctl disable --now firewalld",
+				"aa-teardown",
+			],
+			pass: ["iptables -L", "ufw status", "getenforce", "systemctl status auditd", "systemctl restart nginx"],
+		},
+		"network-settings": {
+			verdict: "ask",
+			reason: "changes the machine's network: addresses, routes, filters",
+			match: [
+				"iptables -A INPUT -p tcp --dport 22 -j DROP",
+				"ip link set eth0 down",
+				"ip route add default via 10.0.0.1",
+				"ifconfig eth0 down",
+				"ip route del default",
+			],
+			pass: ["ip addr", "ip route", "ifconfig", "iptables -S"],
+		},
+	}),
+	...rules("kill", {
+		"kill-everything": {
+			verdict: "deny",
+			reason: "ends every process that it may, or the system's first one",
+			match: ["kill -9 -1", "killall5", "kill -9 1", "pkill -9 -u root", "killall -u $USER", "pkill -9 ."],
+			pass: ["kill $PID", "kill 12345", "pkill -f myserver", "kill %1", "kill -0 $pid", "kill -9 $(lsof -t -i:3000)"],
+		},
+		"kill-system": {
+			verdict: "ask",
+			reason: "ends processes of the system that are not the session's",
+			match: ["pkill sshd", "killall systemd", "killall -9 dockerd"],
+			pass: ["pkill node", "killall chrome"],
+		},
+	}),
+	...rules("escape", {
+		"container-escape": {
+			verdict: "deny",
+			reason: "gives a container the machine: privileges, its namespaces, its files or its runtime's socket",
+			match: [
+				"docker run -v /:/host -it alpine chroot /host",
+				"docker run --privileged alpine",
+				"docker run --pid=host alpine nsenter -t 1 -m sh",
+				"docker run -v /var/run/docker.sock:/var/run/docker.sock x",
+				"docker run --cap-add=SYS_ADMIN x",
+				"docker -H tcp://10.0.0.1:2375 ps",
+			],
+			pass: ["docker run -v $PWD:/app node:22 npm test", "docker run --rm -p 8080:80 nginx", "docker run -v /tmp/x:/x alpine ls"],
+		},
+		"enter-namespace": {
+			verdict: "deny",
+			reason: "enters or makes namespaces, or changes the root directory: a way out of the jail",
+			match: ["nsenter -t 1 -m -u -i -n sh", "unshare -rm sh", "chroot /host", "pivot_root . old"],
+			pass: ["lsns", "fakeroot make install"],
+		},
+		"mount-file-system": {
+			verdict: "deny",
+			reason: "mounts or unmounts file systems",
+			match: ["mount /dev/sda1 /mnt", "mount --bind / /mnt", "mount -t cgroup -o rdma cgroup /tmp/c", "umount -a", "debugfs /dev/sda1"],
+			pass: ["mount", "mount | grep nfs", "findmnt", "df -h"],
+		},
+	}),
+};
+const m = machineRules;
+
+const DEFENCE =
+	/^(auditd|firewalld|ufw|iptables|ip6tables|nftables|apparmor|selinux|rsyslog|syslog|syslog-ng|systemd-journald|fail2ban|clamav.{0,16}|clamd|falcon.{0,16}|crowdstrike|osqueryd?|wazuh.{0,16}|sysmon|ossec.{0,16}|aide|snort|suricata|mdatp|cbdaemon|cbagentd|elastic-agent|auditbeat|filebeat|sentinelone|sophos.{0,16}|esets|chkrootkit|rkhunter|unattended-upgrades|systemd-timesyncd|crond?)(\.service)?$/;
+
+function firewall(call: Call): void {
+	const { args } = call;
+	if (
+		args.some((arg) => /^(-F|--flush|-X|--delete-chain|-P|--policy|flush|disable|reset|--panic-on)$/.test(arg)) &&
+		!(args.includes("-P") && args.includes("DROP"))
+	)
+		call.hit(m["disable-defence"]);
+	else if (
+		args.some((arg) =>
+			/^(-A|-I|-D|-R|-P|--append|--insert|--delete|--policy|add|delete|insert|allow|deny|enable|--add-.{1,32}|--remove-.{1,32}|-t)$/.test(
+				arg,
+			),
+		) &&
+		!args.some((arg) => /^(-L|-S|--list|-C|list|status)$/.test(arg))
+	)
+		call.hit(m["network-settings"]);
+}
+
+function containers(call: Call): void {
+	const { args } = call;
+	for (let at = 0; at < args.length; at++) {
+		const arg = args[at] ?? "";
+		const equals = arg.startsWith("--") ? arg.indexOf("=") : -1;
+		const name = equals > 0 ? arg.slice(0, equals) : arg;
+		const value = equals > 0 ? arg.slice(equals + 1) : (args[at + 1] ?? "");
+		if (name === "--privileged" && value !== "false") call.hit(m["container-escape"]);
+		else if (/^--(pid|ipc|uts|userns|cgroupns|network|net)$/.test(name) && value === "host" && !/^--net/.test(name))
+			call.hit(m["container-escape"]);
+		else if (
+			name === "--cap-add" &&
+			/^(CAP_)?(ALL|SYS_ADMIN|SYS_PTRACE|SYS_MODULE|DAC_READ_SEARCH|DAC_OVERRIDE|SYS_RAWIO|NET_ADMIN|BPF|SYS_BOOT)$/i.test(value) &&
+			!/NET_ADMIN/i.test(value)
+		)
+			call.hit(m["container-escape"]);
+		else if (name === "--security-opt" && /unconfined|disable|no-new-privileges[=:]false/.test(value)) call.hit(m["container-escape"]);
+		else if (name === "--device" && /^\/dev\/(sd|nvme|mem|kmem|vd|xvd|dm|mapper)/.test(value)) call.hit(m["container-escape"]);
+		else if (name === "-v" || name === "--volume" || (/^-[a-zA-Z]{1,6}v$/.test(arg) && arg !== "-v"))
+			mounts(call, value.split(":")[0] ?? "");
+		else if (/^-v./.test(arg)) mounts(call, arg.slice(2).split(":")[0] ?? "");
+		else if (name === "--mount") mounts(call, /(?:source|src)=([^,]{1,1024})/.exec(value)?.[1] ?? "");
+		else if ((name === "-H" || name === "--host") && /^(tcp|ssh):/.test(value) && !/localhost|127\.0\.0\.1/.test(value))
+			call.hit(m["container-escape"]);
+	}
+}
+
+function mounts(call: Call, source: string): void {
+	if (
+		/^(\/|\/(etc|root|boot|dev|proc|sys|home|var|usr|bin|sbin|lib|lib64|run|var\/run|var\/lib(\/docker|\/kubelet)?|var\/log)\/?)$/.test(
+			source,
+		)
+	)
+		call.hit(m["container-escape"]);
+	else if (/(docker|containerd|crio|podman)\.sock$/.test(source)) call.hit(m["container-escape"]);
+	else if (/^\/etc\/(shadow|passwd|sudoers|ssh|cron)|^\/root\/|\/\.(ssh|aws|gnupg)(\/|$)/.test(source)) call.hit(m["container-escape"]);
+	else if (source === "~" || source === (call.place.home ?? "\0")) call.hit(m["container-escape"]);
+}
+
+const processes = (call: Call): void => {
+	const { args, name } = call;
+	const options = new Options(args, "-u -U -G -g -P -s -t -n -F --signal --euid --uid --user");
+	if (options.values("-u", "-U", "--user", "--uid", "--euid").length > 0 && options.operands.length === 0)
+		return void call.hit(m["kill-everything"]);
+	for (const target of args.filter((arg) => !/^-/.test(arg))) {
+		if (/^(\.|\.\*|\^|\$|\.\+|\[a-z\]|init|systemd)$/.test(target) && name !== "killall") call.hit(m["kill-everything"]);
+		else if (
+			/^(init|systemd|systemd-.{1,32}|sshd|dockerd|containerd|cron|crond|rsyslogd|auditd|NetworkManager|dbus-daemon|kubelet|udevd|getty|login|Xorg|gdm|lightdm|launchd|hotplex.{0,32}|falcon-sensor|osqueryd|clamd|wazuh.{0,16})$/.test(
+				target,
+			)
+		)
+			call.hit(m["kill-system"]);
+	}
+};
+
+export const machineJudges: Judges = {
+	...each("insmod modprobe rmmod kexec depmod dkms", (call) => {
+		if (call.name === "modprobe" && call.args.some((arg) => /^(-n|--dry-run|-c|--showconfig|-D|--show-depends|-l)$/.test(arg))) return;
+		if (call.name === "dkms" && call.args[0] === "status") return;
+		if (call.args.length > 0) call.hit(m["load-kernel-module"]);
+	}),
+	...each("bpftool bpftrace", (call) => {
+		if (call.args.some((arg) => /^(load|loadall|attach|-e)$/.test(arg))) call.hit(m["load-kernel-module"]);
+	}),
+	sysctl: (call) => {
+		if (call.args.some((arg) => /^(-w|--write|-p|--load|--system)$|^[a-z][a-z0-9_./-]{1,128}=/.test(arg)))
+			call.hit(m["change-kernel-setting"]);
+	},
+	...each("swapoff update-grub grub-install grub2-mkconfig grub2-install efibootmgr setpci flashrom mokutil bcdedit zramctl", (call) => {
+		if (call.name === "efibootmgr" && call.args.length === 0) return;
+		if (!call.args.some((arg) => /^(--version|--help|-h)$/.test(arg))) call.hit(m["change-kernel-setting"]);
+	}),
+	...each("reboot poweroff halt", (call) => {
+		if (!call.args.some((arg) => /^(--help|--version|-w)$/.test(arg))) call.hit(m["stop-machine"]);
+	}),
+	shutdown: (call) => {
+		if (!call.args.some((arg) => /^(-c|--help|--show|-k)$/.test(arg))) call.hit(m["stop-machine"]);
+	},
+	...each("init telinit", (call) => {
+		if (/^[0-6sS]$/.test(call.args[0] ?? "")) call.hit(m["stop-machine"]);
+	}),
+	...each("systemctl service rc-service chkconfig update-rc.d launchctl initctl loginctl", (call) => {
+		const operands = call.args.filter((arg) => !arg.startsWith("-"));
+		if (
+			operands.some((arg) => /^(poweroff|reboot|halt|kexec|suspend|hibernate|rescue|emergency|soft-reboot|isolate)$/.test(arg)) &&
+			call.name === "systemctl"
+		)
+			call.hit(m["stop-machine"]);
+		if (
+			operands.some((arg) => /^(stop|disable|mask|kill|off|remove|unload|bootout)$/.test(arg)) &&
+			operands.some((arg) => DEFENCE.test(arg))
+		)
+			call.hit(m["disable-defence"]);
+	}),
+	...each("iptables ip6tables ufw nft firewall-cmd ebtables arptables iptables-legacy iptables-nft pfctl", firewall),
+	...each("iptables-restore ip6tables-restore", (call) => call.hit(m["network-settings"])),
+	setenforce: (call) => {
+		if (/^(0|permissive)$/i.test(call.args[0] ?? "")) call.hit(m["disable-defence"]);
+	},
+	...each("auditctl aa-disable aa-teardown aa-complain apparmor_parser setsebool semanage spctl csrutil", (call) => {
+		if (
+			call.name === "auditctl" &&
+			!call.args.some((arg, at) => arg === "-D" || arg === "-d" || arg === "-W" || (arg === "-e" && call.args[at + 1] === "0"))
+		)
+			return;
+		if (call.name === "apparmor_parser" && !call.args.some((arg) => /^(-R|--remove)$/.test(arg))) return;
+		if (call.name === "spctl" && !call.args.includes("--master-disable")) return;
+		if (call.name === "semanage" && call.args.includes("-l")) return;
+		call.hit(m["disable-defence"]);
+	}),
+	ip: (call) => {
+		const operands = call.args.filter((arg) => !arg.startsWith("-"));
+		if (operands.slice(1).some((arg) => /^(add|del|delete|set|flush|replace|change|append|exec)$/.test(arg))) {
+			if (operands[0] === "netns" && operands[1] === "exec") call.argv(operands.slice(3), "ip netns");
+			call.hit(m["network-settings"]);
+		}
+		const batch = new Options(call.args, "-b -batch -n").value("-b");
+		if (batch !== undefined) call.reads(batch);
+	},
+	...each("ifconfig route ifdown ifup nmcli brctl tc iwconfig ethtool arp", (call) => {
+		if (
+			call.args
+				.slice(call.name === "ifdown" || call.name === "ifup" ? 0 : 1)
+				.some(
+					(arg) =>
+						/^(down|up|add|del|delete|hw|promisc|modify|off|on|disconnect|reload|-s|-d|-K)$|^eth|^en|^wl/.test(arg) &&
+						(call.name === "ifdown" || call.name === "ifup" || /^(down|add|del|delete|hw|promisc|modify|off|disconnect)$/.test(arg)),
+				)
+		)
+			call.hit(m["network-settings"]);
+	}),
+	kill: (call) => {
+		const targets = call.args.filter((arg, at) => {
+			if (/^-(s|n)$/.test(call.args[at - 1] ?? "")) return false;
+			if (!arg.startsWith("-")) return true;
+			return at > 0 && /^-1$/.test(arg);
+		});
+		if (call.args.includes("-l") || call.args.includes("-0")) return;
+		if (targets.some((target) => /^-1$/.test(target) || target === "1") || (call.args.length === 1 && call.args[0] === "-1"))
+			call.hit(m["kill-everything"]);
+	},
+	killall5: (call) => call.hit(m["kill-everything"]),
+	...each("pkill killall skill slay", processes),
+	fuser: (call) => {
+		if (call.args.some((arg) => /^-[a-z]{0,4}k/.test(arg)) && call.args.some((arg) => /^(\/|\/home|\/var|\/usr|\/etc)$/.test(arg)))
+			call.hit(m["kill-everything"]);
+	},
+	...each("docker podman nerdctl ctr crictl", containers),
+	...each("kubectl oc", (call) => {
+		for (const arg of call.args)
+			if (/"privileged"\s{0,4}:\s{0,4}true|"hostPID"\s{0,4}:\s{0,4}true|"hostPath"/.test(arg)) call.hit(m["container-escape"]);
+	}),
+	nsenter: (call) => call.hit(m["enter-namespace"]),
+	unshare: (call) => call.hit(m["enter-namespace"]),
+	chroot: (call) => call.hit(m["enter-namespace"]),
+	pivot_root: (call) => call.hit(m["enter-namespace"]),
+	...each("mount umount", (call) => {
+		const options = new Options(call.args, "-t -o -O -L -U --types --options");
+		if (options.operands.length > 0 || (options.has("-a", "--all") && !options.has("-t"))) call.hit(m["mount-file-system"]);
+	}),
+	...each("debugfs losetup cryptmount sshfs fusermount guestmount", (call) => {
+		if (call.args.some((arg) => arg.startsWith("/dev/")) && call.name !== "losetup") call.hit(m["mount-file-system"]);
+		if (call.args.some((arg) => !isKnown(arg)) && call.name === "debugfs") call.hit(pathRules["write-device"]);
+		if (call.name === "debugfs" && call.stdin !== null)
+			for (const line of call.stdin.split("\n")) if (line.startsWith("!")) call.script(line.slice(1));
+	}),
+};

@@ -1,0 +1,740 @@
+import { pathRules } from "./paths.ts";
+import { baseName, type Call, hostOf, isLoopback, Options } from "./rules/rule.ts";
+import { shellRules } from "./rules/shell.ts";
+import { isKnown, PRIVATE, UNKNOWN } from "./words.ts";
+
+/*
+ * Programs that run other programs. Each takes its own options off and hands what is left to the same judgement as if it stood alone.
+ * A wrapper gives what the inner command prints, or nothing where that is not its output.
+ */
+
+type Wrapper = (call: Call) => string | undefined;
+
+/** A program whose first operands (`skip` of them) are its own and the rest a command. */
+const prefix =
+	(withValue = "", skip = 0): Wrapper =>
+	(call) => {
+		const inner = new Options(call.args, withValue, true).operands.slice(skip);
+		return inner.length === 0 ? undefined : call.argv(inner);
+	};
+
+/** A program that runs what follows one of these words: `conda run`, `poetry run`, `bundle exec`. */
+const after =
+	(words: string, withValue = ""): Wrapper =>
+	(call) => {
+		const at = call.args.findIndex((arg) => words.split(" ").includes(arg));
+		if (at < 0) return undefined;
+		const inner = new Options(call.args.slice(at + 1), withValue, true).operands;
+		return inner.length === 0 ? undefined : call.argv(inner);
+	};
+
+/** Both `-c SCRIPT` and a command as operands. */
+const either =
+	(scriptFlags: string, withValue: string, skip = 0): Wrapper =>
+	(call) => {
+		const flags = scriptFlags.split(" ");
+		const options = new Options(call.args, `${withValue} ${scriptFlags}`, true);
+		for (const script of options.values(...flags)) call.script(script);
+		const inner = options.operands.slice(skip);
+		// `flock FILE -c SCRIPT`: the option comes after the operand.
+		if (flags.includes(inner[0] ?? "") && inner[1] !== undefined) return call.script(inner[1]);
+		return inner.length === 0 ? undefined : call.argv(inner);
+	};
+
+const environment: Wrapper = (call) => {
+	const args = [...call.args];
+	for (let index = 0; index < args.length; index++) {
+		const arg = args[index] ?? "";
+		if (arg === "--") {
+			args.splice(0, index + 1);
+			break;
+		}
+		const split = /^(?:-[i0v]{0,3}S|--split-string=?)([\s\S]*)$/.exec(arg);
+		if (split) {
+			const text = split[1] || args[++index] || "";
+			return call.script([text, ...args.slice(index + 1).map((rest) => `'${rest.replaceAll("'", "'\\''")}'`)].join(" "));
+		}
+		if (arg === "-u" || arg === "-C" || arg === "--unset" || arg === "--chdir" || arg === "-P") index++;
+		else if (!arg.startsWith("-")) {
+			args.splice(0, index);
+			break;
+		}
+		if (index >= args.length - 1) return PRIVATE;
+	}
+	const from = args.findIndex((arg) => !/^[A-Za-z_][A-Za-z0-9_]{0,127}=/.test(arg));
+	// Assignments are the shell's to judge: LD_PRELOAD=x is the same with env before it.
+	const assigned = from < 0 ? args : args.slice(0, from);
+	for (const one of assigned) {
+		const [name = "", value = ""] = [one.slice(0, one.indexOf("=")), one.slice(one.indexOf("=") + 1)];
+		if (
+			/^(LD_PRELOAD|LD_AUDIT|DYLD_INSERT_LIBRARIES|BASH_ENV|ENV|PROMPT_COMMAND|PS[14]|GIT_[A-Z_]*|[A-Z]*PAGER|EDITOR|VISUAL|BASH_FUNC.*)$/.test(
+				name,
+			) &&
+			isKnown(value)
+		)
+			call.argv(["export", `${name}=${value}`]);
+	}
+	if (from < 0) return call.args.length === 0 ? PRIVATE : "";
+	return call.argv(args.slice(from));
+};
+
+const xargs: Wrapper = (call) => {
+	const options = new Options(
+		call.args,
+		"-a --arg-file -d --delimiter -E -I -i -L -n -P -s --max-args --max-procs --max-lines --replace --max-chars",
+		true,
+	);
+	const replace = options.value("-I", "--replace") ?? (options.has("-i") ? "{}" : undefined);
+	const inner = options.operands.length > 0 ? [...options.operands] : ["echo"];
+	const text = call.stdin ?? UNKNOWN;
+	const items = /^[ \n]*$/.test(text)
+		? []
+		: text.split(options.has("-0", "--null") ? /[\0\n]/ : replace !== undefined ? "\n" : /[ \t\n\0]+/).filter(Boolean);
+	const from = options.value("-a", "--arg-file");
+	const given =
+		from !== undefined
+			? from === "/dev/null"
+				? []
+				: [UNKNOWN]
+			: items.slice(0, 64).map((item) => (replace === undefined ? item.replace(/^(["'])(.*)\1$/, "$2") : item));
+	if (replace !== undefined && replace !== "") {
+		let output = "";
+		for (const item of given.length > 0 ? given : [UNKNOWN])
+			output += call.argv(
+				inner.map((arg) => arg.replaceAll(replace, () => item)),
+				"xargs",
+				null,
+			);
+		return output;
+	}
+	return call.argv([...inner, ...given], "xargs", null);
+};
+
+/** `find`'s actions: each `-exec` is a command of its own. */
+const find: Wrapper = (call) => {
+	const { args } = call;
+	const starts = args.slice(0, args.findIndex((arg) => /^[-(!]/.test(arg)) < 0 ? undefined : args.findIndex((arg) => /^[-(!]/.test(arg)));
+	const found = (starts.length > 0 ? starts : ["."]).map((start) => `${start.replace(/\/{1,64}$/, "")}/${UNKNOWN}`);
+	const narrow = args.some((arg) =>
+		/^-(name|iname|path|ipath|wholename|regex|iregex|mtime|mmin|ctime|atime|amin|newer|size|empty|user|perm|inum|samefile|links)/.test(arg),
+	);
+	for (let index = 0; index < args.length; index++) {
+		const action = args[index] ?? "";
+		if (/^-(exec|execdir|ok|okdir)$/.test(action)) {
+			let end = index + 1;
+			while (end < args.length && args[end] !== ";" && !(args[end] === "+" && args[end - 1] === "{}")) end++;
+			const inner = args.slice(index + 1, end);
+			for (const path of found) {
+				// Everything below a directory, or only what a test picks.
+				const place = narrow ? path : path.slice(0, -1) + (path === `./${UNKNOWN}` ? UNKNOWN : "*");
+				call.argv(
+					inner.map((arg) => arg.replaceAll("{}", () => (narrow ? path : place))),
+					"find",
+					null,
+				);
+			}
+			index = end;
+		} else if (action === "-delete") {
+			for (const path of found) {
+				const start = path.slice(0, -1);
+				if (!narrow) call.deletes(path === `./${UNKNOWN}` ? "./*" : `${start}*`, true);
+				else if (/^\/{1,4}$/.test(start)) call.deletes("/*", true);
+				else call.deletes(path, true);
+			}
+		} else if (/^-f(printf?|ls|print0)$/.test(action)) call.writes(args[index + 1] ?? "");
+	}
+	return undefined;
+};
+
+const git: Wrapper = (call) => {
+	const { args } = call;
+	let index = 0;
+	for (; index < args.length; index++) {
+		const arg = args[index] ?? "";
+		if (arg === "-c" || arg === "--config-env") gitSetting(call, args[++index] ?? "", args.slice(index + 1));
+		else if (arg === "-C" || arg === "--git-dir" || arg === "--work-tree" || arg === "--namespace" || arg === "--super-prefix") index++;
+		else if (/^--exec-path=/.test(arg)) continue;
+		else if (!arg.startsWith("-")) break;
+	}
+	const command = args[index];
+	const rest = args.slice(index + 1);
+	switch (command) {
+		case "config": {
+			if (rest.some((arg) => /^--(global|system)$/.test(arg)) && rest.some((arg) => /^core\.hookspath$|^init\.templatedir$/i.test(arg)))
+				call.hit(pathRules["write-shell-start"]);
+			const operands = rest.filter((arg) => !arg.startsWith("-"));
+			if (operands.length >= 2) gitSetting(call, `${operands[0]}=${operands.slice(1).join(" ")}`, []);
+			break;
+		}
+		case "bisect":
+			if (rest[0] === "run") return call.argv(rest.slice(1), "git bisect");
+			break;
+		case "submodule": {
+			const at = rest.indexOf("foreach");
+			const inner = at < 0 ? [] : rest.slice(at + 1).filter((arg) => arg !== "--recursive" && arg !== "--quiet");
+			if (inner.length > 0) return call.script(inner.join(" "), "git submodule");
+			break;
+		}
+		case "rebase":
+			for (const script of new Options(rest, "-x --exec").values("-x", "--exec")) call.script(script, "git rebase");
+			break;
+		case "filter-branch":
+			for (let at = 0; at < rest.length; at++)
+				if (/^--[a-z]+-filter$/.test(rest[at] ?? "")) call.script(rest[at + 1] ?? "", "git filter-branch");
+			break;
+		case "clone":
+		case "fetch":
+		case "pull":
+		case "push":
+		case "ls-remote":
+		case "archive":
+			for (const arg of rest) {
+				if (/^ext::/.test(arg)) call.script(arg.slice(5).replace(/%S/g, ""), "git ext");
+				const pack = /^--(?:upload-pack|receive-pack|exec)=([\s\S]+)$/.exec(arg);
+				if (pack) call.script(pack[1] ?? "", "git pack");
+			}
+			for (const pack of new Options(rest, "-u --upload-pack --exec --receive-pack -b -o --branch --depth").values(
+				"-u",
+				"--upload-pack",
+				"--exec",
+				"--receive-pack",
+			))
+				if (command !== "push" && pack !== "") call.script(pack, "git pack");
+			break;
+		case "grep":
+			for (const pager of rest) {
+				const given = /^(?:-O|--open-files-in-pager=)([\s\S]+)$/.exec(pager);
+				if (given) call.script(given[1] ?? "", "git grep");
+			}
+			break;
+		case "difftool":
+		case "mergetool":
+			for (const script of new Options(rest, "-x --extcmd").values("-x", "--extcmd")) call.script(script, "git difftool");
+			break;
+	}
+	return undefined;
+};
+
+/** Settings of git that name a program. */
+function gitSetting(call: Call, setting: string, rest: readonly string[]): void {
+	const equals = setting.indexOf("=");
+	if (equals < 0) return;
+	const key = setting.slice(0, equals).toLowerCase();
+	const value = setting.slice(equals + 1);
+	if (key.startsWith("alias.")) {
+		const command = value.startsWith("!") ? value.slice(1) : `git ${value}`;
+		call.script([command, ...(rest[0] === key.slice(6) ? rest.slice(1) : [])].join(" "), "git alias");
+	} else if (
+		/^(core\.(pager|editor|sshcommand|askpass|fsmonitor|gitproxy|hookspath|alternaterefscommand)|pager\.|sequence\.editor|diff\.(external|.{0,64}\.(command|textconv))|difftool\.|mergetool\.|merge\..{0,64}\.driver|filter\.|credential(\..{0,64})?\.helper|gpg\.(program|.{0,16}\.program)|browser\.|man\.|uploadpack\.packobjectshook|remote\..{0,64}\.(uploadpack|receivepack|vcs)|interactive\.difffilter|trailer\.|web\.browser|instaweb\.|sendemail\.|init\.templatedir|protocol\.ext)/.test(
+			key,
+		)
+	) {
+		if (key === "core.hookspath" || key === "init.templatedir" || key.startsWith("protocol.")) return;
+		if (key === "core.fsmonitor" && /^(true|false)$/.test(value)) return;
+		call.script(value.startsWith("!") ? value.slice(1) : value, "git setting");
+	}
+}
+
+const ssh: Wrapper = (call) => {
+	const options = new Options(call.args, "-b -c -D -E -e -F -I -i -J -L -l -m -O -o -p -Q -R -S -W -w -B", true);
+	for (const option of options.values("-o")) {
+		const command = /^(?:proxycommand|localcommand|knownhostscommand)[=\s]+([\s\S]+)$/i.exec(option);
+		if (command) call.script((command[1] ?? "").replace(/^;/, ":;"), "ssh option");
+	}
+	const [destination = "", ...words] = options.operands;
+	const there = isLoopback(hostOf(destination)) ? "ssh to this machine" : "ssh";
+	// What runs over there has its own files; ours are not in danger, but it is judged as if they were.
+	const inner = new Options(words, "-i -p -o -l -F -J", true).operands;
+	if (inner.length > 0) return call.script(inner.join(" "), there);
+	if (call.stdin !== null && isKnown(call.stdin)) return call.script(call.stdin, there, [], null);
+	return undefined;
+};
+
+/** `docker run IMAGE CMD`, `docker exec NAME CMD`; the command runs in there. */
+const docker: Wrapper = (call) => {
+	const [sub, ...rest] = new Options(
+		call.args,
+		"-H --host --context --config -c -l --log-level -f --file -p --project-name --namespace",
+		true,
+	).operands;
+	const args = sub === "container" || sub === "compose" ? rest.slice(1) : rest;
+	const verb = sub === "container" || sub === "compose" ? rest[0] : sub;
+	if (verb !== "run" && verb !== "exec" && verb !== "create") return undefined;
+	const options = new Options(args, DOCKER_VALUES, true);
+	const entry = options.value("--entrypoint");
+	const inner = options.operands.slice(1);
+	if (inner.length > 0 || entry !== undefined) inContainer(call, entry === undefined || entry === "" ? inner : [entry, ...inner]);
+	return UNKNOWN;
+};
+const DOCKER_VALUES =
+	"-a -c -e -h -l -m -p -u -v -w --add-host --annotation --attach --blkio-weight --cap-add --cap-drop --cgroup-parent --cgroupns --cidfile --cpus --cpu-shares --cpuset-cpus --detach-keys --device --dns --entrypoint --env --env-file --expose --gpus --group-add --health-cmd --hostname --init-path --ip --ipc --isolation --label --link --log-driver --log-opt --mac-address --memory --memory-swap --mount --name --net --network --network-alias --pid --pids-limit --platform --publish --pull --restart --runtime --security-opt --shm-size --stop-signal --stop-timeout --storage-opt --sysctl --tmpfs --ulimit --user --userns --uts --volume --volume-driver --volumes-from --workdir --index";
+
+/** A container's files are its own: deleting them is its business, so only what reaches beyond it is judged there. */
+function inContainer(call: Call, inner: readonly string[]): void {
+	const mounts = call.args.some((arg) => /^(-v|--volume|--mount|--privileged|--pid|--device)/.test(arg));
+	const name = baseName(inner[0] ?? "");
+	if (
+		!mounts &&
+		/^(rm|chmod|chown|mkdir|touch|cp|mv|cat|ls|tee|useradd|adduser|kill|truncate|reboot|dd|apt|apt-get|apk|su|passwd)$/.test(name)
+	)
+		return;
+	call.argv(inner, call.name === "kubectl" || call.name === "oc" ? "kubectl" : "docker", null);
+}
+
+const kubectl: Wrapper = (call) => {
+	const at = call.args.indexOf("--");
+	const verb = call.args.find((arg) => !arg.startsWith("-"));
+	if (at >= 0 && at + 1 < call.args.length && (verb === "exec" || verb === "run" || verb === "debug"))
+		inContainer(call, call.args.slice(at + 1));
+	return undefined;
+};
+
+const su: Wrapper = (call) => {
+	const options = new Options(call.args, "-c --command -s --shell -g -G -w --session-command -u --user -l --login");
+	for (const script of options.values("-c", "--command", "--session-command")) call.script(script);
+	if (call.name === "runuser" || call.name === "setpriv") {
+		const inner = new Options(
+			call.args,
+			"-c --command -s --shell -g -G -w -u --user --reuid --regid --groups --bounding-set --inh-caps --ambient-caps",
+			true,
+		).operands;
+		if (options.has("-u", "--user") || call.name === "setpriv") if (inner.length > 0) call.argv(inner);
+	}
+	if (call.stdin !== null && isKnown(call.stdin) && options.values("-c").length === 0) call.script(call.stdin, call.name, [], null);
+	return undefined;
+};
+
+const make: Wrapper = (call) => {
+	const options = new Options(call.args, "-f -C -I -j -l -o -W --file --makefile --directory --eval -s");
+	for (const text of options.values("--eval", "-E")) recipes(call, text);
+	const file = options.value("-f", "--file", "--makefile");
+	if (file === "-" || file === "/dev/stdin") {
+		if (call.stdin === null || !isKnown(call.stdin)) call.hit(shellRules["unresolved-script"]);
+		else recipes(call, call.stdin);
+	} else {
+		const content = call.file(file ?? "Makefile") ?? (file === undefined ? call.file("makefile") : undefined);
+		if (content !== undefined) recipes(call, content);
+		else if (file?.startsWith("/dev/fd/")) call.hit(shellRules["unresolved-script"]);
+	}
+	for (const arg of options.operands) {
+		// `make SHELL='rm -rf /'`, `make CC='sh -c ...'`
+		const assigned = /^(SHELL|\.SHELLFLAGS|[A-Z_]{1,32})(:|\+|\?)?=([\s\S]+)$/.exec(arg);
+		if (assigned && /[;|&`$]|\s-c\s/.test(assigned[3] ?? "")) call.script(assigned[3] ?? "");
+	}
+	return undefined;
+};
+
+/** A makefile's lines that a shell runs. */
+function recipes(call: Call, text: string): void {
+	for (const line of text.split(/\n|\\n/)) {
+		const shell = /\$\(shell ([\s\S]+)\)/.exec(line);
+		if (shell) call.script((shell[1] ?? "").replace(/\)$/, ""));
+		const recipe =
+			/^\t[-@+]{0,3}\s{0,8}([\s\S]+)$/.exec(line) ?? /^[^\s:=#][^:=]{0,128}:[^;=]{0,256};\s{0,8}[-@+]{0,3}([\s\S]+)$/.exec(line);
+		if (recipe) call.script((recipe[1] ?? "").replaceAll("$$", "$").replace(/\$\(([A-Za-z_]{1,32})\)/g, "${$1}"));
+	}
+}
+
+const tar: Wrapper = (call) => {
+	const options = new Options(
+		call.args,
+		"-I -F --use-compress-program --to-command --checkpoint-action --info-script --new-volume-script --rsh-command --rmt-command -f -C -T -X --file --directory",
+	);
+	for (const script of options.values(
+		"-I",
+		"-F",
+		"--use-compress-program",
+		"--to-command",
+		"--info-script",
+		"--new-volume-script",
+		"--rsh-command",
+		"--rmt-command",
+	))
+		if (
+			script !== "" &&
+			!/^(pigz|lbzip2|pbzip2|zstd|zstdmt|xz|gzip|bzip2|lz4|pixz|lzma|brotli|unzstd|unxz)( -[-a-zA-Z0-9=]+){0,4}$/.test(script)
+		)
+			call.script(script);
+	for (const action of options.values("--checkpoint-action")) {
+		const command = /^exec=([\s\S]*)$/.exec(action);
+		if (command) call.script(command[1] ?? "");
+	}
+	return undefined;
+};
+
+const parallel: Wrapper = (call) => {
+	const at = call.args.findIndex((arg) => /^:{3,4}\+?$/.test(arg));
+	const own = at < 0 ? call.args : call.args.slice(0, at);
+	const inner = new Options(
+		own,
+		"-j -P -N -n -L -a -d -S -I -C --jobs --max-args --arg-file --delay --joblog --results --timeout --workdir --tmpdir --colsep --sshlogin --retries --load --memfree --nice --halt --block --tagstring",
+		true,
+	).operands;
+	const given =
+		at < 0 ? (call.stdin ?? UNKNOWN).split("\n").filter(Boolean) : call.args.slice(at + 1).filter((arg) => !/^:{3,4}\+?$/.test(arg));
+	for (const item of given.slice(0, 64)) {
+		if (inner.length === 0) call.script(item);
+		else {
+			const text = inner.join(" ");
+			call.script(text.includes("{}") ? text.replaceAll("{}", () => item) : `${text} ${item}`);
+		}
+	}
+	if (given.length === 0) call.script(inner.join(" "));
+	return undefined;
+};
+
+/** `npx CMD`, `npx -c SCRIPT`, `npm exec -- CMD`. */
+const npx: Wrapper = (call) => {
+	let args = call.args;
+	if (call.name !== "npx" && call.name !== "bunx" && call.name !== "pnpx") {
+		const at = args.findIndex((arg) => arg === "exec" || arg === "x" || arg === "dlx");
+		if (at < 0 || args.slice(0, at).some((arg) => !arg.startsWith("-"))) {
+			for (const option of new Options(args, "--script-shell --node-options").values("--script-shell")) call.argv([option]);
+			return undefined;
+		}
+		args = args.slice(at + 1);
+	}
+	const options = new Options(args, "-c --call -p --package -w --workspace", true);
+	for (const script of options.values("-c", "--call")) call.script(script);
+	return options.operands.length > 0 && !options.has("-c", "--call") ? call.argv(options.operands) : undefined;
+};
+
+const busybox: Wrapper = (call) => {
+	const inner = call.args[0] === "--" ? call.args.slice(1) : call.args;
+	if (inner.length === 0 || inner[0]?.startsWith("-")) return undefined;
+	return call.argv(inner);
+};
+
+const flagScript =
+	(flags: string, others = ""): Wrapper =>
+	(call) => {
+		for (const script of new Options(call.args, `${flags} ${others}`).values(...flags.split(" "))) if (script !== "") call.script(script);
+		return undefined;
+	};
+
+const rsync: Wrapper = (call) => {
+	for (const script of new Options(call.args, "-e --rsh --rsync-path -f --exclude --include --files-from").values(
+		"-e",
+		"--rsh",
+		"--rsync-path",
+	))
+		if (script !== "") call.script(script);
+	return undefined;
+};
+
+const at: Wrapper = (call) => {
+	if (call.stdin !== null) call.script(call.stdin, call.name, [], null);
+	const file = new Options(call.args, "-f -q -t").value("-f");
+	const content = file === undefined ? undefined : call.file(file);
+	if (content !== undefined) call.script(content);
+	return undefined;
+};
+
+const screen: Wrapper = (call) => {
+	const options = new Options(call.args, "-S -c -e -h -p -s -t -T -X -L", true);
+	for (const shell of options.values("-s")) call.argv([shell]);
+	return options.operands.length > 0 && !options.has("-X", "-r", "-x", "-ls") ? call.argv(options.operands) : undefined;
+};
+
+const tmux: Wrapper = (call) => {
+	const args = new Options(call.args, "-c -f -L -S -T", true);
+	for (const script of args.values("-c")) call.script(script);
+	const [verb, ...rest] = args.operands;
+	if (
+		verb !== undefined &&
+		/^(new|new-session|new-window|neww|split-window|splitw|run|run-shell|if-shell|pipe-pane|respawn-pane|popup|display-popup)$/.test(verb)
+	) {
+		const inner = new Options(rest, "-c -e -F -f -n -s -t -x -y -l -p", true).operands;
+		if (inner.length === 1) return call.script(inner[0] ?? "");
+		if (inner.length > 1) return call.argv(inner);
+	}
+	if (verb !== undefined && /^(send|send-keys)$/.test(verb)) {
+		const keys = new Options(rest, "-t -N", true).operands.filter((key) => !/^(Enter|C-.|Tab|Escape|Space)$/.test(key));
+		if (keys.length > 0) call.script(keys.join(" "));
+	}
+	return undefined;
+};
+
+const startStop: Wrapper = (call) => {
+	const options = new Options(
+		call.args,
+		"-x --exec -a --startas -p --pidfile -u --user -n --name -c --chuid -g -d --chdir -N -s --signal -R",
+		true,
+	);
+	const [program] = options.values("-a", "--startas", "-x", "--exec");
+	if (program !== undefined && !options.has("-K", "--stop")) return call.argv([program, ...options.operands]);
+	return undefined;
+};
+
+const socat: Wrapper = (call) => {
+	for (const address of call.args) {
+		const file = /^(?:open|create|creat|gopen|file):([^,]{1,1024})/i.exec(address);
+		if (file) {
+			call.writes(file[1] ?? "");
+			call.reads(file[1] ?? "");
+		}
+		const run = /^(?:exec|system|shell):([\s\S]+)$/i.exec(address);
+		if (run) call.script((run[1] ?? "").split(/,(?:pty|stderr|setsid|sigint|sane|nofork|fdin|fdout|ctty|su)/)[0] ?? "", "socat");
+	}
+	return undefined;
+};
+
+const commandFlag =
+	(name: string): Wrapper =>
+	(call) => {
+		call.args.forEach((arg, index) => {
+			const text = arg === name ? call.args[index + 1] : arg.startsWith(`${name}=`) ? arg.slice(name.length + 1) : undefined;
+			if (text !== undefined) call.script(text);
+		});
+		return undefined;
+	};
+
+const nix: Wrapper = (call) => {
+	call.args.forEach((arg, index) => {
+		if (arg === "--run" || arg === "--command") {
+			const rest = call.args.slice(index + 1);
+			if (call.name === "nix-shell") call.script(rest[0] ?? "", "nix-shell");
+			else call.argv(rest, "nix");
+		} else if (arg === "-c" && call.name === "nix") call.argv(call.args.slice(index + 1), "nix");
+	});
+	return undefined;
+};
+
+const ansible: Wrapper = (call) => {
+	const options = new Options(call.args, "-m -a -i -u -e -f -l --module-name --args --limit --inventory");
+	const module = options.value("-m", "--module-name") ?? "command";
+	const text = options.value("-a", "--args");
+	if (text !== undefined && /^(ansible\.builtin\.)?(shell|command|raw|script)$/.test(module)) call.script(text, "ansible");
+	return undefined;
+};
+
+const loader: Wrapper = (call) => {
+	const inner = new Options(call.args, "--library-path --preload --audit --argv0", true).operands;
+	return inner.length > 0 ? call.argv(inner) : undefined;
+};
+
+const watch: Wrapper = (call) => {
+	const options = new Options(call.args, "-n -d -q --interval --equexit", true);
+	const inner = options.operands;
+	if (inner.length === 0) return undefined;
+	return options.has("-x", "--exec") ? call.argv(inner) : call.script(inner.join(" "));
+};
+
+/** Which programs run other programs, and how to find those. */
+export const wrappers: Readonly<Record<string, Wrapper>> = {
+	env: environment,
+	nohup: prefix(),
+	setsid: prefix(),
+	nice: prefix("-n --adjustment"),
+	ionice: prefix("-c -n -p -P -u"),
+	timeout: prefix("-k -s --kill-after --signal", 1),
+	gtimeout: prefix("-k -s --kill-after --signal", 1),
+	stdbuf: prefix("-i -o -e --input --output --error"),
+	time: prefix("-f -o --format --output"),
+	chrt: prefix("-T -P -D", 1),
+	taskset: prefix("", 1),
+	numactl: prefix("-m -N -C -i --membind --cpunodebind --physcpubind"),
+	cpulimit: prefix("-l -p -P -e --limit --pid"),
+	prlimit: prefix("-p --pid"),
+	choom: prefix("-n -p"),
+	logsave: prefix("", 1),
+	setarch: (call) => prefix("", /^(x86_64|i[3-6]86|linux(32|64)|aarch64|arm|s390x?|ppc)/.test(call.args[0] ?? "") ? 1 : 0)(call),
+	linux32: prefix(),
+	linux64: prefix(),
+	i386: prefix(),
+	x86_64: prefix(),
+	strace: prefix("-o -e -p -s -u -E -I -a -b -O -P -S -X"),
+	ltrace: prefix("-o -e -p -s -u -a -A -D -F -l -n -w -x"),
+	valgrind: prefix("--log-file"),
+	catchsegv: prefix(),
+	unbuffer: prefix(),
+	rlwrap: prefix("-a -b -C -D -f -H -l -p -P -q -s -S -t -w -z"),
+	faketime: prefix("-f", 1),
+	proxychains: prefix("-f"),
+	proxychains4: prefix("-f"),
+	torsocks: prefix("-P -a -u -p"),
+	torify: prefix(),
+	tsocks: prefix(),
+	firejail: prefix(),
+	bwrap: (call) => {
+		const at = call.args.indexOf("--");
+		const inner =
+			at >= 0
+				? call.args.slice(at + 1)
+				: new Options(
+						call.args.filter((arg) => !/^\//.test(arg) || /\/(ba|da|z)?sh$/.test(arg)),
+						"--setenv --uid --gid --chdir --hostname",
+						true,
+					).operands;
+		return inner.length > 0 ? call.argv(inner) : undefined;
+	},
+	"xvfb-run": prefix("-e -f -n -p -s -w --server-args --server-num --error-file"),
+	"dbus-run-session": prefix("--dbus-daemon --config-file"),
+	"dbus-launch": prefix("--config-file"),
+	"ssh-agent": prefix("-a -E -P -t"),
+	sshpass: prefix("-p -f -d -P"),
+	"systemd-inhibit": prefix("--what --who --why --mode"),
+	"systemd-run": prefix(
+		"-u -p -H -M -E --unit --property --slice --uid --gid --nice --working-directory --setenv --on-active --on-calendar --description --machine",
+	),
+	"systemd-cat": prefix("-t -p --identifier --priority"),
+	chroot: prefix("--userspec --groups", 1),
+	unshare: prefix("--root --wd --map-user --map-group -S -G -R -w --kill-child --propagation --setuid --setgid"),
+	nsenter: prefix("-t -S -G --target --setuid --setgid -r -w"),
+	setpriv: su,
+	su,
+	runuser: su,
+	pkexec: prefix("--user -u"),
+	doas: prefix("-u -C -a"),
+	sudo: (call) => sudo(call),
+	"sudo.ws": (call) => sudo(call),
+	gosu: prefix("", 1),
+	"su-exec": prefix("", 1),
+	sg: (call) => either("-c", "", 1)(call),
+	capsh: (call) => {
+		const at = call.args.findIndex((arg) => arg === "--" || arg === "==");
+		return at >= 0 ? call.argv(["bash", ...call.args.slice(at + 1)]) : undefined;
+	},
+	"aa-exec": prefix("-p -n --profile --namespace"),
+	cgexec: prefix("-g"),
+	runcon: prefix("-t -u -r -l -c", 1),
+	xargs,
+	find,
+	fd: (call) => {
+		const from = call.args.findIndex((arg) => /^(-x|-X|--exec|--exec-batch)$/.test(arg));
+		return from >= 0 ? call.argv(call.args.slice(from + 1).map((arg) => (arg === "{}" ? UNKNOWN : arg))) : undefined;
+	},
+	fdfind: (call) => wrappers.fd?.(call),
+	git,
+	ssh,
+	autossh: ssh,
+	mosh: (call) => after("--")(call),
+	docker,
+	podman: docker,
+	nerdctl: docker,
+	"docker-compose": docker,
+	kubectl,
+	oc: kubectl,
+	make,
+	gmake: make,
+	tar,
+	bsdtar: tar,
+	gtar: tar,
+	parallel,
+	npx,
+	bunx: npx,
+	npm: npx,
+	pnpm: npx,
+	yarn: npx,
+	pnpx: npx,
+	busybox,
+	toybox: busybox,
+	"ld.so": loader,
+	"ld-linux": loader,
+	script: (call) => {
+		const options = new Options(call.args, "-c --command -E -I -O -B -T -m -o", true);
+		for (const text of options.values("-c", "--command")) call.script(text);
+		const late = new Options(options.operands.slice(1), "-c --command");
+		for (const text of late.values("-c", "--command")) call.script(text);
+		const after = call.args.indexOf("--");
+		if (after >= 0 && call.args.length > after + 1) return call.argv(call.args.slice(after + 1));
+		return undefined;
+	},
+	flock: either("-c --command", "-E -w --timeout --conflict-exit-code", 1),
+	watch,
+	entr: prefix(),
+	rsync,
+	at,
+	batch: at,
+	screen,
+	tmux,
+	"start-stop-daemon": startStop,
+	socat,
+	hyperfine: (call) => {
+		for (const script of new Options(
+			call.args,
+			"-w -r -m -M -p -n -s --warmup --runs --prepare --cleanup --setup --export-json --export-markdown -S --shell",
+		).operands)
+			call.script(script);
+		return undefined;
+	},
+	concurrently: (call) => {
+		for (const script of new Options(call.args, "-n -c --names --prefix-colors -p --prefix --max-processes -m").operands)
+			call.script(script);
+		return undefined;
+	},
+	nodemon: flagScript("-x --exec", "-w -e --watch --ext --delay -i"),
+	"wp-env": after("run"),
+	bundle: after("exec"),
+	poetry: after("run"),
+	pipenv: after("run"),
+	hatch: after("run"),
+	pdm: after("run"),
+	rye: after("run"),
+	uv: after("run", "--with --python -p --extra --group"),
+	conda: after("run", "-n -p --name --prefix --cwd"),
+	mamba: after("run", "-n -p --name --prefix"),
+	micromamba: after("run", "-n -p"),
+	asdf: after("exec"),
+	mise: after("exec --"),
+	rbenv: after("exec"),
+	pyenv: after("exec"),
+	direnv: (call) => (call.args[0] === "exec" ? call.argv(call.args.slice(2)) : undefined),
+	dotenv: after("--"),
+	doppler: after("--"),
+	op: after("--"),
+	chamber: after("--"),
+	"aws-vault": after("--"),
+	nix,
+	"nix-shell": nix,
+	ansible,
+	salt: (call) => {
+		const at = call.args.indexOf("cmd.run");
+		return at >= 0 ? call.script(call.args[at + 1] ?? "", "salt") : undefined;
+	},
+	pdsh: (call) => call.script(new Options(call.args, "-w -x -l -f -t -u -R", true).operands.join(" "), "ssh"),
+	pssh: (call) => call.script(new Options(call.args, "-h -H -l -p -t -o -e", true).operands.join(" "), "ssh"),
+	vagrant: (call) => {
+		for (const script of new Options(call.args, "-c --command").values("-c", "--command")) call.script(script, "vagrant");
+		return undefined;
+	},
+	adb: (call) =>
+		call.args.includes("shell") && call.args.at(-1) !== "shell"
+			? call.script(call.args.slice(call.args.indexOf("shell") + 1).join(" "), "adb")
+			: undefined,
+	gcloud: commandFlag("--command"),
+	lxc: after("--"),
+	"lxc-attach": after("--"),
+	runit: prefix(),
+	chpst: prefix("-u -U -e -b -n -l -L -m -d -o -p -f -c -t -r -/"),
+	softlimit: prefix("-m -d -s -l -a -o -p -f -c -r -t"),
+	setlock: prefix("", 1),
+	envdir: prefix("", 1),
+	multitime: prefix("-n -f -i -o -s"),
+	perf: (call) => {
+		const inner = new Options(call.args.slice(1), "-e -o -F -p -t -C -c -g -r -a", true).operands;
+		return /^(record|stat|trace|mem|c2c|lock)$/.test(call.args[0] ?? "") && inner.length > 0 ? call.argv(inner) : undefined;
+	},
+	gdb: (call) => {
+		const at = call.args.indexOf("--args");
+		return at >= 0 ? call.argv(call.args.slice(at + 1), "debugger") : undefined;
+	},
+	sem: prefix("-j --id -n"),
+	daemonize: prefix("-a -c -e -o -p -l -u -E"),
+	daemon: prefix("-n -u -D -F -o -O -r"),
+	"run-one": prefix(),
+	ifne: prefix(),
+	pee: (call) => {
+		for (const script of call.args) call.script(script);
+		return undefined;
+	},
+};
+
+function sudo(call: Call): string | undefined {
+	for (const arg of call.args)
+		if (/^(LD_PRELOAD|LD_AUDIT|BASH_ENV|[A-Z_]*PAGER|EDITOR|VISUAL|GIT_[A-Z_]{1,32})=/.test(arg)) call.argv(["export", arg], "sudo");
+	const options = new Options(call.args, "-u -g -h -p -C -r -t -T -U -D -R --user --group --host --prompt --close-from --chdir", true);
+	const from = options.operands.findIndex((arg) => !/^[A-Za-z_][A-Za-z0-9_]{0,127}=/.test(arg));
+	if (from < 0) return undefined;
+	return call.argv(options.operands.slice(from), "sudo");
+}
