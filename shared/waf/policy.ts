@@ -6,7 +6,7 @@ import { err, ok, type Result } from "../result.ts";
 import { HOST_RULES, hostsInBoth } from "./hosts.ts";
 import { isLiteral, literalPattern, matchesName, matchesPattern } from "./pattern.ts";
 import { judgePrompt, PROMPT_RULES } from "./prompts.ts";
-import { judgeToolCall, objectionsTo, type Subject, subjectOf, TOOL_RULES, type ToolCall } from "./tool-call.ts";
+import { objectionsTo, type Subject, subjectOf, TOOL_RULES, type ToolCall } from "./tool-call.ts";
 import { Category, graver, type Judgement, NO_OBJECTION, type Place, VerdictName } from "./verdict.ts";
 
 /** Hosts by name, or `*.example.com` for all below it. Never addresses. */
@@ -324,10 +324,12 @@ export const OwnerPolicy = z.strictObject({
 	/** What sessions may reach at most. Absent: what the team's policy names. */
 	hosts: z.array(HostPattern).optional(),
 	permissionModes: z.array(PermissionMode).min(1).optional(),
+	/** Whose the built-in rules are: `team` leaves their verdicts to the team's policy; with `enforce` they hold here whatever that says, bypasses included. */
+	builtIn: z.enum(["team", "enforce"]).default("team"),
 });
 export type OwnerPolicy = z.infer<typeof OwnerPolicy>;
 
-/** The runner's own gate: the built-in rules and the owner's. `allow` says no more than that the owner does not object. Never throws. */
+/** The runner's own gate: the owner's limits, and the built-in rules where he keeps them. `allow` says no more than that the owner does not object. Never throws. */
 export function decideForOwner(owner: OwnerPolicy, call: ToolCall, place: Place): Judgement {
 	if (owner.allowedTools !== undefined && !owner.allowedTools.some((name) => matchesName(name, call.tool)))
 		return notAllowed(call.tool, "the machine's owner");
@@ -343,7 +345,12 @@ export function decideForOwner(owner: OwnerPolicy, call: ToolCall, place: Place)
 			return entryMatches(entry, about) ? [entryJudgement(entry, about)] : [];
 		}),
 	);
-	return [...judgements, judgeToolCall(call, here, owner.hosts ?? null)].reduce(graver, NO_OBJECTION);
+	// Limits that the owner set hold for their own kind of objection.
+	const holds = ({ category }: Judgement): boolean =>
+		owner.builtIn === "enforce" ||
+		(category === "outside" && (owner.readRoots !== undefined || owner.writeRoots !== undefined)) ||
+		(category === "network" && owner.hosts !== undefined);
+	return [...judgements, ...objectionsTo(call, here, owner.hosts ?? null).filter(holds)].reduce(graver, NO_OBJECTION);
 }
 
 /** Hosts that both name; an owner who names none leaves it to the team. */
