@@ -100,6 +100,10 @@ export class Shell {
 	#depth = 0;
 	#substitutions = 0;
 	#worst: Judgement = NO_OBJECTION;
+	/** All that was held against it, by rule, for those who grade rules anew. */
+	readonly objections = new Map<string, Judgement>();
+	/** The commands that it would run, resolved, as far as they are known. */
+	readonly commands: string[] = [];
 	#active: string[] = [];
 	#lenient = 0;
 	#fifo = false;
@@ -125,6 +129,7 @@ export class Shell {
 	}
 
 	#hit(rule: Rule, evidence: string): void {
+		if (!this.objections.has(rule.id)) this.objections.set(rule.id, judgementOf(rule, evidence));
 		if (rule.verdict === "ask" && this.#worst.verdict !== "allow") return;
 		this.#worst = graver(this.#worst, judgementOf(rule, evidence));
 	}
@@ -521,6 +526,7 @@ export class Shell {
 			}
 			const call = new Running(this.#engine(scope, input, via), argv, input.text, { ...this.#place, cwd: scope.cwd }, via, environment);
 			if (program === "") return "";
+			if (this.commands.length < 256) this.commands.push(squeezed([call.name, ...args].join(" ").slice(0, 4096)));
 			for (const judge of judges.get(call.name) ?? []) judge(call);
 			const built = this.#builtin(call, scope, state, input, via);
 			if (built !== undefined) return built;
