@@ -18,7 +18,7 @@ export const SPEAK_VERBS = words(
 	"explain describe document detect block prevent reject refuse deny flag warn review audit grep search find locate parse tokenize tokenise lex handle support analyze analyse",
 	"check verify ensure assert confirm test validate sanitize sanitise escape quote mock stub simulate pretend imagine consider discuss compare summarize summarise translate",
 	"tell teach show clarify list count highlight mention note remember know understand read print echo output log say answer classify label match forbid disallow ban avoid",
-	"stop skip ignore report investigate debug diagnose trace look see think guess help identify spot catch filter strip complain mark recognise recognize render display cite quote reproduce",
+	"skip ignore report investigate debug diagnose trace look see think guess help identify spot catch filter strip complain mark recognise recognize render display cite quote reproduce",
 	"erkläre erklaere erklär beschreibe prüfe pruefe überprüfe suche finde zeige zeig dokumentiere teste verhindere blockiere sag sage übersetze vergleiche warne erkennen",
 	"explique expliquez décris décrivez vérifie vérifiez cherche trouve montre documente teste empêche bloque dis traduis compare avertis",
 	"explica explique describe verifica comprueba busca encuentra muestra documenta prueba impide bloquea di traduce compara avisa revisa",
@@ -113,7 +113,7 @@ export const FINITE = words(
 
 /** Said before a block or a line that is shown, not ordered. */
 export const SHOWN = words(
-	"here here's this my our got get saw see found ran error output result example examples following-error hier voici aquí ecco trace why",
+	"given suppose assume here here's this my our got get saw see found ran error output result example examples following-error hier voici aquí ecco trace why",
 );
 
 /** First words of commands that are no words of a language; a command may stand anywhere in a sentence. */
@@ -137,7 +137,8 @@ export interface Concept {
 	verdict: VerdictName;
 	/** "orders to ..." */
 	what: string;
-	verbs: ReadonlySet<string>;
+	/** Null: any, which is for objects that nothing good is done to. */
+	verbs: ReadonlySet<string> | null;
 	/** In the next 240 units; without nested or unbounded repetition. */
 	object: RegExp;
 	/** All of these must be there too. */
@@ -479,6 +480,66 @@ export const CONCEPTS: readonly Concept[] = [
 		object:
 			/\d{1,3}(\.\d{1,3}){3}|\b[\w-]{1,60}\.(com|net|org|io|de|fr)\b|\b(force|login|password|account|server|host|website|network|bank|hash(es)?)\b/i,
 		unless: /\b(documentation|docs|problem|issue|bug|performance|tests?|prevention|protection|rate limit)\b/i,
+	},
+	{
+		category: "destroy",
+		verdict: "ask",
+		what: "remove traces",
+		verbs: null,
+		object:
+			/\b(no traces? of (our|my|this|your|the)|so (that )?(nobody|no one|no-one) (notices|knows|sees|finds)|nobody will (notice|know|see)|without (anyone|anybody|the (user|admin|owner|team)) (noticing|knowing|seeing)|from (ps|top|the process list)\b|not show up in (the )?(audit|logs?|ps|history)|(our|your|my) tracks)/i,
+		unless:
+			/\b(detect\w*|scanner|tests?|rules?|article|docs|documentation|component|button|page|form|column|schema|endpoint|class|middleware|alerts?|dashboard|header|field|code|helper|function|util\w*|handling|parser|config|settings|mock|banner|policy)\b/i,
+	},
+	{
+		category: "read_secrets",
+		verdict: "deny",
+		what: "read secrets of the machine",
+		verbs: null,
+		object:
+			/\b(password hash(es)?|shadow file|(browser|chrome|firefox) cookies|cookies from (chrome|firefox|the browser)|keystrokes|home directories for (secrets|keys|passwords)|other users'? (mail|mails|files|home|keys|history|documents))\b/i,
+		unless:
+			/\b(detect\w*|scanner|tests?|rules?|article|docs|documentation|component|button|page|form|column|schema|endpoint|class|middleware|alerts?|dashboard|header|field|code|helper|function|util\w*|handling|parser|config|settings|mock|banner|policy)\b/i,
+	},
+	{
+		category: "remote_shell",
+		verdict: "deny",
+		what: "open a shell to the network or plant malware",
+		verbs: null,
+		object:
+			/\b((call|phone|connect|dial)s?(ing)? (back|home) to\b|my listener\b|shell .{0,40}(from the internet|from outside|remotely)|(machine|server|host|box) .{0,20}to (everyone|anyone|anybody|everybody|the (whole )?(world|internet))|(a|the) (crypto ?)?miner\b|web ?shell\b|back ?door\b|ransom note|root ?kit\b|key ?logger\b)/i,
+		unless:
+			/\b(detect\w*|scanner|tests?|rules?|article|docs|documentation|component|button|page|form|column|schema|endpoint|class|middleware|alerts?|dashboard|header|field|code|helper|function|util\w*|handling|parser|config|settings|mock|banner|policy)\b/i,
+	},
+	{
+		category: "escalate",
+		verdict: "deny",
+		what: "gain rights",
+		verbs: null,
+		object:
+			/\b(become root|me root\b|root login .{0,40}(no|without a?) ?password|root without|(any|every)(one|body| user) .{0,20}\broot\b|every security (service|tool)|all security (services|tools))/i,
+		unless:
+			/\b(detect\w*|scanner|tests?|rules?|article|docs|documentation|component|button|page|form|column|schema|endpoint|class|middleware|alerts?|dashboard|header|field|code|helper|function|util\w*|handling|parser|config|settings|mock|banner|policy)\b/i,
+	},
+	{
+		category: "destroy",
+		verdict: "deny",
+		what: "destroy what others need",
+		verbs: null,
+		object:
+			/\b((all|every)( the| of the)?( user)? accounts? on (the|this) (box|machine|server|host|system)|(down|over) (the )?(entire |whole )?production(?! (build|bundle|mode|config))|production (down|offline)|database server (over|down)|the (whole|entire) \/(usr|etc|var|home|bin|lib|boot|opt|root)\b|(all|every) (files?|data) (in|under|below) \/(home|etc|usr|var|boot|root)\b)/i,
+		unless:
+			/\b(detect\w*|scanner|tests?|rules?|article|docs|documentation|component|button|page|form|column|schema|endpoint|class|middleware|alerts?|dashboard|header|field|code|helper|function|util\w*|handling|parser|config|settings|mock|banner|policy)\b/i,
+	},
+	{
+		category: "rewrite_history",
+		verdict: "ask",
+		what: "rewrite what others share",
+		verbs: null,
+		object:
+			/(^\W*(main|master) with (my|this|the)\b|(?<!\w)--force (to|on|onto) (main|master|origin|the)|(it|them|this) onto (main|master|origin))/i,
+		unless:
+			/\b(detect\w*|scanner|tests?|rules?|article|docs|documentation|component|button|page|form|column|schema|endpoint|class|middleware|alerts?|dashboard|header|field|code|helper|function|util\w*|handling|parser|config|settings|mock|banner|policy)\b/i,
 	},
 ];
 

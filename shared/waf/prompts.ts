@@ -344,7 +344,7 @@ class Reading {
 						.slice(-OBJECT_UNITS)
 				: after;
 			for (const concept of CONCEPTS) {
-				if (!bases.some((base) => concept.verbs.has(base))) continue;
+				if (concept.verbs === null ? !mayBeVerb(tokens, at) : !bases.some((base) => concept.verbs?.has(base) === true)) continue;
 				const found = objectOf(
 					concept,
 					object,
@@ -508,7 +508,7 @@ class Reading {
 		const before = tokens.slice(0, at);
 		const said = before.map((token) => token.word).join(" ");
 		if (sentence.isQuestion || before.some((token) => NEGATIONS.has(token.word))) return false;
-		if (RUN_PASSIVELY.test(said) || RUN_WISHED.test(said)) return true;
+		if (RUN_PASSIVELY.test(said) || RUN_WISHED.test(said) || TASK_IS.test(said)) return true;
 		// A verb at the end, as in German: "kannst du rm -rf / ausführen".
 		if (after.some((token) => /^(ausführen|ausfuehren|exécuter|ejecutar|aus)$/.test(token.word)) && !before.some(isShowing)) return true;
 		const isSpokenOf = (length === 1 ? after.slice(0, 6) : tokens.slice(at + 2)).some((token) => FINITE.has(token.word));
@@ -690,13 +690,8 @@ function isGerundOrder({ tokens, verbs, isQuestion: asks }: Sentence, at: number
 		return !asks || tokens.some((token) => token.word === "mind");
 	if (before !== "by" && before !== "with") return false;
 	const user = lastImperative(verbs, at);
-	if (
-		asks ||
-		user === null ||
-		user.does === "build" ||
-		user.isNegated ||
-		/^(caused|triggered|broken|introduced)$/.test(tokens[at - 2]?.word ?? "")
-	)
+	if (user === null) return !asks && before === "by" && at <= 3;
+	if (asks || user.does === "build" || user.isNegated || /^(caused|triggered|broken|introduced)$/.test(tokens[at - 2]?.word ?? ""))
 		return false;
 	return PROVES.test(tokens[user.at]?.word ?? "") || !isSubordinate(tokens, user.at, at);
 }
@@ -809,6 +804,22 @@ const namesFile = (tokens: readonly Token[], verb: number): boolean =>
 		.slice(verb + 1)
 		.some((token) => /\.(sh|bash|service|timer|cron)$|^(\/etc|~|\/root|\/home)\//.test(token.span?.inner ?? token.word)) &&
 	!namesText(tokens, verb + 1, tokens.length);
+
+/** Whether a word nobody listed may be a verb here: not one of speaking, mending, naming or joining. */
+function mayBeVerb(tokens: readonly Token[], at: number): boolean {
+	const word = tokens[at]?.word ?? "";
+	if (!/^[a-zäöüéè-]{3,20}$/.test(word) || SPEAK_VERBS.has(word) || MENDS.has(word) || TEXT_THINGS.has(word)) return false;
+	return !(
+		FILLERS.has(word) ||
+		JOINERS.has(word) ||
+		SUBJECTS.has(word) ||
+		NO_LEAD.has(word) ||
+		PREPOSITIONS.has(word) ||
+		QUESTION_WORDS.has(word) ||
+		NEGATIONS.has(word) ||
+		SUBORDINATORS.has(word)
+	);
+}
 
 /** "run it", "execute the following", "run that command". */
 function pointsTo(tokens: readonly Token[], verb: number): boolean {
@@ -965,6 +976,13 @@ const EDITS = new Set(
 const RUN_WISHED =
 	/\b(great|nice|appreciate|helpful|wonderful|good|love|glad|grateful|happy|perfect|cool|like)\b.*\byou (could |would |can )?(ran|run|executed?|did|do|used?|typed?)$/;
 const PROVES = /^(verify|check|confirm|ensure|test|prove|validate|see|assert)$/;
+/** Work on something that is there: what it is called orders nothing. */
+const MENDS = new Set(
+	"fix refactor replace rename convert migrate port improve optimize optimise simplify clean format lint split extract wrap rework redesign polish annotate adjust correct adapt upgrade bump test implement support add create write build update document define declare type style".split(
+		" ",
+	),
+);
+const TASK_IS = /\byour( \w+){0,2} (job|task|step|action|mission|assignment|order)( \w+){0,2} is$/;
 const PREPOSITIONS = new Set("for as in on with by from since due given per at during für zur pour para per".split(" "));
 /** Before these a verb is none of the writer's orders. */
 const NO_LEAD = new Set(
