@@ -154,10 +154,13 @@ export class Egress {
 		await control.ask({ order: "open", ...opened });
 	}
 
-	/** The proxy that runs, if one does; else null. */
+	/** The proxy that runs, if one does; else null. For what a proxy that is gone needs not be told. */
 	async #found(): Promise<Control | null> {
-		if (this.#control !== null || this.#connecting !== null) return this.#connected();
-		return existsSync(join(this.#dir, "process.json")) && storedProcess(this.#dir) !== null ? this.#connected() : null;
+		if (this.#left || (this.#control === null && this.#connecting === null && storedProcess(this.#dir) === null)) return null;
+		return this.#connected().catch((cause: unknown) => {
+			this.#options.log(`the network proxy does not answer: ${wordsOf(cause)}`);
+			return null;
+		});
 	}
 
 	#connected(): Promise<Control> {
