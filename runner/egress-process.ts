@@ -8,7 +8,7 @@
  */
 import { lookup } from "node:dns/promises";
 import { chmodSync, chownSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, type Socket } from "node:net";
+import { connect, createServer, type Socket } from "node:net";
 import { networkInterfaces } from "node:os";
 import { createInterface } from "node:readline";
 import { z } from "zod";
@@ -131,6 +131,7 @@ function main(): void {
 	process.umask(0o077);
 	const proxies = new Proxies({
 		resolve: async (host) => (await lookup(host, { all: true, order: "verbatim" })).map(({ address }) => address),
+		connect,
 		ownAddresses: () =>
 			new Set(
 				Object.values(networkInterfaces())

@@ -58,7 +58,7 @@ const RESTART_MS = 200;
 const MAX_RESTART_MS = 10_000;
 const TLS_ENV = ["SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS"];
 const MAIN = fileURLToPath(new URL("./egress-process.ts", import.meta.url));
-const SOURCES = ["egress-process.ts", "egress-orders.ts", "egress-proxy.ts", "reach.ts", "cli-process.ts"];
+const SOURCES = ["egress-process.ts", "egress-orders.ts", "egress-proxy.ts", "client-hello.ts", "reach.ts", "cli-process.ts"];
 
 /**
  * The network of this runner's sessions, as the daemon sees it: one proxy process, which it starts, finds again, replaces when it is of another version, and
