@@ -266,7 +266,7 @@ const team = (c: Ctx, who: { team: string }) => c.env.TEAM.getByName(who.team);
  * The session's object, if the session is one of the caller's team and the policy lets the caller do this with it; another team's answers as
  * one that does not exist.
  */
-async function session(c: Ctx, who: Principal, id: string, use: "read" | "write" | "end" = "read") {
+async function session(c: Ctx, who: Principal, id: string, use: "read" | "write" = "read") {
 	const sessionId = sessionIdOf(id);
 	const refused = await team(c, who).admit(sessionId, who, use);
 	if (refused) throw new Refusal(refused);
@@ -366,7 +366,7 @@ app.openapi(
 	}),
 	async (c) => {
 		const who = allow(c, "sessions:write");
-		await (await session(c, who, c.req.valid("param").sessionId, "end")).terminate(who.actor);
+		await (await session(c, who, c.req.valid("param").sessionId, "write")).terminate(who.actor);
 		return c.body(null, 204);
 	},
 );

@@ -249,9 +249,9 @@ export class TeamObject extends DurableObject<Env> {
 
 	/**
 	 * Whether this principal may do this with this session: it must be of the team, and for more than reading the policy's dispatch rules must
-	 * let this principal have such a session. `end` is what terminates it.
+	 * let this principal have such a session.
 	 */
-	admit(sessionId: SessionId, who: Principal, use: "read" | "write" | "end"): Problem | null {
+	admit(sessionId: SessionId, who: Principal, use: "read" | "write"): Problem | null {
 		const row = this.#row(sessionId);
 		if (row === null) return noSuchSession();
 		if (use === "read") return null;
@@ -260,7 +260,6 @@ export class TeamObject extends DurableObject<Env> {
 			this.#note(who.actor, "session.refused", sessionId, { use, reason: allowed.error.detail });
 			return allowed.error;
 		}
-		if (use === "end" && row.state !== "closed") this.#note(who.actor, "session.closed", sessionId, {});
 		return null;
 	}
 

@@ -38,6 +38,7 @@ const ROUTES: { route: string; scope: Scope; body?: object }[] = [
 	{ route: "POST /v1/sessions/{sessionId}/approvals/{approvalId}", scope: "sessions:write", body: { decision: "allow" } },
 	{ route: "GET /v1/sessions/{sessionId}/events", scope: "sessions:read" },
 	{ route: "GET /v1/sessions/{sessionId}/stats", scope: "sessions:read" },
+	{ route: "GET /v1/approvals", scope: "sessions:read" },
 	{ route: "GET /v1/queue", scope: "sessions:read" },
 	{ route: "GET /v1/runners", scope: "runners:read" },
 	{ route: "POST /v1/runners/{runnerId}/drain", scope: "runners:write" },
