@@ -195,9 +195,9 @@ describe("streams", () => {
 				expect(inPieces(text, cuts, known)).toBe(whole);
 				for (const secret of known) expect(whole).not.toContain(secret);
 			}),
-			{ numRuns: 3000 },
+			{ numRuns: 800 },
 		);
-	});
+	}, 60_000);
 
 	test("[SEC-3] unit by unit too", () => {
 		const text = [...SECRETS.map(([, , secret]) => `x ${secret} y`), KEY, b64(KEY), JSON.stringify(KEY)].join(" ");
