@@ -128,7 +128,7 @@ export function judgeCode(call: Call, language: string, source: string): void {
 	)
 		call.hit(codeRules["code-sends-environment"]);
 	if (BECOMES.test(text)) call.hit(codeRules["code-setuid"]);
-	if (TALKS.test(text) && (runs || /\bdup2\b|fdopen|STDIN|>&S|\.pipe\(|\bgetline\b|\bfork\b/.test(text)))
+	if (TALKS.test(text) && (runs || /\brun\(/.test(text) || /\bdup2\b|fdopen|STDIN|>&S|\.pipe\(|\bgetline\b|\bfork\b/.test(text)))
 		call.hit(codeRules["code-reverse-shell"]);
 	const evaluates = EVALUATES.test(text);
 	if (evaluates && FETCHES.test(text)) call.hit(codeRules["code-run-downloaded"]);
@@ -189,7 +189,7 @@ function runsPrograms(call: Call, language: string, text: string, literals: read
 		// Words in quotes that are no commands, such as a mode or an encoding, are harmless commands too.
 		if (looksLikeCommand(script)) {
 			some = true;
-			call.script(script, language, [], null);
+			call.maybe(script, language);
 		}
 		if (literal.code) call.code(language, script);
 	}
@@ -222,7 +222,7 @@ function decodes(call: Call, language: string, literals: readonly Literal[]): vo
 		if (plain === undefined || !/^[\s!-~]{4,}$/.test(plain)) continue;
 		some = true;
 		call.code(language, plain);
-		if (looksLikeCommand(plain)) call.script(plain, language, [], null);
+		if (looksLikeCommand(plain)) call.maybe(plain, language);
 	}
 	if (!some || EVALUATES.test(literals.map((literal) => literal.text).join(" "))) call.hit(codeRules["code-unresolved"]);
 }
@@ -247,7 +247,7 @@ function literalsOf(text: string, language: string): Literal[] {
 		}
 		const bracket =
 			language === "perl" || language === "ruby"
-				? /^(?:q[qxw]?|%[qQxwW]?)\s?([{(/|!<[])/.exec(text.slice(index, index + 5))
+				? /^(?:q[qxw]?|%[qQxwW]?)\s?([{(/|!<[~#^])/.exec(text.slice(index, index + 5))
 				: language === "lua"
 					? /^\[(\[)/.exec(text.slice(index, index + 2))
 					: null;

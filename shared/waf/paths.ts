@@ -95,7 +95,7 @@ export const pathRules = {
 			verdict: "deny",
 			reason: "changes the system's own programs, libraries or settings",
 			suggestion: "Work in the work directory; a package manager changes the system.",
-			match: ["echo x > /etc/hosts", "cp x /usr/bin/ls", "> /etc/fstab", "rm /etc/passwd", "mv /bin/bash /tmp"],
+			match: ["echo x > /etc/hosts", "cp x /usr/bin/ls", "> /etc/fstab", "rm /etc/passwd", "mv /bin/ls /tmp"],
 			pass: ["cat /etc/hosts", "echo x > hosts", "cp /etc/hosts ."],
 		},
 		"delete-catastrophe": {
@@ -271,6 +271,8 @@ export function writeRule(path: string, place: Place): Rule | undefined {
 	if (inside(where, place, place.writeRoots) || TEMPORARY.test(full)) return undefined;
 	const home = inHome(full, place);
 	if (home !== null) {
+		// What starts with this user's session only, and is written by everyday tools too.
+		if (/^\.config\/systemd\/user\//.test(home)) return pathRules["write-shell-start"];
 		if (HOME_PERSISTENCE.test(home)) return pathRules["write-persistence"];
 		if (HOME_SHELL_START.test(home)) return pathRules["write-shell-start"];
 		if (/^\.(git\/hooks|claude|vscode|config\/git)\//.test(home)) return pathRules["write-shell-start"];

@@ -114,6 +114,9 @@ const xargs: Wrapper = (call) => {
 const find: Wrapper = (call) => {
 	const { args } = call;
 	const starts = args.slice(0, args.findIndex((arg) => /^[-(!]/.test(arg)) < 0 ? undefined : args.findIndex((arg) => /^[-(!]/.test(arg)));
+	// What is looked for by its name has that name.
+	const name = args[args.findIndex((arg) => /^-i?name$/.test(arg)) + 1] ?? "";
+	const hint = args.some((arg) => /^-i?name$/.test(arg)) && isKnown(name) && !/[?[]/.test(name) ? `/${name.replace(/^\*/, "x")}` : "";
 	const found = (starts.length > 0 ? starts : ["."]).map((start) => `${start.replace(/\/{1,64}$/, "")}/${UNKNOWN}`);
 	const narrow = args.some((arg) =>
 		/^-(name|iname|path|ipath|wholename|regex|iregex|mtime|mmin|ctime|atime|amin|newer|size|empty|user|perm|inum|samefile|links)/.test(arg),
@@ -128,7 +131,7 @@ const find: Wrapper = (call) => {
 				// Everything below a directory, or only what a test picks.
 				const place = narrow ? path : path.slice(0, -1) + (path === `./${UNKNOWN}` ? UNKNOWN : "*");
 				call.argv(
-					inner.map((arg) => arg.replaceAll("{}", () => (narrow ? path : place))),
+					inner.map((arg) => arg.replaceAll("{}", () => (narrow ? path + (call.args.includes("-o") && hint === "" ? "" : hint) : place))),
 					"find",
 					null,
 				);
@@ -305,7 +308,7 @@ const su: Wrapper = (call) => {
 };
 
 const make: Wrapper = (call) => {
-	const options = new Options(call.args, "-f -C -I -j -l -o -W --file --makefile --directory --eval -s");
+	const options = new Options(call.args, "-f -C -I -j -l -o -W --file --makefile --directory --eval");
 	for (const text of options.values("--eval", "-E")) recipes(call, text);
 	const file = options.value("-f", "--file", "--makefile");
 	if (file === "-" || file === "/dev/stdin") {
@@ -326,7 +329,7 @@ const make: Wrapper = (call) => {
 
 /** A makefile's lines that a shell runs. */
 function recipes(call: Call, text: string): void {
-	for (const line of text.split(/\n|\\n/)) {
+	for (const line of text.split("\n")) {
 		const shell = /\$\(shell ([\s\S]+)\)/.exec(line);
 		if (shell) call.script((shell[1] ?? "").replace(/\)$/, ""));
 		const recipe =

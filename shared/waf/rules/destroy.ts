@@ -65,6 +65,12 @@ export const destroyRules = rules("destroy", {
 		match: ["mv / /tmp/x", "mv ~ /dev/null", "mv /etc /tmp", "mv /* /tmp", "mv important /dev/null"],
 		pass: ["mv a b", "mv a /tmp/", "mv ~/Downloads/x ."],
 	},
+	"disguise-shell": {
+		verdict: "deny",
+		reason: "copies a shell under another name",
+		match: ["cp /bin/sh /tmp/crond", "install -m 755 /bin/bash ./x"],
+		pass: ["cp /bin/sh rootfs/bin/", "cp run.sh /tmp/run.sh"],
+	},
 	"crypto-miner": {
 		verdict: "deny",
 		reason: "mines coins",
@@ -146,6 +152,13 @@ const copying = (call: Call): void => {
 		}
 	}
 	for (const source of sources) {
+		if (
+			/^(\/usr)?\/bin\/((ba|da|z|k)?sh|busybox)$/.test(source) &&
+			target !== undefined &&
+			!/\/bin\/?(\w{0,8}sh|busybox)?$|\/$/.test(target) &&
+			call.name !== "ln"
+		)
+			call.hit(d["disguise-shell"]);
 		if (call.name === "mv") {
 			const where = source.replace(/\/\*$/, "") || "/";
 			if (
@@ -265,10 +278,7 @@ export const destroyJudges: Judges = {
 		if (call.args.includes("-u") && call.args.includes("histappend")) call.hit(d["clear-traces"]);
 	},
 	journalctl: (call) => {
-		if (
-			call.args.some((arg) => /^--(vacuum-|rotate|flush|relinquish)/.test(arg)) &&
-			call.args.some((arg) => /vacuum-(time=\d{1,3}[sm]?$|size=\d{1,2}[KM]?$|files=1$)|vacuum-/.test(arg))
-		)
+		if (call.args.some((arg) => /^--vacuum-(time=\d{1,3}(s|m|min|h|hour)?$|time=1d|size=\d{1,3}[KB]?$|size=[1-9]M$|files=[01]$)/.test(arg)))
 			call.hit(d["clear-traces"]);
 	},
 	...each("wevtutil lastlog utmpdump", (call) => {

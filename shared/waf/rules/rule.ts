@@ -52,6 +52,10 @@ export interface Call {
 	argv(argv: readonly string[], through?: string, stdin?: string | null): string;
 	/** Judges a script that this one has a shell run; what it prints. `args` are `$0`, `$1` ... */
 	script(text: string, through?: string, args?: readonly string[], stdin?: string | null): string;
+	/** The same for a text that may be a script or may be something else: that it does not parse says nothing. */
+	maybe(text: string, through: string): void;
+	/** Objects to running what came from the network. */
+	runsFetched(): void;
 	/** Judges a program text in another language. */
 	code(language: string, text: string): void;
 	/** Judges what becomes of a path. */
