@@ -264,7 +264,7 @@ describe("credentials", () => {
 			expect(answer.text).not.toContain(apiKey.slice(-43));
 		}
 		expect((await call("GET", "/v1/sessions?token=secret", mine())).status).toBe(400);
-		await expect.poll(() => audited((r) => r.action === "credential.in_url" && r.detail.keyId === keyId)).toHaveLength(1);
+		await expect.poll(() => audited((r) => r.action === "credential.in_url" && r.subject === keyId)).toHaveLength(1);
 		for (const file of objectFiles()) expect([file, readFileSync(file).includes(apiKey.slice(-43))]).toEqual([file, false]);
 		expect(stack.stderr()).not.toContain(apiKey.slice(-43));
 	});

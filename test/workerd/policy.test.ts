@@ -313,16 +313,24 @@ describe("the audit log", () => {
 		expect((await stub.readAudit(12, 2)).records.map((r) => r.n)).toEqual([13, 14]);
 	});
 
-	test("[AUD-1] an entry that had no hash yet when the gateway died gets it in the next life", async () => {
+	test("[AUD-1] entries that had no hash yet when the gateway died get it in the next life, in their order", async () => {
 		const { stub } = freshTeamObject();
-		await stub.createRunnerToken({}, 1000, "key:ann");
+		for (const by of ["key:a", "key:b", "key:c", "key:d"]) await stub.createRunnerToken({}, 1000, by);
 		await stub.readAudit(0, 1);
 		await runInDurableObject(stub, (_, { storage }) => {
-			storage.sql.exec("UPDATE audit SET hash = NULL, prev_hash = NULL");
+			storage.sql.exec("UPDATE audit SET hash = NULL, prev_hash = NULL WHERE n > 1");
 		});
 		await evictDurableObject(stub);
 		const { records, head } = await stub.readAudit(0, 10);
-		expect([records.length, head.n, records[0]?.hash]).toEqual([1, 1, head.hash]);
+		expect(records.map((r) => [r.n, r.actor])).toEqual([
+			[1, "key:a"],
+			[2, "key:b"],
+			[3, "key:c"],
+			[4, "key:d"],
+		]);
+		const verifier = new ChainVerifier();
+		for (const record of records) expect(await verifier.push(auditLine(record))).toMatchObject({ ok: true });
+		expect(verifier.head).toEqual(head);
 	});
 
 	test("[AUD-3] what a session hands over is taken once, however often and however cut it comes", async () => {
