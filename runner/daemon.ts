@@ -7,6 +7,7 @@ import { type ControlFrame, SessionSpec, ToControlFrame } from "../shared/frames
 import { type Generation, SessionId, generation as toGeneration } from "../shared/ids.ts";
 import { CliProcess, endStrays, identify, isSame } from "./cli-process.ts";
 import type { RunnerConfig } from "./config.ts";
+import { Egress } from "./egress.ts";
 import { type Host, HostedSession, sessionsDir } from "./hosted-session.ts";
 import type { StopWhy } from "./hosting.ts";
 import type { Identity } from "./identity.ts";
@@ -29,6 +30,8 @@ export interface DaemonOptions {
 	stateDir: string;
 	confinement: Confinement;
 	providers: InstalledProvider[];
+	/** The daemon's environment, of which the network's proxy needs where certificates lie. */
+	env: NodeJS.ProcessEnv;
 	/** One line for people; details are in the log of the session. */
 	log(line: string): void;
 	/** The gateway ended this runner for good; the daemon has stopped. */
@@ -41,6 +44,7 @@ export interface DaemonOptions {
 export class Daemon {
 	readonly #options: DaemonOptions;
 	readonly #host: Host;
+	readonly #egress: Egress | null;
 	readonly #link: Link<typeof ToControlFrame>;
 	readonly #hosted = new Map<SessionId, HostedSession>();
 	readonly #natives = new Map<string, SessionId>();
@@ -60,7 +64,21 @@ export class Daemon {
 		this.ready = new Promise((resolve) => {
 			this.#isReady = resolve;
 		});
+		// Outside a jail nothing would make a session use it.
+		const isProxied = confinement.jail === "namespaces" && config.jail.network === "proxy";
+		this.#egress = isProxied
+			? new Egress({
+					stateDir,
+					env: options.env,
+					log: options.log,
+					onRefused: ({ sessionId, host, port, rule, why, times }) => {
+						options.log(`${sessionId} may not reach ${host}:${port} (${why}${times > 1 ? `, ${times} times` : ""})`);
+						this.#hosted.get(sessionId as SessionId)?.refused({ subject: `${host}:${port}`, rule, reason: why });
+					},
+				})
+			: null;
 		this.#host = {
+			egress: this.#egress,
 			config,
 			identity,
 			stateDir,
@@ -84,6 +102,7 @@ export class Daemon {
 			},
 		};
 		this.#revive();
+		void this.#egress?.keepOnly(new Set(this.#hosted.keys())).catch((cause: unknown) => options.log(`network proxy: ${String(cause)}`));
 		this.#link = new Link({
 			url: `${identity.url.replace(/^http/, "ws")}/v1/link/${identity.team}/${identity.runnerId}`,
 			schema: ToControlFrame,
@@ -110,6 +129,7 @@ export class Daemon {
 				return Promise.race([session.handBack(why, graceMs), new Promise<void>((resolve) => setTimeout(resolve, graceMs + 5_000).unref())]);
 			}),
 		);
+		await this.#egress?.end();
 		this.close();
 	}
 
@@ -129,6 +149,7 @@ export class Daemon {
 	close(): void {
 		for (const session of this.#hosted.values()) session.leave();
 		this.#link.close();
+		this.#egress?.leave();
 		this.#closed = true;
 		if (this.#statusTimer) clearTimeout(this.#statusTimer);
 		rmSync(statusFile(this.#options.stateDir), { force: true });
@@ -238,6 +259,7 @@ export class Daemon {
 		this.#options.log(`the gateway ended this runner (${code}): ${reason}`);
 		// Revoked or replaced: what runs here has no right to run any more.
 		await Promise.all([...this.#hosted.values()].map((s) => s.drop("lease_lost")));
+		await this.#egress?.end();
 		this.close();
 		this.#options.onEnded(code, reason);
 	}

@@ -6,13 +6,15 @@ import { byteLength, type CallPlace, DURABLE, type RunnerReport } from "../share
 import { type Decision, type Desired, type GateVerdict, type RunnerFrame, type SessionSpec, ToRunnerFrame } from "../shared/frames.ts";
 import { type Generation, idBody, type SessionId, seq, type TurnId } from "../shared/ids.ts";
 import { MAX_BATCH_BYTES } from "../shared/limits.ts";
-import { decideForOwner } from "../shared/waf/policy.ts";
+import { ok, type Result } from "../shared/result.ts";
+import { decideForOwner, narrowHosts } from "../shared/waf/policy.ts";
 import type { Judgement } from "../shared/waf/verdict.ts";
 import { CliProcess, findCommand, TERM_GRACE_MS } from "./cli-process.ts";
 import type { RunnerConfig } from "./config.ts";
+import type { Egress, OpenEgress } from "./egress.ts";
 import { Hosting, type Note, type PauseWhy, type StopWhy } from "./hosting.ts";
 import type { Identity } from "./identity.ts";
-import { type Confinement, enter, JAIL_HOME, removeHome } from "./jail.ts";
+import { type Confinement, enter, JAIL_HOME, removeHome, userOf } from "./jail.ts";
 import { Journal, seal, unseal, writeWhole } from "./journal.ts";
 import { Link } from "./link.ts";
 import { credentialsIn } from "./model-keys.ts";
@@ -43,6 +45,8 @@ export interface Host {
 	identity: Identity;
 	stateDir: string;
 	confinement: Confinement;
+	/** The sessions' way to the network; null where it is the machine's own. */
+	egress: Egress | null;
 	provider(name: string): InstalledProvider | null;
 	/** One process per conversation: false if another hosted session has it. */
 	claimNative(nativeSessionId: string, sessionId: SessionId): boolean;
@@ -118,6 +122,10 @@ export class HostedSession {
 	#lastOutputAt = now();
 	#lastTurnAt = now();
 	#toldSilent = false;
+	/** The hosts that the network's proxy was told last, joined; null: none yet. */
+	#openHosts: string | null = null;
+	/** Names of keys that its CLI holds itself. */
+	#keysInside: string[] = [];
 	#released = false;
 	#abandoned = false;
 	#over = false;
@@ -191,6 +199,7 @@ export class HostedSession {
 		this.#handingBack = why;
 		this.#close();
 		await this.#process?.stop(1_000);
+		await this.#host.egress?.close(this.sessionId);
 		rmSync(this.#dir, { recursive: true, force: true });
 		if (isTerminated) removeHome(this.#host.stateDir, this.sessionId);
 		this.#host.forget(this);
@@ -212,6 +221,7 @@ export class HostedSession {
 	async suspend(graceMs: number): Promise<void> {
 		await this.#survivor?.process.stop(graceMs);
 		await this.#stopProcess("drained", graceMs);
+		await this.#host.egress?.close(this.sessionId);
 		this.#close();
 	}
 
@@ -280,6 +290,7 @@ export class HostedSession {
 
 	#want(desired: Desired): void {
 		this.#desired = desired;
+		this.#narrowNetwork();
 		void this.#reconcile();
 	}
 
@@ -456,7 +467,7 @@ export class HostedSession {
 		return {
 			workDir,
 			cwd: cwd?.startsWith("/") === true ? cwd : workDir,
-			home: this.#host.provider(this.#spec.provider)?.env.HOME ?? null,
+			home: this.#host.confinement.jail === "none" ? (this.#host.provider(this.#spec.provider)?.env.HOME ?? null) : JAIL_HOME,
 		};
 	}
 
@@ -677,13 +688,22 @@ export class HostedSession {
 		}
 		// Also where an earlier daemon started it and could not say so any more.
 		if (!run.started && run.process !== null) {
-			const { isolation, jail, why } = this.#host.confinement;
+			const { isolation, jail } = this.#host.confinement;
+			const why = this.#whyWeak();
 			const waf = this.#host.provider(this.#spec.provider)?.provider.waf ?? "jail-only";
 			this.#note(run, { type: "started", pid: run.process.pid, isolation, jail, waf, ...(why === undefined ? {} : { why }) });
 		}
 		this.#lastOutputAt = this.#lastTurnAt = now();
 		this.#toldSilent = false;
 		this.#note(run, { type: "turn", turnId, text });
+	}
+
+	/** What of its confinement is not as strong as it could be. */
+	#whyWeak(): string | undefined {
+		const { why } = this.#host.confinement;
+		const keys = this.#keysInside.length === 0 ? [] : [`its processes can read ${this.#keysInside.join(", ")}`];
+		const network = this.#host.egress === null && why === undefined ? ["it has the machine's own network"] : [];
+		return [...(why === undefined ? [] : [why]), ...keys, ...network].join("; ") || undefined;
 	}
 
 	async #startProcess(run: Run): Promise<{ ok: true } | { ok: false; error: Problem }> {
@@ -702,15 +722,18 @@ export class HostedSession {
 		if (file === null)
 			return { ok: false, error: problem("provider_not_installed", `${command} is not installed on this runner, or not on its PATH`) };
 		const { jail } = this.#host.config;
+		const network = await this.#openNetwork(installed, workDir.value, allEnv);
+		if (!network.ok) return { ok: false, error: network.error };
+		const roots = this.#ownRoots();
 		const launch = enter(this.#host.confinement, this.#host.stateDir, {
 			sessionId: this.sessionId,
 			workDir: workDir.value,
 			file,
 			args: [...before, ...args],
-			env: allEnv,
-			read: [...jail.read, ...installed.settings.read],
-			write: [...jail.write, ...installed.settings.write],
-			network: "host",
+			env: network.value?.env ?? allEnv,
+			read: [...jail.read, ...installed.settings.read, ...roots.read],
+			write: [...jail.write, ...installed.settings.write, ...roots.write],
+			network: network.value ?? "host",
 		});
 		if (!launch.ok) return launch;
 		const started = await CliProcess.start(launch.value, run.journal);
@@ -718,6 +741,64 @@ export class HostedSession {
 		run.process = started.value;
 		this.#followProcess(run, started.value);
 		return { ok: true };
+	}
+
+	/**
+	 * Opens the session's way to the network, to the hosts that its team names and this machine's owner does not forbid. A session that was found
+	 * has its way still: what is told again is where it leads. Null where sessions have the machine's own network.
+	 */
+	async #openNetwork(
+		installed: InstalledProvider,
+		workDir: string,
+		env: Record<string, string>,
+	): Promise<Result<OpenEgress | null, Problem>> {
+		const { egress, confinement, stateDir } = this.#host;
+		if (egress === null) return ok(null);
+		const as = userOf(confinement, stateDir, this.sessionId, workDir);
+		const hosts = this.#hosts;
+		const opened = await egress.open({
+			sessionId: this.sessionId,
+			hosts,
+			provider: { settings: installed.settings },
+			env,
+			...(as.kind === "drop" ? { owner: { uid: as.uid, gid: as.gid } } : {}),
+		});
+		if (opened.ok) {
+			this.#openHosts = hosts.join();
+			this.#keysInside = opened.value.keysInside;
+		}
+		return opened;
+	}
+
+	get #hosts(): string[] {
+		return narrowHosts(this.#desired?.policy?.hosts ?? [], this.#host.config.policy.hosts);
+	}
+
+	/** Tells the network's proxy what the policy allows now. */
+	#narrowNetwork(): void {
+		const { egress } = this.#host;
+		const process = this.#process;
+		if (egress === null || process === null || this.#hosts.join() === this.#openHosts) return;
+		this.#openHosts = this.#hosts.join();
+		const installed = this.#host.provider(this.#spec.provider);
+		const workDir = this.#workDir();
+		if (installed === null || !workDir.ok) return;
+		void this.#openNetwork(installed, workDir.value, {
+			...installed.env,
+			...installed.provider.launch({ spec: this.#spec, workDir: workDir.value, nativeSessionId: this.#nativeSessionId }).env,
+		}).then((opened) => {
+			// It goes on with what it was allowed before; the next word of the gateway tries again.
+			if (!opened.ok) this.#openHosts = null;
+		});
+	}
+
+	/** The team's roots that lie in those which the machine's owner named: no policy alone shows a session more of a machine. */
+	#ownRoots(): { read: string[]; write: string[] } {
+		const { readRoots = [], writeRoots = [] } = this.#desired?.policy ?? {};
+		const { policy } = this.#host.config;
+		const within = (roots: string[], own: string[] | undefined) =>
+			roots.filter((root) => own?.some((dir) => root === dir || root.startsWith(`${dir}/`))).map((root) => `?${root}`);
+		return { read: within(readRoots, policy.readRoots), write: within(writeRoots, policy.writeRoots) };
 	}
 
 	/** The journal that is being written, or a new one. */

@@ -441,12 +441,9 @@ export class Hosting {
 	}
 
 	#emit(event: RunnerReport): void {
-		this.#counter++;
-		for (const [i, shown] of this.#redactor.take(event).entries()) {
-			// Ids must not depend on what was held back.
-			const partId = this.#deriveId("prt", i === 0 ? `${this.#counter}` : `${this.#counter} ${i}`);
-			this.#output.events.push(...splitEvent(shown, partId, MAX_EVENT_BYTES));
-		}
+		// One id: what was held back is short, and is never in parts.
+		const partId = this.#deriveId("prt", `${++this.#counter}`);
+		for (const shown of this.#redactor.take(event)) this.#output.events.push(...splitEvent(shown, partId, MAX_EVENT_BYTES));
 	}
 }
 

@@ -437,6 +437,18 @@ export interface Launch {
 const ARGS_FD = 3;
 const SECCOMP_FD = 4;
 
+/**
+ * As whom a session's processes run here: as their work directory's owner, where the runner is root. A directory that the runner made for the
+ * session is given to a user of its own first.
+ */
+export function userOf(confinement: Confinement, stateDir: string, sessionId: SessionId, workDir: string): RunAs {
+	const uid = process.getuid?.() ?? 0;
+	if (confinement.jail === "none") return { kind: "self" };
+	if (uid === 0 && workDir === realOrNull(ownWorkDir(stateDir, sessionId)) && statSync(workDir).uid === 0)
+		giveAway(workDir, { uid: SERVICE_UID, gid: SERVICE_UID });
+	return runAs(uid, statSync(workDir));
+}
+
 /** Prepares a session's jail and says how to start its command in it. */
 export function enter(confinement: Confinement, stateDir: string, inmate: Inmate): Result<Launch, Problem> {
 	const { workDir } = inmate;
@@ -444,10 +456,7 @@ export function enter(confinement: Confinement, stateDir: string, inmate: Inmate
 		const [file = inmate.file, ...args] = [...confinement.prefix, inmate.file, ...inmate.args];
 		return ok({ file, args, env: inmate.env, cwd: workDir, descriptors: [] });
 	}
-	const uid = process.getuid?.() ?? 0;
-	if (uid === 0 && workDir === realOrNull(ownWorkDir(stateDir, inmate.sessionId)) && statSync(workDir).uid === 0)
-		giveAway(workDir, { uid: SERVICE_UID, gid: SERVICE_UID });
-	const as = runAs(uid, statSync(workDir));
+	const as = userOf(confinement, stateDir, inmate.sessionId, workDir);
 	const dir = furnish(stateDir, inmate.sessionId, as);
 	const grounds = layOut(inmate, dir, stateDir);
 	if (!grounds.ok) return grounds;

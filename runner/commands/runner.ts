@@ -134,6 +134,7 @@ async function run(options: RunOptions): Promise<void> {
 		stateDir,
 		confinement,
 		providers: installed,
+		env: process.env,
 		log,
 		onEnded: (code) => process.exit(EXIT_OF_CLOSE[code] ?? EXIT.failed),
 		onFailed: (why) => {

@@ -98,6 +98,7 @@ async function up(options: UpOptions): Promise<void> {
 		stateDir,
 		confinement,
 		providers: installed,
+		env: process.env,
 		log,
 		onEnded: (code, reason) => {
 			if (code !== 1000) log(`the runner has ended: ${reason}`);
