@@ -97,8 +97,6 @@ const SENDS =
 	/\b(requests\.(post|put|get|request)|urlopen|http\.client|https?['"]?\)?\.(request|get|post)|fetch|axios|Net::HTTP|LWP|curl_setopt|file_get_contents|sendall|urllib)\b/;
 const DELETES =
 	/\b(rmtree|rm_rf|rm_r|remove_entry|remove_dir|removeSync|rmSync|rmdirSync|unlinkSync|unlink|os\.remove|os\.unlink|os\.rmdir|os\.removedirs|FileUtils\.rm|File\.delete|Dir\.(delete|rmdir)|fs\.(rm|unlink|rmdir)|rimraf|remove_tree|rmdir|deleteRecursively|Files\.delete|truncate|delete-directory|delete-file)\b/;
-const WRITES =
-	/\b(open|write|writeFile|writeFileSync|appendFile|appendFileSync|write_text|write_bytes|file_put_contents|fopen|fwrite|File\.(write|open|new)|IO\.write|copyfile|copy2?|move|rename|symlink|link|chmod|chown|rename|put|output|createWriteStream|copyFileSync|install)\b/;
 const WRITE_MODE =
 	/["'](w|a|wb|ab|w\+|a\+|r\+|x)["']|writeFile|appendFile|write_text|write_bytes|file_put_contents|File\.write|IO\.write|copy|move|rename|symlink|["']>{1,2}|chmod|chown|>\s{0,4}["']\/|print\s{0,4}>|createWriteStream|>{1,2} \//;
 const BECOMES =
@@ -109,6 +107,9 @@ export function judgeCode(call: Call, language: string, source: string): void {
 	const text = withEnvironment(call, source.slice(0, MAX_CODE));
 	if (text.trim() === "") return;
 	if (!isKnown(text) && squeezed(text).trim() === "") return void call.hit(codeRules["code-unresolved"]);
+	// `eval(STDIN.read)`: the rest of the program comes through the pipe.
+	if (/\b(STDIN|stdin)\b/.test(text) && EVALUATES.test(text) && call.stdin !== null && isKnown(call.stdin) && !text.includes(call.stdin))
+		return judgeCode(call, language, `${text}\n${call.stdin}`);
 	const literals = literalsOf(text, language);
 	const runs =
 		RUNS_SURELY.test(text) ||
@@ -147,7 +148,7 @@ export function judgeCode(call: Call, language: string, source: string): void {
 			const rule = deleteRule(path, true, call.place);
 			if (rule) call.hit(rule.verdict === "deny" ? codeRules["code-deletes"] : rule, path);
 		}
-		if (WRITES.test(text) && WRITE_MODE.test(text)) {
+		if (WRITE_MODE.test(text)) {
 			const rule = writeRule(path, call.place);
 			if (rule) call.hit(rule, path);
 		}
@@ -181,7 +182,7 @@ function runsPrograms(call: Call, language: string, text: string, literals: read
 	for (const literal of literals) {
 		const script = literal.text.trim();
 		if (script === "" || /^[-%\\,.:;=+ ]{1,8}$/.test(script)) continue;
-		if (SHELL_ITSELF.test(script)) {
+		if (SHELL_ITSELF.test(script) || /^\S{0,16}\/sh -p?c \$@\|sh/.test(script)) {
 			some = true;
 			call.hit(codeRules["code-shell"], script);
 			continue;

@@ -153,12 +153,35 @@ export function located(path: string, place: Place): string {
 	for (const part of text.split("/")) {
 		if (part === "" || part === ".") continue;
 		if (part === "..") parts.pop();
-		else parts.push(part);
+		else parts.push(/[*?[]/.test(part) && isKnown(part) ? likely(parts, part) : part);
 		// Doors back to the root and the current directory.
 		if (parts[0] === "proc" && parts.length === 3 && part === "root") parts.length = 0;
 		else if (parts[0] === "proc" && parts.length === 3 && part === "cwd") parts.splice(0, 3, ...place.cwd.split("/").filter(Boolean));
 	}
 	return isKnown(text.charAt(0)) ? `/${parts.join("/")}` : parts.join("/");
+}
+
+/** What the patterns of somebody who hides a path mean, as far as they are among these; any other pattern stays as it is. */
+const LIKELY: Readonly<Record<string, readonly string[]>> = {
+	"": ["etc", "home", "root", "usr", "var", "bin", "sbin", "dev", "proc", "boot", "opt", "lib"],
+	etc: ["shadow", "passwd", "sudoers", "crontab", "hosts", "ssh", "cron.d", "profile", "pam.d", "sudoers.d", "gshadow", "ld.so.preload"],
+	root: [".ssh", ".aws", ".bashrc", ".gnupg"],
+	".ssh": ["id_rsa", "id_ed25519", "authorized_keys"],
+	".aws": ["credentials"],
+	proc: ["self"],
+	self: ["environ"],
+	dev: ["sda", "nvme0n1", "tcp"],
+};
+function likely(parts: readonly string[], part: string): string {
+	if (!/[A-Za-z0-9]/.test(part) && !/^\?{2,16}$/.test(part)) return part;
+	const parent = parts.at(-1) ?? "";
+	const names =
+		LIKELY[parts.length === 2 && parts[0] === "home" ? "root" : Object.hasOwn(LIKELY, parent) && parts.length < 4 ? parent : "-"] ?? [];
+	// `*.conf` is no spelling of a name; `sh?dow`, `sh*dow` and `????ow` are.
+	if (/^\*/.test(part)) return part;
+	return (
+		names.find((name) => globMatches(part, name) && (!part.includes("*") || part.replace(/\*/g, "").length * 2 >= name.length)) ?? part
+	);
 }
 
 const below = (path: string, directory: string): boolean =>

@@ -101,6 +101,8 @@ export class Shell {
 	#substitutions = 0;
 	#worst: Judgement = NO_OBJECTION;
 	#active: string[] = [];
+	/** `declare -n`: names that stand for other names. */
+	readonly #references = new Map<string, string>();
 	#lenient = 0;
 	#fifo = false;
 	/** What the pipe that is being followed has: a `shell` that reads it, a `connection`. */
@@ -239,7 +241,7 @@ export class Shell {
 			case "Select": {
 				const name = node.name.value;
 				const words = node.wordlist ? node.wordlist.flatMap((word) => fieldsOf(word, at)) : [...scope.args];
-				const values = words.length === 0 ? [UNKNOWN] : [...new Set(words)];
+				const values = words.length === 0 ? [UNKNOWN] : words;
 				let output = "";
 				for (const value of values) {
 					scope.variables.set(name, value);
@@ -292,7 +294,10 @@ export class Shell {
 		return {
 			home: homeOf(this.#place),
 			cwd: () => scope.cwd,
-			get: (name) => scope.lookup((one) => one.variables, name) ?? this.#wellKnown(name, scope),
+			get: (given) => {
+				const name = this.#references.get(given) ?? given;
+				return scope.lookup((one) => one.variables, name) ?? this.#wellKnown(name, scope);
+			},
 			set: (name, value) => this.#assign(name, value, scope, via),
 			positional: () => scope.args,
 			spend: (units) => this.#spend(units),
@@ -398,7 +403,7 @@ export class Shell {
 			if (operator === "<" || operator === "<&") {
 				this.#rule(readRule(text, place), text);
 				// From the terminal, or from nobody knows where: that is no file.
-				if (/^\/dev\/(tty|pts\/|stdin|fd\/0)/.test(path) || !isKnown(text)) continue;
+				if (/^\/dev\/(null|tty|pts\/|stdin|fd\/0)/.test(path) || !isKnown(text)) continue;
 				stdin = this.#files.get(path) ?? UNKNOWN;
 				source = text;
 			} else if (operator === "<>") {
@@ -426,8 +431,8 @@ export class Shell {
 		if (
 			output.trim() !== "" &&
 			isKnown(output) &&
-			writeRule(target.path, this.#place)?.id === "write-shell-start" &&
-			!target.path.includes("/." + "ssh/")
+			(writeRule(target.path, this.#place)?.id === "write-shell-start" || target.path.includes("/.git/hooks/")) &&
+			!target.path.includes("/.ssh/")
 		) {
 			this.#lenient++;
 			this.#script(output, new Scope(undefined, this.#place.cwd, []), { text: null }, ["login"]);
@@ -558,6 +563,8 @@ export class Shell {
 			case "readonly":
 				for (const arg of args) {
 					const equals = arg.indexOf("=");
+					if (equals > 0 && args.some((flag) => /^-[a-zA-Z]{0,8}n/.test(flag)) && call.name !== "export")
+						this.#references.set(arg.slice(0, equals), arg.slice(equals + 1));
 					// An assignment in a quoted word: `export "x=1"`.
 					if (equals > 0 && /^[A-Za-z_][A-Za-z0-9_]{0,127}$/.test(arg.slice(0, equals)) && !state.variables.has(arg.slice(0, equals)))
 						this.#assign(arg.slice(0, equals), arg.slice(equals + 1), state, via);
@@ -641,7 +648,7 @@ export class Shell {
 			case "builtin":
 				return this.#run(args, scope, state, input, via);
 			case "command": {
-				if (args.some((arg) => /^-[pvV]{1,3}$/.test(arg) && /[vV]/.test(arg))) return outputOf(call);
+				if (/^-[pvV]{1,3}$/.test(args[0] ?? "") && /[vV]/.test(args[0] ?? "")) return outputOf(call);
 				return this.#run(new Options(args, "", true).operands, scope, state, input, [...via, "command"]);
 			}
 			case "printf":

@@ -1,4 +1,4 @@
-import { pathRules } from "../paths.ts";
+import { located, pathRules } from "../paths.ts";
 import { UNKNOWN } from "../words.ts";
 import { type Call, each, type Judges, Options, rules } from "./rule.ts";
 
@@ -90,8 +90,7 @@ export const isSystemLog = (path: string): boolean =>
 	);
 
 /** A path as the shell would see it, for the rules about logs. */
-const absolute = (call: Call, path: string): string =>
-	path.startsWith("~") || path.startsWith("/") ? path.replace(/^~/, call.place.home ?? "/home/user") : `${call.place.cwd}/${path}`;
+const absolute = (call: Call, path: string): string => located(path, call.place);
 
 function deleting(call: Call, paths: readonly string[], recursive: boolean): void {
 	for (const path of paths) {
