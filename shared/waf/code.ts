@@ -98,7 +98,7 @@ const SENDS =
 const DELETES =
 	/\b(rmtree|rm_rf|rm_r|remove_entry|remove_dir|removeSync|rmSync|rmdirSync|unlinkSync|unlink|os\.remove|os\.unlink|os\.rmdir|os\.removedirs|FileUtils\.rm|File\.delete|Dir\.(delete|rmdir)|fs\.(rm|unlink|rmdir)|rimraf|remove_tree|rmdir|deleteRecursively|Files\.delete|truncate|delete-directory|delete-file)\b/;
 const WRITE_MODE =
-	/["'](w|a|wb|ab|w\+|a\+|r\+|x)["']|writeFile|appendFile|write_text|write_bytes|file_put_contents|File\.write|IO\.write|copy|move|rename|symlink|["']>{1,2}|chmod|chown|>\s{0,4}["']\/|print\s{0,4}>|createWriteStream|>{1,2} \//;
+	/FileWriter|FileOutputStream|WriteFile|content =>|Out-File|Set-Content|Add-Content|["'](w|a|wb|ab|w\+|a\+|r\+|x)["']|writeFile|appendFile|write_text|write_bytes|file_put_contents|File\.write|IO\.write|copy|move|rename|symlink|["']>{1,2}|chmod|chown|>\s{0,4}["']\/|print\s{0,4}>|createWriteStream|>{1,2} \//;
 const BECOMES =
 	/\b(setuid|setgid|setreuid|setresuid|seteuid|cap_set|setgroups|setresgid|\$<\s{0,2}=|\$>\s{0,2}=)\b|(\$<|\$>)\s{0,4}=\s{0,4}0|Process(::|\.)(UID|Sys)|\bos\.(chroot|setns|unshare)\b|\bsetsid\b.{0,200}\bdup2\b/;
 

@@ -835,7 +835,8 @@ export class Shell {
 		}
 		if (input.file) return UNKNOWN;
 		if (input.text === null || !isKnown(input.text)) this.#ends.add("shell");
-		if (input.text !== null) return call.script(input.text, through, ["bash", ...(options.has("-s") ? options.operands : rest)], null);
+		if (input.text !== null && input.text.trim() !== "")
+			return call.script(input.text, through, ["bash", ...(options.has("-s") ? options.operands : rest)], null);
 		if (options.has("--version", "--help", "-n")) return UNKNOWN;
 		// Inside a container or on another machine, a shell is what one goes there for.
 		const last = via.at(-1) ?? "";

@@ -189,6 +189,7 @@ export const accessJudges: Judges = {
 			call.hit(a["dump-credentials"]);
 	},
 	...each("gpg gpg2 openssl ccrypt 7z 7za zip age aescrypt", (call) => {
+		if (call.args.some((arg) => /^--export-secret/.test(arg))) call.hit(a["dump-credentials"]);
 		const encrypts =
 			call.args.some((arg) => /^(-c|--symmetric|-e|--encrypt|enc|-er|-p.{0,64}|-P|--cipher-algo)$/.test(arg)) || call.name === "ccrypt";
 		if (
@@ -326,11 +327,14 @@ export function judgeArguments(call: Call): void {
 	outputs(call, reader);
 	if (!DATA.has(call.name)) embedded(call);
 	if (closed && reader) return;
+	const { cwd, workDir } = call.place;
+	const away = cwd !== workDir && !cwd.startsWith(`${workDir}/`);
 	let seen = 0;
 	for (const arg of call.args) {
 		if (++seen > 256) break;
 		if (arg.length < 4 || arg.length > 4096) continue;
-		const path = pathIn(arg);
+		// From outside the work directory, a plain name is as good as a path: `cd / && cat etc/shadow`.
+		const path = pathIn(arg) ?? (away && /^[\w.@-]{1,128}(\/[\w.@-]{1,128}){0,16}$/.test(arg) ? arg : undefined);
 		if (path === undefined) continue;
 		if (!closed && (!path.startsWith("/dev/") || RAW_READERS.test(call.name))) call.reads(path);
 		if (!reader) {

@@ -191,7 +191,7 @@ export const languageJudges: Judges = {
 	}),
 	...each("guile csi racket sbcl clisp gosh emacs-lisp elisp clojure clj lein", interpreter("lisp", "-c -e -x --eval -eval -ex", "-l")),
 	...each(
-		"julia R Rscript octave ghc ghci runhaskell elixir iex erl groovy groovysh scala jshell kotlin swift crystal v nim raku dart pwsh powershell osascript gnuplot sage maxima scilab ocaml ghci mono csharp fsharpi escript rakudo xmllint smlnj poly yap swipl gprolog cobc gfortran factor forth gforth puppet",
+		"julia R Rscript octave ghc ghci runhaskell elixir iex erl groovy groovysh scala jshell kotlin swift crystal v nim raku dart pwsh powershell osascript gnuplot sage maxima scilab ocaml ghci mono csharp fsharpi escript rakudo xmllint puppet smlnj poly yap swipl gprolog cobc gfortran factor forth gforth puppet",
 		(call) => {
 			const options = new Options(call.args, "-e -E -c -eval --eval -exec -p -x -g --execute -Command -command -b");
 			const texts = [
@@ -231,6 +231,8 @@ export const languageJudges: Judges = {
 			)) {
 				const bang = /^\s{0,4}(?:\\?!|shell |!|system |\.shell |\.system |\\! |platform shell )\s{0,4}(.{1,4096})$/.exec(text);
 				if (bang) call.script(bang[1] ?? "");
+				const dumped = /^dump \w{1,16} (\S{1,1024})/.exec(text);
+				if (dumped) call.writes(dumped[1] ?? "");
 				if (/^(python|pi|py|script)\s/.test(text)) call.code("python", text.replace(/^\w{1,8}\s/, ""));
 				if (/^(shell|!|call|compile)\b/.test(text) && /system|exec|popen/.test(text)) call.code("c", text);
 				if (/\bcopy\b.{0,1024}\b(to|from)\s{1,4}program\b/i.test(text)) call.code("sql", text.replace(/program\s/i, "system("));
