@@ -48,6 +48,14 @@ export const codeRules = {
 			pass: [`python3 -c 'print("/bin/sh")'`],
 		},
 	}),
+	...rules("kill", {
+		"code-kills": {
+			verdict: "deny",
+			reason: "a program text that ends every process, or starts processes without end",
+			match: ["python3 -c 'import os,signal; os.kill(-1, signal.SIGKILL)'", "ruby -e 'loop { fork }'", "perl -e 'fork while fork'"],
+			pass: ["python3 -c 'import os; print(os.getpid())'"],
+		},
+	}),
 	...rules("exfiltrate", {
 		"code-sends-environment": {
 			verdict: "deny",
@@ -119,6 +127,18 @@ export function judgeCode(call: Call, language: string, source: string): void {
 		literals.some((literal) =>
 			/^(system|popen|exec[lv]?[pe]{0,2}|subprocess|child_process|os|pty|shell_exec|passthru)$/.test(literal.text),
 		) && /\b(getattr|__import__|import_module|require|send|call_user_func|globals|builtins|\$\w{1,16}\s{0,2}\()/.test(text);
+	if (/\bkill\w{0,4}\s{0,4}\(?\s{0,4}["']?\w{0,8}["']?,?\s{0,4}-1\b/.test(text)) call.hit(codeRules["code-kills"]);
+	if (
+		/\bfork\b/.test(text) &&
+		/\b(loop|while|until|forever|do)\b|for\s{0,4}\(\s{0,4};\s{0,4};/.test(text) &&
+		!/\bwait(pid)?\b|socket|accept/i.test(text)
+	)
+		call.hit(codeRules["code-kills"]);
+	if (
+		/\b(iex|invoke-expression)\b/i.test(text) &&
+		/downloadstring|\biwr\b|invoke-webrequest|\birm\b|invoke-restmethod|net\.webclient/i.test(text)
+	)
+		call.hit(codeRules["code-run-downloaded"]);
 	if (LOADS.test(text) && literals.some((literal) => /\.(so|dylib)$/.test(literal.text) && !/^lib\w{1,32}\.so/.test(literal.text)))
 		call.hit(codeRules["code-loads-library"]);
 	if (
@@ -139,8 +159,11 @@ export function judgeCode(call: Call, language: string, source: string): void {
 	else if (evaluates && language !== "node")
 		for (const literal of literals) if (RUNS.test(literal.text) || EVALUATES.test(literal.text)) call.code(language, literal.text);
 	for (const { text: literal } of literals) {
-		if (literal.length < 1 || literal.length > 4096 || !/^[~./A-Za-z$]/.test(literal)) continue;
-		const path = literal.replace(/^[<>|+\s]{1,4}/, "").replace(/^\$HOME/, "~");
+		if (literal.length < 1 || literal.length > 4096) continue;
+		const path = literal
+			.replace(/^[<>|+\s]{1,4}/, "")
+			.replace(/^\$HOME/, "~")
+			.replace(/^(?=\.(ssh|aws|gnupg|kube|netrc|docker|bash_history|config\/gcloud)\b)/, "~/");
 		if (!/^[~/]|^\.\.?(\/|$)/.test(path)) continue;
 		const read = readRule(path, call.place);
 		if (read) call.hit(read, path);

@@ -411,12 +411,26 @@ export class Shell {
 				this.#rule(writeRule(text, place), text);
 			} else {
 				if (operator !== ">>" && operator !== "&>>" && isSystemLog(path)) this.#hit(destroyRules["clear-traces"], text);
-				this.#rule(writeRule(text, place), text);
+				if (/(^|\/)--?[a-z][a-z-]{1,40}=/.test(text)) this.#hit(r["shell-escape"], text);
+				this.#rule(writeRule(text, place, operator === ">>" || operator === "&>>"), text);
+				if (program !== null && /^(yes|\/usr\/bin\/yes)$/.test(program) && !path.startsWith("/dev/"))
+					this.#hit(destroyRules["fill-disk"], text);
 				const descriptor = redirect.descriptor?.type === "FileDescriptor" ? redirect.descriptor.value : 1;
 				if (descriptor === 1) target = { path, append: operator === ">>" || operator === "&>>" };
 			}
 		}
 		return { stdin, source, target };
+	}
+
+	/** What a file holds, if this script has written it; what was fetched into a directory holds for all below it. */
+	#content(path: string): string | undefined {
+		const own = this.#files.get(path);
+		if (own !== undefined) return own;
+		for (let at = path.lastIndexOf("/"); at > 0; at = path.lastIndexOf("/", at - 1)) {
+			const all = this.#files.get(path.slice(0, at + 1));
+			if (all !== undefined) return all;
+		}
+		return undefined;
 	}
 
 	#rule(rule: Rule | undefined, evidence: string): void {
@@ -731,7 +745,7 @@ export class Shell {
 					this.#spend(1 + (text.length >> 5));
 					judgeCode(call, language, text);
 				}),
-			file: (path) => this.#files.get(path),
+			file: (path) => this.#content(path),
 			filesIn: (paths) => {
 				const found: string[] = [];
 				for (const [file, content] of this.#files) {
@@ -788,13 +802,14 @@ export class Shell {
 			return UNKNOWN;
 		}
 		if (program.includes("/")) {
-			const content = this.#files.get(located(program, call.place));
+			const content = this.#content(located(program, call.place));
 			if (content !== undefined) {
 				const text = content.replace(/^#![^\n]*/, "");
 				if (content.includes(FETCHED)) this.#fetched(call.text());
-				else if (isKnown(content.slice(0, 2)) && !/^#!.{0,64}(python|perl|ruby|node)/.test(content))
+				else if (isKnown(content.slice(0, 2)) && content !== "" && !/^#!.{0,64}(python|perl|ruby|node)/.test(content))
 					return this.#script(text, new Scope(scope, scope.cwd, call.args), input, [...via]);
-				else if (isKnown(content)) call.code(/python|perl|ruby|node/.exec(content)?.[0] ?? "", text);
+				else if (!isKnown(content)) call.hit(r["unresolved-script"]);
+				else call.code(/python|perl|ruby|node/.exec(content)?.[0] ?? "", text);
 			}
 		}
 		if (SHELLS.has(name)) return this.#shell(call, input, via);
@@ -826,7 +841,7 @@ export class Shell {
 		if (first !== undefined && first !== "-" && !options.has("-s")) {
 			const path = located(first, call.place);
 			if (path !== "/dev/stdin" && path !== "/proc/self/fd/0" && path !== "/dev/fd/0") {
-				const content = this.#files.get(path);
+				const content = this.#content(path);
 				call.reads(first);
 				if (content !== undefined) return call.script(content, through, [first, ...rest]);
 				if (/^\/dev\/(tcp|udp)\//.test(path)) call.hit(r["shell-to-network"]);
@@ -961,8 +976,10 @@ class Running implements Call {
 		if (rule.category === "read_secrets") this.sawSecret = true;
 		this.hit(rule);
 	}
-	writes(path: string): void {
-		const rule = path === "" ? undefined : writeRule(path, this.place);
+	writes(path: string, append = false): void {
+		// A file that is called like an option becomes one as soon as a pattern finds it.
+		if (/(^|\/)--?[a-z][a-z-]{1,40}=/.test(path)) this.hit(r["shell-escape"]);
+		const rule = path === "" ? undefined : writeRule(path, this.place, append);
 		if (rule) this.hit(rule);
 	}
 	deletes(path: string, recursive: boolean): void {
@@ -982,6 +999,9 @@ class Running implements Call {
 	}
 	wrote(path: string, content: string): void {
 		this.#engine.wrote(located(path, this.place), content);
+	}
+	wroteBelow(directory: string, content: string): void {
+		this.#engine.wrote(`${located(directory, this.place)}/`, content);
 	}
 	fetches(dubious: boolean): void {
 		this.#engine.fetches(dubious);

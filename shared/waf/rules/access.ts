@@ -264,15 +264,6 @@ export const accessJudges: Judges = {
 	...each("update-rc.d chkconfig rc-update insserv launchctl sysv-rc-conf", (call) => {
 		if (!call.args.some((arg) => /^(--list|list|show|print|-l)$/.test(arg))) call.hit(a["change-service"]);
 	}),
-	...each("kubectl oc", (call) => {
-		if (
-			call.args.includes("get") &&
-			call.args.some((arg) => /^secrets?(\/|$)/.test(arg)) &&
-			call.args.some((arg) => /^(-o.{0,64}|--output.{0,64}|--template.{0,64})$/.test(arg)) &&
-			!call.args.some((arg) => /^(-o)?(name|wide)$/.test(arg))
-		)
-			call.hit(pathRules["read-private"]);
-	}),
 	aws: (call) => {
 		const [service = "", verb = ""] = call.args.filter((arg) => !arg.startsWith("-"));
 		if (
@@ -290,6 +281,23 @@ export const accessJudges: Judges = {
 	},
 	...each("docker podman", (call) => {
 		if (call.args[0] === "cp") for (const arg of call.args.slice(1)) if (/^[/~]/.test(arg)) call.reads(arg);
+	}),
+	...each("kubectl oc", (call) => {
+		if (
+			call.args.includes("get") &&
+			call.args.some((arg) => /^secrets?(\/|$)/.test(arg)) &&
+			call.args.some((arg) => /^(-o.{0,64}|--output.{0,64}|--template.{0,64})$/.test(arg)) &&
+			!call.args.some((arg) => /^(-o)?(name|wide)$/.test(arg))
+		)
+			call.hit(pathRules["read-private"]);
+		if (call.args[0] === "cp") for (const arg of call.args.slice(1)) call.reads(arg);
+	}),
+	...each("gdb lldb", (call) => {
+		if (
+			call.args.some((arg) => /^(-p|--pid(=.{0,32})?|attach)$/.test(arg)) &&
+			call.args.some((arg) => /generate-core-file|gcore|dump (binary )?memory|process save-core|find \/proc/.test(arg))
+		)
+			call.hit(a["dump-credentials"]);
 	}),
 	ldconfig: (call) => {
 		if (call.args.some((arg) => /^-[fC]/.test(arg))) call.hit(pathRules["write-persistence"]);

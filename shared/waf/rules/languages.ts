@@ -199,6 +199,8 @@ export const languageJudges: Judges = {
 				...call.args.flatMap((arg, at) => (/^(-eval|-exec|-command|-Command|-s)$/.test(arg) ? [call.args[at + 1] ?? ""] : [])),
 			];
 			for (const text of texts) call.code(call.name, text);
+			if (/^(pwsh|powershell)$/.test(call.name) && call.args.some((arg) => /^-(e|en|enc|enco.{0,10})$/i.test(arg)))
+				call.hit(shellRules["unresolved-script"]);
 			if (options.operands[0] === "eval") call.code(call.name, options.operands.slice(1).join(" "));
 			if (call.stdin !== null) call.code(call.name, call.stdin);
 			const content = options.operands[0] === undefined ? undefined : call.file(options.operands[0]);
