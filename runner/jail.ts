@@ -339,6 +339,7 @@ export function layOut(inmate: Inmate, homeDir: string, stateDir: string): Resul
 			return err(problem("start_failed", `${named} is to be mounted in the jail and does not exist; mend the runner's configuration`));
 		}
 		if (isIn(real, state)) return err(problem("start_failed", `${named} lies in the runner's state directory, which no session may see`));
+		if (inHome !== null) makeWay(join(homeDir, "home"), dirname(inHome));
 		for (const place of inHome === null ? new Set([resolve(named), real]) : [join(JAIL_HOME, inHome)])
 			mounts.push({ kind, source: real, path: place });
 	}
@@ -360,6 +361,17 @@ export function layOut(inmate: Inmate, homeDir: string, stateDir: string): Resul
 	Object.assign(env, { HOME: JAIL_HOME, USER: "hotplex", LOGNAME: "hotplex", TMPDIR: "/tmp" });
 	const file = isSeen(inmate.file) ? inmate.file : realpathSync(inmate.file);
 	return ok({ mounts, env, file });
+}
+
+/** Makes the directories on the way to a mount in the session's home, as its own: else whoever mounts would own them. */
+function makeWay(home: string, to: string): void {
+	const { uid, gid } = statSync(home);
+	for (const dir of [...ancestors(join(sep, to, "x"))]) {
+		const path = join(home, dir);
+		if (lstatSync(path, { throwIfNoEntry: false }) !== undefined) continue;
+		mkdirSync(path, { mode: 0o700 });
+		lchownSync(path, uid, gid);
+	}
 }
 
 /**

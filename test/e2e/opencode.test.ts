@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
@@ -23,7 +23,16 @@ beforeAll(async () => {
 	dir = mkdtempSync(join(tmpdir(), "hotplex-opencode-"));
 	model = await startFakeModelApi({ rate: 100 });
 	const home = await cliHome(dir, model.url);
+	// Its model is on this machine, which nobody reaches from a jail but where the owner says so.
+	const stateDir = join(dir, "state");
+	mkdirSync(stateDir);
+	const env = ["OPENCODE_DISABLE_MODELS_FETCH", "OPENCODE_DISABLE_AUTOUPDATE"];
+	writeFileSync(
+		join(stateDir, "runner.toml"),
+		`[providers.opencode]\nkind = "acp"\ncommand = "opencode"\nargs = ["acp"]\nenv = ${JSON.stringify(env)}\nread = ["~/.config/opencode/opencode.json"]\nhosts = [${JSON.stringify(new URL(model.url).host)}]\n`,
+	);
 	stack = await startStack({
+		stateDir,
 		env: {
 			...home.opencode,
 			PATH: `${dirname(opencode)}${delimiter}${home.opencode.PATH}`,
