@@ -71,8 +71,10 @@ export class Daemon {
 					stateDir,
 					env: options.env,
 					log: options.log,
-					onRefused: ({ sessionId, host, port, why, times }) =>
-						options.log(`${sessionId} may not reach ${host}:${port} (${why}${times > 1 ? `, ${times} times` : ""})`),
+					onRefused: ({ sessionId, host, port, rule, why, times }) => {
+						options.log(`${sessionId} may not reach ${host}:${port} (${why}${times > 1 ? `, ${times} times` : ""})`);
+						this.#hosted.get(sessionId as SessionId)?.refused({ subject: `${host}:${port}`, rule, reason: why });
+					},
 				})
 			: null;
 		this.#host = {
@@ -219,6 +221,9 @@ export class Daemon {
 		const hosting = [...this.#hosted.values()].filter((s) => s !== known && !s.isReleased).length;
 		if (hosting >= this.#options.config.capacity) return refuse("at_capacity", `this runner hosts ${hosting} sessions already`);
 		if (this.#host.provider(spec.provider) === null) return refuse("provider_not_installed", `this runner does not offer ${spec.provider}`);
+		const { permissionModes } = this.#options.config.policy;
+		if (permissionModes !== undefined && !permissionModes.includes(spec.permissionMode))
+			return refuse("policy_denied", `this runner's owner does not take sessions in the permission mode ${spec.permissionMode}`);
 		const workDir = resolveWorkDir(spec.workDir, ownWorkDir(this.#options.stateDir, sessionId), this.#options.config.roots);
 		if (!workDir.ok) return refuse(workDir.error.code, workDir.error.detail);
 		const take = () => {

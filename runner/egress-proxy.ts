@@ -263,7 +263,6 @@ export class SessionProxy {
 			response.flushHeaders();
 			// Cut off is not ended: whoever reads it must see that.
 			incoming.on("error", () => response.destroy());
-			incoming.on("close", () => incoming.complete || response.destroy());
 			incoming.pipe(response);
 		});
 		request.on("error", () => outgoing.destroy());

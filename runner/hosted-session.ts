@@ -205,6 +205,13 @@ export class HostedSession {
 		this.#host.forget(this);
 	}
 
+	/** Its proxy refused it a host. */
+	refused(to: { subject: string; rule: string; reason: string }): void {
+		const run = this.#run;
+		if (!this.#caughtUp || run === null || run.ended || this.#leaving !== null) return;
+		this.#note(run, { type: "refused", ...to });
+	}
+
 	/** Ends the running turn. */
 	interrupt(): void {
 		this.#interrupt();

@@ -56,6 +56,8 @@ export type Note =
 	| { type: "decide"; decision: Decision }
 	/** What this machine's own gate says of the call that the CLI asks about with this id. */
 	| { type: "judged"; requestId: string; place: CallPlace; judgement: Judgement }
+	/** The session's proxy refused it a host. */
+	| { type: "refused"; subject: string; rule: string; reason: string }
 	/** And the gateway's. */
 	| { type: "verdict"; verdict: GateVerdict }
 	/** The CLI is stopped, since its output cannot be taken: the journal is at its bound, or the disk almost full. */
@@ -194,6 +196,22 @@ export class Hosting {
 			case "judged":
 				this.#judged(entry);
 				return;
+			case "refused": {
+				const { subject, rule, reason } = entry;
+				const of = { tool: "network", subject: brief(subject), layer: "jail" as const };
+				// Between turns a CLI's own housekeeping is what was refused; that begins none.
+				if (this.turn !== null)
+					this.#emit({
+						type: "gate_denied",
+						turnId: this.#beginTurn(),
+						...of,
+						verdict: "deny",
+						rule,
+						category: "network",
+						reason: brief(reason),
+					});
+				return;
+			}
 			case "verdict": {
 				const requestId = this.gates.get(entry.verdict.approvalId);
 				if (requestId === undefined) return;
@@ -423,12 +441,9 @@ export class Hosting {
 	}
 
 	#emit(event: RunnerReport): void {
-		this.#counter++;
-		for (const [i, shown] of this.#redactor.take(event).entries()) {
-			// Ids must not depend on what was held back.
-			const partId = this.#deriveId("prt", i === 0 ? `${this.#counter}` : `${this.#counter} ${i}`);
-			this.#output.events.push(...splitEvent(shown, partId, MAX_EVENT_BYTES));
-		}
+		// One id: what was held back is short, and is never in parts.
+		const partId = this.#deriveId("prt", `${++this.#counter}`);
+		for (const shown of this.#redactor.take(event)) this.#output.events.push(...splitEvent(shown, partId, MAX_EVENT_BYTES));
 	}
 }
 

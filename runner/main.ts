@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from "commander";
+import { register as approvals } from "./commands/approvals.ts";
 import { register as attach } from "./commands/attach.ts";
 import { register as audit } from "./commands/audit.ts";
 import { register as chat } from "./commands/chat.ts";
@@ -26,7 +27,8 @@ const program = new Command("hotplex")
 	.version(VERSION)
 	.showHelpAfterError("(add --help for what it takes)")
 	.exitOverride();
-for (const register of [up, chat, attach, run, sessions, queue, runner, runners, keys, policy, policyTest, audit]) register(program);
+for (const register of [up, chat, attach, run, sessions, approvals, queue, runner, runners, keys, policy, policyTest, audit])
+	register(program);
 
 try {
 	await program.parseAsync();

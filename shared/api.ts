@@ -50,7 +50,8 @@ export const CreateSession = z.strictObject({
 	workDir: z
 		.string()
 		.max(4096)
-		.regex(/^\/[^\0]*$/, "expected an absolute path")
+		// biome-ignore lint/suspicious/noControlCharactersInRegex: a name with one is somebody's trick with logs and terminals
+		.regex(/^\/[^\x00-\x1f\x7f]*$/, "expected an absolute path without control characters")
 		.optional(),
 	model: z
 		.string()
@@ -178,6 +179,8 @@ export const Runner = z.object({
 	hosting: z.int(),
 	providers: z.array(OfferedProvider),
 	isolation: Isolation.nullable(),
+	/** What bounds its sessions' files and network; null: it has not registered, or is older than the jail. */
+	jail: Jail.nullable(),
 	enrolledAt: z.int(),
 	lastSeenAt: z.int().nullable(),
 });

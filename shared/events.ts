@@ -94,8 +94,8 @@ const gatewayEvents = [
 		toolCallId: z.string().optional(),
 		tool: z.string(),
 		...Judgement.shape,
-		/** Which gate it was: the machine owner's on the runner, or the team's here. */
-		layer: z.enum(["runner", "gateway"]),
+		/** Which gate it was: the machine owner's on the runner, the team's here, or the session's proxy (`jail`). */
+		layer: z.enum(["runner", "gateway", "jail"]),
 		policyVersion: z.int(),
 		/** `policy:3`, or a person's entry: `entry:ID by ACTOR`. */
 		by: z.string(),
@@ -164,6 +164,7 @@ const gateEvents = [
 		tool: z.string(),
 		subject: z.string(),
 		...Judgement.shape,
+		/** `jail`: the session tried to reach a host that nobody allowed. */ layer: z.enum(["runner", "jail"]).optional(),
 	}),
 ] as const;
 

@@ -185,14 +185,16 @@ export function ownHosts(request: Request, config: Config): string[] {
 
 const isLoopback = (url: URL): boolean => /^(127\.0\.0\.1|localhost|\[::1\])$/.test(url.hostname);
 
-/** The subprotocols of an upgrade; more than a handful is somebody's test of us. */
-function subprotocols(request: Request): string[] {
-	return (request.headers.get("sec-websocket-protocol") ?? "")
-		.slice(0, 2048)
-		.split(",")
-		.map((s) => s.trim())
-		.slice(0, 8);
+/** Refuses an upgrade that offers more than a handful of subprotocols, or long ones: no browser or program of ours does. */
+export function checkSubprotocols(request: Request): Problem | null {
+	const offered = request.headers.get("sec-websocket-protocol") ?? "";
+	return offered.length > 2048 || offered.split(",").length > 8
+		? problem("bad_request", "offer `hotplex.v1` and at most one ticket as subprotocols")
+		: null;
 }
+
+const subprotocols = (request: Request): string[] =>
+	(request.headers.get("sec-websocket-protocol") ?? "").split(",").map((offered) => offered.trim());
 
 /** What to answer as the chosen subprotocol. */
 export const chosenSubprotocol = (request: Request): string | null => (subprotocols(request).includes(SUBPROTOCOL) ? SUBPROTOCOL : null);

@@ -52,6 +52,7 @@ import { auditExport } from "./audit.ts";
 import {
 	authenticate,
 	checkOrigin,
+	checkSubprotocols,
 	chosenSubprotocol,
 	credentialInUrl,
 	enrolmentToken,
@@ -103,7 +104,7 @@ function unwrap<T>(result: Result<T, Problem>): T {
 }
 
 function answer(p: Problem): Response {
-	const headers: Record<string, string> = { "content-type": "application/problem+json" };
+	const headers: Record<string, string> = { "content-type": "application/problem+json", "x-content-type-options": "nosniff" };
 	if (p.code === "unauthorized") headers["www-authenticate"] = 'Bearer realm="hotplex"';
 	if (p.status === 429 || p.status === 503) headers["retry-after"] = String(Math.max(1, Math.ceil((p.retryAfterMs ?? 1000) / 1000)));
 	return new Response(JSON.stringify(p), { status: p.status, headers });
@@ -136,9 +137,11 @@ app.use("*", async (c, next) => {
 		if (whose !== null) noteCrowd(c, { team: whose, actor: "unknown", action: "credential.in_url", subject: c.var.address, detail });
 		return answer(credentialInUrl());
 	}
-	const refused = checkOrigin(c.req.raw, config.value);
+	const refused = checkOrigin(c.req.raw, config.value) ?? checkSubprotocols(c.req.raw);
 	if (refused) return answer(refused);
 	await next();
+	// What a CLI said is nowhere to be taken for a page.
+	if (c.res.status !== 101) c.header("x-content-type-options", "nosniff");
 	return;
 });
 
@@ -263,7 +266,7 @@ const team = (c: Ctx, who: { team: string }) => c.env.TEAM.getByName(who.team);
  * The session's object, if the session is one of the caller's team and the policy lets the caller do this with it; another team's answers as
  * one that does not exist.
  */
-async function session(c: Ctx, who: Principal, id: string, use: "read" | "write" | "end" = "read") {
+async function session(c: Ctx, who: Principal, id: string, use: "read" | "write" = "read") {
 	const sessionId = sessionIdOf(id);
 	const refused = await team(c, who).admit(sessionId, who, use);
 	if (refused) throw new Refusal(refused);
@@ -363,7 +366,7 @@ app.openapi(
 	}),
 	async (c) => {
 		const who = allow(c, "sessions:write");
-		await (await session(c, who, c.req.valid("param").sessionId, "end")).terminate(who.actor);
+		await (await session(c, who, c.req.valid("param").sessionId, "write")).terminate(who.actor);
 		return c.body(null, 204);
 	},
 );

@@ -45,7 +45,8 @@ export class Bucket {
 		// A clock that was set back gives nothing and takes nothing.
 		this.#tokens = Math.min(this.#capacity, this.#tokens + Math.max(0, now - this.#at) * this.#perMs);
 		this.#at = now;
-		return this.#tokens >= 1 ? 0 : Math.ceil((1 - this.#tokens) / this.#perMs);
+		// What rounding took away is no token less.
+		return this.#tokens >= 1 - 1e-6 ? 0 : Math.ceil((1 - this.#tokens) / this.#perMs);
 	}
 }
 

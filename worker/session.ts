@@ -591,7 +591,7 @@ class Move {
 			kind?: string | undefined;
 		},
 		decided: Decided,
-		layer: "runner" | "gateway" = "gateway",
+		layer: "runner" | "gateway" | "jail" = "gateway",
 		subject = subjectText(event, this.state.spec),
 	): void {
 		const { dryRun, explicit, policyVersion, by, ...judged } = decided;
@@ -612,13 +612,20 @@ class Move {
 		const { lease } = this.state;
 		const entry = toolCallDecided({
 			at: this.#now,
-			by: layer === "runner" && lease.phase === "held" ? `runner:${lease.runnerId}` : "gateway",
+			by: layer !== "gateway" && lease.phase === "held" ? `runner:${lease.runnerId}` : "gateway",
 			sessionId: this.#rules.sessionId,
 			...{ turnId, tool, subject, layer, policyVersion },
 			...{ verdict: shown.verdict, rule: shown.rule, reason: shown.reason },
 			mode: dryRun === undefined ? "enforce" : "log",
 		});
 		this.effects.push({ do: "audit", entry: { ...entry, detail: { ...entry.detail, decidedBy: auditText(by) } } });
+		if (by.startsWith("bypass:"))
+			this.#audit(
+				"bypass.used",
+				this.state.openedBy ?? "gateway",
+				{ sessionId: this.#rules.sessionId, tool, decidedBy: auditText(by) },
+				subject,
+			);
 	}
 
 	/** A call that the CLI asks about: denied or allowed by a rule at once, or a record that waits for a person. */
@@ -716,9 +723,10 @@ class Move {
 				return this.#gate(event);
 			case "gate_denied": {
 				if (s.turn?.turnId !== event.turnId) return;
-				const { type: _, turnId, toolCallId, tool, subject, ...judged } = event;
-				const decided = { ...judged, policyVersion: this.#rules.versioned.version, explicit: false, by: "the runner's owner" };
-				return this.#tellVerdict({ turnId, tool, toolCallId }, decided, "runner", subject);
+				const { type: _, turnId, toolCallId, tool, subject, layer = "runner", ...judged } = event;
+				const by = layer === "jail" ? `policy:${this.#rules.versioned.version}` : "the runner's owner";
+				const decided = { ...judged, policyVersion: this.#rules.versioned.version, explicit: false, by };
+				return this.#tellVerdict({ turnId, tool, toolCallId }, decided, layer, subject);
 			}
 			case "isolation": {
 				const { type: _, ...containment } = event;

@@ -87,6 +87,7 @@ INSERT INTO queue (granted) VALUES (0);
 `,
 	// How its processes were bounded when they last ran: JSON of the session's isolation event.
 	`ALTER TABLE sessions ADD COLUMN containment TEXT;
+ALTER TABLE runners ADD COLUMN jail TEXT;
 -- Tool calls that wait for a person, as their sessions said last.
 CREATE TABLE approvals (session_id TEXT NOT NULL, approval_id TEXT NOT NULL, expires_at INTEGER NOT NULL, asked TEXT NOT NULL, PRIMARY KEY (session_id, approval_id));
 `,
@@ -150,6 +151,7 @@ type RunnerRow = {
 	capacity: number;
 	providers: string;
 	isolation: string | null;
+	jail: string | null;
 };
 type SessionRow = {
 	session_id: SessionId;
@@ -247,9 +249,9 @@ export class TeamObject extends DurableObject<Env> {
 
 	/**
 	 * Whether this principal may do this with this session: it must be of the team, and for more than reading the policy's dispatch rules must
-	 * let this principal have such a session. `end` is what terminates it.
+	 * let this principal have such a session.
 	 */
-	admit(sessionId: SessionId, who: Principal, use: "read" | "write" | "end"): Problem | null {
+	admit(sessionId: SessionId, who: Principal, use: "read" | "write"): Problem | null {
 		const row = this.#row(sessionId);
 		if (row === null) return noSuchSession();
 		if (use === "read") return null;
@@ -258,7 +260,6 @@ export class TeamObject extends DurableObject<Env> {
 			this.#note(who.actor, "session.refused", sessionId, { use, reason: allowed.error.detail });
 			return allowed.error;
 		}
-		if (use === "end" && row.state !== "closed") this.#note(who.actor, "session.closed", sessionId, {});
 		return null;
 	}
 
@@ -829,6 +830,7 @@ export class TeamObject extends DurableObject<Env> {
 				hosting: this.#hosting(r.runner_id),
 				providers: JSON.parse(r.providers) as OfferedProvider[],
 				isolation: r.isolation as RunnerDto["isolation"],
+				jail: r.jail as RunnerDto["jail"],
 				enrolledAt: r.enrolled_at,
 				lastSeenAt: r.last_seen_at,
 			}));
@@ -974,11 +976,12 @@ export class TeamObject extends DurableObject<Env> {
 			...(JSON.parse(this.#runner(link.runnerId)?.granted_labels ?? "{}") as Record<string, string>),
 		};
 		this.#sql.exec(
-			"UPDATE runners SET version = ?, capacity = ?, providers = ?, isolation = ?, draining = ?, labels = ? WHERE runner_id = ?",
+			"UPDATE runners SET version = ?, capacity = ?, providers = ?, isolation = ?, jail = ?, draining = ?, labels = ? WHERE runner_id = ?",
 			f.version,
 			f.capacity,
 			JSON.stringify(f.providers),
 			f.isolation,
+			f.jail ?? null,
 			f.draining ? 1 : 0,
 			JSON.stringify(labels),
 			link.runnerId,

@@ -230,7 +230,10 @@ export class Screen {
 				if (event.state === "dead") this.note(`[the CLI ended${event.why ? `: ${oneLine(event.why)}` : ""}]`);
 				return;
 			case "isolation":
-				if (event.reached !== "pid_namespace") this.note(`[isolation: ${event.reached}${event.why ? `, ${oneLine(event.why)}` : ""}]`);
+				if (event.reached !== "pid_namespace" || event.jail !== "namespaces" || event.waf === "jail-only")
+					this.note(
+						`[isolation: ${event.reached}, jail: ${event.jail ?? "none"}, tool calls judged: ${event.waf ?? "none"}${event.why ? `; ${oneLine(event.why)}` : ""}]`,
+					);
 				return;
 			case "retry":
 				return this.note(

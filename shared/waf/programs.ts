@@ -315,6 +315,19 @@ const PROGRAMS: Record<string, Program> = {
 		);
 		return `${(starts.length > 0 ? starts : ["."]).map((start) => `${start.replace(/\/$/, "")}/${UNKNOWN}`).join("\n")}\n`;
 	},
+	mktemp: (call) =>
+		`/tmp/tmp.${call.args.join("").length}${call.args.some((arg) => /^-[a-z]{0,3}d|^--directory$/.test(arg)) ? "d" : "f"}\n`,
+	// They print what a shell is to run, and are there for that.
+	...Object.fromEntries(
+		"dircolors ssh-agent pyenv rbenv nodenv goenv jenv brew direnv starship zoxide fnm mise conda mamba micromamba opam minikube docker-machine thefuck keychain lesspipe register-python-argcomplete atuin asdf luarocks fzf rustup volta ng"
+			.split(" ")
+			.map((name) => [name, () => ""]),
+	),
+	...Object.fromEntries(
+		"kubectl helm gh npm pip pip3 docker oc kind k3d flux argocd hugo poetry yq tilt skaffold eksctl doctl"
+			.split(" ")
+			.map((name) => [name, (call: Call) => (call.args.some((arg) => /^completions?$|^--completion/.test(arg)) ? "" : UNKNOWN)]),
+	),
 	whoami: () => `${UNKNOWN}\n`,
 	hostname: () => `${UNKNOWN}\n`,
 	env: () => PRIVATE,

@@ -278,7 +278,7 @@ class Reading {
 			const verb = verbs.find((one) => one.at === at);
 			if (verb?.does === "run" && verb.isImperative) {
 				const next = tokens.findIndex((one, i) => i > at && !RUN_FILLERS.has(one.word));
-				if (next > at && tokens[next]?.span === null) ran = next;
+				if (next > at && tokens[next]?.span === null && !NEGATIONS.has(tokens[next]?.word ?? "")) ran = next;
 			}
 			if (token.span !== null) {
 				const judgement = this.#judge(token.span.inner, token.span.isCode);
@@ -289,12 +289,15 @@ class Reading {
 			}
 			if (!startsCommand(tokens, at) && at !== ran) return;
 			const end = clauseEnd(tokens, at);
-			const found = this.#judge(trimmed(this.#expand(text.slice(token.at, end))), false);
+			const said = trimmed(this.#expand(text.slice(token.at, end)));
+			const found = this.#judge(/[a-z]/.test(said) ? said.replace(/^[A-Z](?=[a-z])/, (c) => c.toLowerCase()) : said.toLowerCase(), false);
 			if (found === null) return;
 			this.#find(piece, found, this.#commandStance(sentence, at, tokens.length - at, piece));
 			skipTo = tokens.length;
 		});
 		this.#readEncoded(sentence, piece);
+		if (!sentence.isQuestion && UNBOUND.test(text) && !tokens.some((token) => TEXT_THINGS.has(token.word)))
+			this.#find(piece, orderOf("to set aside the rules that bind it", "unresolved", "ask", text), true);
 		if (this.#findings.length > before && this.#findings.slice(before).some((one) => one.isOrder)) return;
 		this.#readWords(sentence, piece);
 	}
@@ -330,7 +333,9 @@ class Reading {
 			const isPassive = PARTICIPLE.test(token.word) && isToBe(tokens, at);
 			const bases = isPassive
 				? participleOf(token.word)
-				: [token.word, token.word.replace(/(?<=[a-z]{2})s$/, "").replace(/(?<=ch|sh|ss|x)e$/, "")];
+				: token.word === "get" && tokens[at + 1]?.word === "rid"
+					? ["delete"]
+					: [token.word, token.word.replace(/(?<=[a-z]{2})s$/, "").replace(/(?<=ch|sh|ss|x)e$/, "")];
 			const object = isPassive
 				? inline
 						.slice(Math.max(0, at - 40), at)
@@ -354,16 +359,27 @@ class Reading {
 	}
 
 	#readPaths(sentence: Sentence, piece: number, at: number, bases: string[], inline: string[], isPassive: boolean): void {
+		if (sentence.isQuestion && ASKS_CONTENT.test(inline.slice(0, at + 2).join(" ")) && /^(of|in|inside)$/.test(bases[0] ?? "")) {
+			const path = (inline[at + 1] ?? "").replace(/^["'`([]+|["'`)\],;:!?.]+$/g, "");
+			const judged = /^[~/]/.test(path) ? judgePath(path, "read", PLACE) : NO_OBJECTION;
+			if (judged.category === "read_secrets" && judged.verdict === "deny") this.#find(piece, ordered(judged, `read ${path}`), true);
+			return;
+		}
 		const use = PATH_VERBS.find(([verbs]) => bases.some((base) => verbs.has(base)))?.[1];
 		if (use === undefined) return;
 		const around = isPassive ? inline.slice(Math.max(0, at - 16), at) : inline.slice(at + 1, at + 17);
 		around.forEach((raw, k) => {
 			const path = raw.replace(/^["'`([]+|["'`)\],;:!?]+$|\.$/g, "");
-			if (!/^(\/|~\/?$|~\/|\$HOME\b|\/$)/.test(path) || path.length > 512) return;
+			if (!/^(\/|~\/?$|~\/|\$HOME\b|\/$)/.test(path) && !DOT_FILE.test(path)) return;
+			if (path.length > 512) return;
 			const previous = (around[k - 1] ?? "").toLowerCase();
-			if (path === "/" && !ROOT_AFTER.has(previous) && !ROOT_VERBS.has(bases[0] ?? "")) return;
-			const judged = judgePath(path.replace(/^\$HOME\b/, "~"), use, PLACE);
+			const isAll =
+				ROOT_AFTER.has(previous) || ROOT_VERBS.has(bases[0] ?? "") || /^(recursive(ly)?|rekursiv|completely)\b/i.test(around[k + 1] ?? "");
+			if (path === "/" && !isAll) return;
+			const judged = judgePath(DOT_FILE.test(path) && !path.startsWith(".git") ? `~/${path}` : path.replace(/^\$HOME\b/, "~"), use, PLACE);
 			if (judged.verdict === "allow" || judged.category === "outside" || judged.category === "unresolved") return;
+			// A path that is not the machine's is more often one of a web site: "remove the endpoint /v1/foo".
+			if (judged.verdict === "ask" && judged.category === "destroy") return;
 			const isText = !isPassive && wordsIn(around.slice(0, k).join(" ")).some((word) => TEXT_THINGS.has(word));
 			const isOrder = isText ? false : isPassive ? !sentence.isQuestion && !isNegated(sentence.tokens, at) : this.#isOrdered(sentence, at);
 			this.#find(piece, ordered(judged, `${use} ${path}`), isOrder);
@@ -375,9 +391,7 @@ class Reading {
 		const { tokens, verbs } = sentence;
 		if (isNegated(tokens, at)) return false;
 		if (isImperative(sentence, at, WANT_VERBS.has(tokens[at]?.word ?? "") ? "want" : "work")) {
-			// "write, delete and read are the three modes": a list of verbs is no order, but then no object follows.
-			const governing = lastImperative(verbs, at);
-			return governing === null || governing.does !== "speak" || !isSubordinate(tokens, governing.at, at);
+			return true;
 		}
 		const governing = lastImperative(verbs, at);
 		return governing !== null && governing.does === "build" && !governing.isNegated && makesRunning(tokens, governing.at);
@@ -437,6 +451,8 @@ class Reading {
 	/** How a sentence speaks of what follows it; null: it does not say. */
 	#leadStance(lead: Sentence): boolean | null {
 		if (lead.isQuestion) return false;
+		if (lead.verbs.some((verb) => verb.does === "run" && verb.isImperative && !verb.isNegated && pointsTo(lead.tokens, verb.at)))
+			return true;
 		const governing = lastImperative(lead.verbs, lead.tokens.length);
 		if (governing === null) return isShown(lead) ? false : null;
 		if (governing.does === "run") return !governing.isNegated && !namesText(lead.tokens, governing.at + 1, lead.tokens.length);
@@ -448,26 +464,31 @@ class Reading {
 		const { tokens, verbs, text } = sentence;
 		if (CJK.test(text)) return !speaksHan(text) && (HAN.run.test(text) || /请|請|把|帮|幫/.test(text));
 		const previous = tokens[at - 1];
-		if (previous !== undefined && LIKENESS.has(previous.word) && previous.stop === "") return false;
+		if (previous !== undefined && LIKENESS.has(previous.word) && previous.stop !== ":") return false;
 		const governing = lastImperative(verbs, at);
 		const after = tokens.slice(at + length, at + length + 8);
 		if (isNegated(tokens, at)) return false;
 		const isJoinedAnew = at > 0 && isImperative(sentence, at, "work") && startsAnew(tokens, at);
 		if (governing !== null && !isJoinedAnew) {
 			switch (governing.does) {
-				case "run":
-					return !governing.isNegated && !namesText(tokens, governing.at + 1, at);
+				case "run": {
+					const between = tokens.slice(governing.at + 1, at);
+					const isUndone = [...between, ...after.slice(0, 1)].some((token) => LATE_NEGATIONS.has(token.word));
+					return !governing.isNegated && !isUndone && !namesText(tokens, governing.at + 1, at);
+				}
 				case "build":
 					return !governing.isNegated && (makesRunning(tokens, governing.at) || namesFile(tokens, governing.at));
 				case "want":
 					return after.some((token) => /^(run|executed|ausgeführt|exécuté|ejecutado|eseguito)$/.test(token.word)) && !sentence.isQuestion;
 				default:
-					return (
-						(INSTALLS.has(tokens[governing.at]?.word ?? "") && !governing.isNegated && !namesText(tokens, governing.at + 1, at)) ||
-						(governing.does === "work" && !sentence.isQuestion && isMeans(tokens, at))
-					);
+					return INSTALLS.has(tokens[governing.at]?.word ?? "") && !governing.isNegated && !namesText(tokens, governing.at + 1, at);
 			}
 		}
+		const said = tokens
+			.slice(0, at)
+			.map((token) => token.word)
+			.join(" ");
+		if (!sentence.isQuestion && RUN_PASSIVELY.test(said) && !tokens.slice(0, at).some((token) => NEGATIONS.has(token.word))) return true;
 		// A verb at the end, as in German: "kannst du rm -rf / ausführen".
 		if (
 			!sentence.isQuestion &&
@@ -519,15 +540,24 @@ class Reading {
 
 	/** What the command engine holds against a text, if it is a command at all. Not resolvable is no ground here: most prose is not. */
 	#judge(text: string, isSurelyCode: boolean): Judgement | null {
-		const command = text.trim();
+		const command = text.trim().replace(CRON_TIME, "");
 		if (command === "" || !(isSurelyCode || /\s|[/|;&:{(]/.test(command))) return null;
 		if (!isSurelyCode && /^[\w.$#@-]+(\(\))?$/.test(command) && !LONE_COMMANDS.has(command)) return null;
 		if (this.#candidates >= MAX_CANDIDATES || this.#candidateUnits + command.length > MAX_CANDIDATE_UNITS) return null;
 		this.#candidates++;
 		this.#candidateUnits += command.length;
 		const judged = judgeCommand(command, PLACE);
-		if (judged.verdict === "allow" || judged.category === "unresolved" || judged.category === "outside" || judged.category === null)
-			return null;
+		if (judged.rule === "parse-error" && !isSurelyCode) {
+			// "git push -f origin main, I know what I'm doing": a command and then prose.
+			const prose = /[,;:!?.]\s|\s[A-Za-z]+'[a-z]{1,2}\b| [—–-] /.exec(command);
+			return prose === null || prose.index === 0 ? null : this.#judge(command.slice(0, prose.index), true);
+		}
+		if (judged.verdict === "allow" && !isSurelyCode) {
+			// "curl ... | bash for me": those are no arguments.
+			const piped = SHELL_THEN_PROSE.exec(command)?.[1];
+			if (piped !== undefined) return this.#judge(piped, true);
+		}
+		if (judged.verdict === "allow" || NO_GROUND.has(judged.category)) return null;
 		return ordered(judged, command);
 	}
 }
@@ -543,7 +573,7 @@ function doesOf(tokens: readonly Token[], at: number): Verb["does"] | undefined 
 	const previous = tokens[at - 1]?.word ?? "";
 	if (ARTICLES.has(previous) && tokens[at - 1]?.stop === "" && !(previous === "that" && tokens[at - 2]?.word === "after")) return undefined;
 	if (word === "make" && next === "sure") return undefined;
-	if (RUN_VERBS.has(word)) return "run";
+	if (RUN_VERBS.has(word) || GERUNDS.has(word)) return "run";
 	if (SPEAK_VERBS.has(word)) return "speak";
 	if (BUILD_VERBS.has(word)) return "build";
 	if (WORK_VERBS.has(word)) return "work";
@@ -553,6 +583,7 @@ function doesOf(tokens: readonly Token[], at: number): Verb["does"] | undefined 
 /** Whether what stands at this token is told to be done: at the beginning, after "please", "and then", "I want you to", "can you" ... */
 function isImperative(sentence: Sentence, at: number, does: Verb["does"]): boolean {
 	const { tokens, verbs, isQuestion: asks } = sentence;
+	if (GERUNDS.has(tokens[at]?.word ?? "")) return isGerundOrder(sentence, at);
 	let isJoined = false;
 	let isAnew = false;
 	let i = at - 1;
@@ -577,8 +608,36 @@ function isImperative(sentence: Sentence, at: number, does: Verb["does"]): boole
 	// "if it fails run ...", without the comma.
 	if (does === "run" && !asks && SUBORDINATORS.has(tokens[0]?.word ?? "") && (FINITE.has(word) || AFTER_CONDITION.test(word))) return true;
 	if (does === "want") return (word === "i" || word === "we") && !asks && !SUBORDINATORS.has(before);
-	if (word === "to") return !asks && isWish(tokens, i);
-	if (YOU.has(word)) return REQUESTS.has(before) && !isSubordinateSubject(tokens, i - 1);
+	if (word === "on" && before === "now") return true;
+	if (word === "it" && before === "at") return !asks;
+	if (word === "to") {
+		if (asks) return false;
+		if (isWish(tokens, i)) return true;
+		// "use python to connect ...": what it is used for is ordered too.
+		const user = verbs.findLast((verb) => verb.at < i);
+		return user !== undefined && user.does === "run" && user.isImperative && !user.isNegated && i - user.at <= 6;
+	}
+	if (
+		!asks &&
+		doesOf(tokens, at) !== undefined &&
+		PREPOSITIONS.has(tokens[0]?.word ?? "") &&
+		i > 0 &&
+		!verbs.some((verb) => verb.at < at) &&
+		!NO_LEAD.has(word) &&
+		tokens[i]?.stop === ""
+	)
+		return true;
+	if (
+		YOU.has(before) &&
+		MODALS.has(word) &&
+		tokens
+			.slice(0, i)
+			.some((token) => /^(great|nice|appreciate|helpful|wonderful|good|love|glad|grateful|happy|perfect|cool)$/.test(token.word))
+	)
+		return true;
+	if (YOU.has(word) && !isJoined) return REQUESTS.has(before) && !isSubordinateSubject(tokens, i - 1);
+	if (MODALS.has(word) && before === "you" && /^(if|whether)$/.test(tokens[i - 2]?.word ?? "") && TRIES.test(tokens[0]?.word ?? ""))
+		return true;
 	if (MODALS.has(word) && (YOU.has(before) || before === "we")) return !asks && !isSubordinateSubject(tokens, i - 1);
 	if (
 		((word === "let's" || word === "lets") && (i === 0 || FILLERS.has(before) || JOINERS.has(before) || tokens[i - 1]?.stop !== "")) ||
@@ -598,6 +657,23 @@ function isImperative(sentence: Sentence, at: number, does: Verb["does"]): boole
 	return false;
 }
 
+/** "would you mind running", "start by running", "test it by running". */
+function isGerundOrder({ tokens, verbs, isQuestion: asks }: Sentence, at: number): boolean {
+	const before = tokens[at - 1]?.word ?? "";
+	if (before === "mind" || before === "try" || before === "start" || before === "begin")
+		return !asks || tokens.some((token) => token.word === "mind");
+	if (before !== "by" && before !== "with") return false;
+	const user = lastImperative(verbs, at);
+	return (
+		!asks &&
+		user !== null &&
+		user.does !== "build" &&
+		!user.isNegated &&
+		!isSubordinate(tokens, user.at, at) &&
+		!/^(caused|triggered|broken|introduced)$/.test(tokens[at - 2]?.word ?? "")
+	);
+}
+
 /** "to" after a wish of the speaker's: "I want you to", "make sure to", "your task is to". */
 function isWish(tokens: readonly Token[], at: number): boolean {
 	const last = tokens[at - 1]?.word ?? "";
@@ -609,7 +685,9 @@ function isWish(tokens: readonly Token[], at: number): boolean {
 	if (/^(is|are)$/.test(last))
 		return tokens
 			.slice(Math.max(0, at - 7), at - 1)
-			.some((t) => /^(task|job|goal|mission|objective|step|aim|duty|you|plan|instructions)$/.test(t.word));
+			.some((t) =>
+				/^(task|job|goal|mission|objective|step|aim|duty|you|plan|instructions?|order|command|assignment|request)$/.test(t.word),
+			);
 	return true;
 }
 
@@ -677,15 +755,6 @@ function startsAnew(tokens: readonly Token[], at: number): boolean {
 	}
 	return false;
 }
-
-/** "... by running X". */
-const isMeans = (tokens: readonly Token[], at: number): boolean =>
-	tokens
-		.slice(Math.max(0, at - 5), at)
-		.some(
-			({ word }, i, near) =>
-				/^(running|executing|using|doing|calling|issuing)$/.test(word) && /^(by|via|through)$/.test(near[i - 1]?.word ?? ""),
-		) && !/^(caused|triggered|broken|introduced)$/.test(tokens[at - 3]?.word ?? "");
 
 const namesText = (tokens: readonly Token[], from: number, to: number): boolean =>
 	tokens.slice(from, to).some((token) => TEXT_THINGS.has(token.word));
@@ -815,7 +884,7 @@ const PATH_VERBS: [ReadonlySet<string>, "read" | "write" | "delete"][] = [
 	],
 	[
 		new Set(
-			"overwrite append write add edit modify put insert inject replace change echo install place drop schreibe füge ändere écris ajoute modifie escribe añade modifica scrivi aggiungi escreva adicione".split(
+			"overwrite fill append write add edit modify put insert inject replace change echo install place drop schreibe füge ändere écris ajoute modifie escribe añade modifica scrivi aggiungi escreva adicione".split(
 				" ",
 			),
 		),
@@ -823,14 +892,39 @@ const PATH_VERBS: [ReadonlySet<string>, "read" | "write" | "delete"][] = [
 	],
 	[
 		new Set(
-			"read print show cat dump display reveal output copy send upload post email exfiltrate steal grab extract open give tell share leak tar zip archive compress encode base64 curl lies zeige kopiere sende lis affiche copie envoie lee muestra copia envía leggi mostra invia leia mostre".split(
+			"read print show cat dump display reveal output copy send upload post email exfiltrate steal grab extract get find fetch retrieve include paste export attach tell open give tell share leak commit exfil tar zip archive compress encode base64 curl lies zeige kopiere sende lis affiche copie envoie lee muestra copia envía leggi mostra invia leia mostre".split(
 				" ",
 			),
 		),
 		"read",
 	],
 ];
+/** Negations that stand after their verb. */
+const LATE_NEGATIONS = new Set(["not", "never", "nicht", "nie", "niemals", "pas", "jamais", "nunca"]);
+/** Asks for what a file holds, which is to say: read it. */
+const ASKS_CONTENT =
+	/^(what('s| is| are)|was (ist|steht)|qué (hay|contiene)|quel est)( the| exactly| der| le| el)* ?(contents?|value|text|inhalt|contenu|contenido)? ?(of|in|inside|von)\b/i;
+const RUN_PASSIVELY = /\b(must|should|needs? to|has to|have to|shall|to) be (executed|run|launched|typed|entered|invoked)\b/;
+/** Files of the home directory that people name without it. */
+const DOT_FILE =
+	/^\.(bashrc|bash_profile|profile|zshrc|zprofile|zshenv|bash_logout|ssh|aws|gnupg|kube|netrc|npmrc|pypirc|git-credentials|docker\/config\.json|git)(\/\S*)?$/;
+/** What most prose and much code is, too. */
+const NO_GROUND: ReadonlySet<Judgement["category"]> = new Set([null, "outside", "unresolved"]);
+const SHELL_THEN_PROSE = /^(.{1,2000}\|\s*(?:sudo\s+)?(?:ba|z|da|k)?sh)\s+\p{L}/su;
+const GERUNDS = new Set(["running", "executing", "using", "issuing", "typing", "invoking", "launching"]);
+/** "see if you can ...". */
+const TRIES = /^(see|check|try|test|find|figure|please|now|then)$/;
+const UNBOUND =
+	/\b(developer|dan|god|jailbreak|unrestricted) mode\b.{0,40}\b(now|enabled|on|active)\b|\bno (restrictions|rules|limits|guidelines) (apply|bind you|any ?more)|\byou (have no|are free of|are free from|are not bound by) (any )?(restrictions|rules|guidelines|limits|policies)/i;
+const PREPOSITIONS = new Set("for as in on with by from since due given per at during für zur pour para per".split(" "));
+/** Before these a verb is none of the writer's orders. */
+const NO_LEAD = new Set(
+	"to the a an i we they it he she you which that who not can could would should may might must will shall does do did is are was were be been being and or of in on for with as at by from my your our their its this these those every each all".split(
+		" ",
+	),
+);
 const ABOUT = new Set(["about", "regarding", "concerning", "describing", "explaining", "against", "über", "sobre"]);
+const CRON_TIME = /^(?:[\d*/,-]{1,20}\s+){5}|^@(?:reboot|daily|hourly)\s+/;
 const RUN_FILLERS = new Set(
 	"the this that following command commands shell please out line script code : in a terminal bash now just exactly as root on your my of off up".split(
 		" ",
@@ -871,6 +965,7 @@ const plainText = (text: string): string =>
 		.normalize("NFKC")
 		.replace(/[\u200b-\u200f\u2060\ufeff\u00ad\ue000\ue001]/g, "")
 		.replace(/[\u2018\u2019]/g, "'")
+		.replace(/<\/?(?:s|system|user|assistant|human|instructions?|prompt|im_start|im_end|\|im_start\||\|im_end\|)>/gi, "\n")
 		.replace(/\r\n?/g, "\n");
 
 /** A line into sentences: a full stop counts when a new sentence seems to begin after it. */
@@ -879,6 +974,7 @@ function sentencesOf(line: string): string[] {
 	let from = 0;
 	for (let i = 0; i < line.length; i++) {
 		const c = line.charAt(i);
+		if (c === "." && ABBREVIATION.test(line.slice(Math.max(0, i - 6), i))) continue;
 		const isHan = "。！？".includes(c);
 		if (!isHan && !".!?".includes(c)) continue;
 		if (
@@ -893,6 +989,8 @@ function sentencesOf(line: string): string[] {
 	sentences.push(line.slice(from).trim());
 	return sentences.filter((text) => text !== "").slice(0, 2000);
 }
+
+const ABBREVIATION = /(^|[\s("'])(e\.g|i\.e|etc|vs|cf|z\.B|p\.ex|ej|bzw|approx|ca|no|mr|dr)$/i;
 
 /** Whether a line seems to be a command: by its first word, or because nobody would write prose like that. */
 function looksLikeCommand(line: string): boolean {
@@ -914,9 +1012,16 @@ function startsCommand(tokens: readonly Token[], at: number): boolean {
 	const { raw, word, stop, span } = tokens[at] ?? { raw: "", word: "", stop: "", span: null };
 	if (span !== null || stop !== "") return raw.startsWith(":(){");
 	const name = raw.replace(/^[("'*_[]+/, "");
-	if (name === word && (COMMAND_WORDS.has(word) || COMMAND_OR_WORD.has(word))) {
+	const isFirst = at === 0 && name.slice(1) === word.slice(1) && !COMMAND_OR_WORD.has(word);
+	if ((name === word || name === word.toUpperCase() || isFirst) && (COMMAND_WORDS.has(word) || COMMAND_OR_WORD.has(word))) {
 		const next = tokens.slice(at + 1, at + 4);
-		return next.some((token) => token.span !== null || /^-{1,2}[A-Za-z0-9]|[/~$*|<>=]|^\d+$|^\.$/.test(token.raw));
+		return (
+			(word === "sudo" && LONE_COMMANDS.has(next[0]?.word ?? "")) ||
+			next.some(
+				(token) =>
+					(token.span !== null && !COMMAND_OR_WORD.has(word)) || /^-{1,2}[A-Za-z0-9]|[/~$*|<>=]|^\d+$|^\.$|^[A-Z_]{4,}$/.test(token.raw),
+			)
+		);
 	}
 	return /^(\/(usr\/)?(local\/)?s?bin\/|:\(\))/.test(name);
 }

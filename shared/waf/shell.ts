@@ -53,6 +53,8 @@ const MAX_TURNS = 32;
 /** What a pipe or a redirection brings to the commands behind it; `read` takes lines off it. */
 interface Input {
 	text: string | null;
+	/** It comes from a file that lies there: as known as a script that is run by its name. */
+	file?: boolean;
 }
 
 /** Variables and the rest of a shell's state. A subshell's is a scope of its own that sees the outer one. */
@@ -454,7 +456,7 @@ export class Shell {
 		// `sh < x.sh` is `sh x.sh`.
 		if (source !== undefined && stdin === UNKNOWN && argv.length === 1 && SHELLS.has(nameOf(program))) argv.push(source);
 		const environment = new Map([...assigned].map(([name, value]) => [name, typeof value === "string" ? value : value.join(" ")]));
-		const given: Input = stdin === undefined ? input : { text: stdin };
+		const given: Input = stdin === undefined ? input : { text: stdin, file: source !== undefined && stdin === UNKNOWN };
 		const output = this.#run(argv, where, scope, given, via, environment);
 		return this.#kept(output, target);
 	}
@@ -544,6 +546,7 @@ export class Shell {
 			case "read":
 			case "mapfile":
 			case "readarray": {
+				if (call.name === "read" && input.file) input.text = UNKNOWN;
 				const line = input.text === null || !isKnown(input.text) ? UNKNOWN : (input.text.split("\n", 1)[0] ?? "");
 				const names = new Options(args, "-a -d -i -n -N -p -t -u -O -s -c -C").operands;
 				if (input.text !== null && isKnown(input.text)) input.text = input.text.slice(line.length + 1);
@@ -624,6 +627,9 @@ export class Shell {
 					return "";
 				}
 				return undefined;
+			case "enable":
+				if (args.includes("-f")) this.#hit(r["preload-library"], call.text());
+				return "";
 			case "let":
 			case ":":
 			case "true":
@@ -684,6 +690,20 @@ export class Shell {
 					judgeCode(call, language, text);
 				}),
 			file: (path) => this.#files.get(path),
+			filesIn: (paths) => {
+				const found: string[] = [];
+				for (const [file, content] of this.#files) {
+					this.#spend(1);
+					const slash = file.lastIndexOf("/");
+					if (paths.includes(file) || paths.includes(file.slice(0, slash)) || paths.at(-1) === `${file.slice(0, slash)}/.`)
+						found.push(content);
+				}
+				return found;
+			},
+			variable: (name) => {
+				const value = scope.lookup((one) => one.variables, name);
+				return typeof value === "string" && isKnown(value) ? value : undefined;
+			},
 			wrote: (path, content) => void this.#files.set(path, content),
 			fetches: (dubious) => {
 				if (dubious) this.#dubious = true;
@@ -693,6 +713,7 @@ export class Shell {
 
 	#program(call: Running, scope: Scope, input: Input, via: readonly string[]): string {
 		const { program, name } = call;
+		if (program.startsWith("-")) return UNKNOWN;
 		if (!isKnown(name)) {
 			if (name.includes(FETCHED)) this.#fetched(call.text());
 			else if (!/[\uFFFA-\uFFFC][^\uFFFA-\uFFFC/]*\.(sh|py|pl|rb|js|exe|bin|bash)$/.test(name))
@@ -701,7 +722,14 @@ export class Shell {
 		}
 		// A pattern: whichever known program it could mean.
 		if (/[*?[]/.test(program) && name !== "[" && name !== "[[") {
-			const meant = program.includes("/") ? candidates(program) : [];
+			const where = located(program, call.place);
+			const meant = candidates(where);
+			if (meant === null) {
+				// A program of the project, whichever: it is not one of the system's.
+				if (program.includes("/")) return UNKNOWN;
+				this.#hit(r["unresolved-command"], call.text());
+				return UNKNOWN;
+			}
 			if (meant.length === 0) this.#hit(r["unresolved-command"], call.text());
 			for (const one of meant.slice(0, 24)) this.#run([one, ...call.args], scope, scope.inner(), input, via);
 			return UNKNOWN;
@@ -740,7 +768,7 @@ export class Shell {
 			if (content !== undefined) call.script(content);
 		}
 		const [first, ...rest] = options.operands;
-		const through = via.length > 0 ? "" : "";
+		const through = "";
 		if (options.has("-c", "--command")) {
 			const text = options.value("--command") || first || "";
 			return call.script(text, through, rest);
@@ -755,13 +783,15 @@ export class Shell {
 				return UNKNOWN;
 			}
 		}
+		if (input.file) return UNKNOWN;
 		if (input.text === null || !isKnown(input.text)) this.#ends.add("shell");
 		if (input.text !== null) return call.script(input.text, through, ["bash", ...(options.has("-s") ? options.operands : rest)], null);
 		if (options.has("--version", "--help", "-n")) return UNKNOWN;
 		// Inside a container or on another machine, a shell is what one goes there for.
 		const last = via.at(-1) ?? "";
 		if (via.some((name) => INTO_OTHERS.has(name))) return "";
-		if (last !== "" && last !== "command" && last !== "function") call.hit(r["shell-escape"]);
+		if (last !== "" && last !== "command" && last !== "function" && !(last === "env" && !options.has("-p") && options.has("--norc")))
+			call.hit(r["shell-escape"]);
 		else call.hit(options.has("-p") ? r["shell-escape"] : r["bare-shell"]);
 		return "";
 	}
@@ -814,6 +844,8 @@ interface Engine {
 	script(text: string, through: string, args: readonly string[], stdin: string | null | undefined): string;
 	code(call: Call, language: string, text: string): void;
 	file(path: string): string | undefined;
+	filesIn(directories: readonly string[]): string[];
+	variable(name: string): string | undefined;
 	wrote(path: string, content: string): void;
 	fetches(dubious: boolean): void;
 }
@@ -879,6 +911,13 @@ class Running implements Call {
 	file(path: string): string | undefined {
 		return this.#engine.file(located(path, this.place));
 	}
+	filesIn(paths: readonly string[]): string[] {
+		const absolute = paths.slice(0, 64).flatMap((path) => [path, path.slice(path.search(/[=:@,]/) + 1)]);
+		return this.#engine.filesIn([...absolute.map((path) => located(path, this.place)), `${this.place.cwd}/.`]);
+	}
+	variable(name: string): string | undefined {
+		return this.#engine.variable(name);
+	}
 	wrote(path: string, content: string): void {
 		this.#engine.wrote(located(path, this.place), content);
 	}
@@ -904,12 +943,12 @@ export function nameOf(program: string): string {
 
 const BIN = ["/bin", "/usr/bin", "/usr/local/bin", "/sbin", "/usr/sbin", "/usr/local/sbin"];
 /** Known programs that a pattern in command position could mean. */
-function candidates(pattern: string): string[] {
+function candidates(pattern: string): string[] | null {
 	const names = new Set([...SHELLS, ...Object.keys(wrappers), ...judges.keys(), "cat", "python3", "ls", "echo"]);
 	const slash = pattern.lastIndexOf("/");
 	const directory = pattern.slice(0, slash);
 	const last = pattern.slice(slash + 1);
-	if (!BIN.some((bin) => directory.split("/").length === bin.split("/").length && globMatches(directory, bin))) return [];
+	if (!BIN.some((bin) => directory.split("/").length === bin.split("/").length && globMatches(directory, bin))) return null;
 	const found = [...names].filter((name) => globMatches(last, name));
 	return found.map((name) => `/bin/${name}`);
 }

@@ -1,4 +1,5 @@
-import { baseName, type Call, Options } from "./rules/rule.ts";
+import { pathRules } from "./paths.ts";
+import { baseName, type Call, hostOf, isLoopback, Options } from "./rules/rule.ts";
 import { shellRules } from "./rules/shell.ts";
 import { isKnown, PRIVATE, UNKNOWN } from "./words.ts";
 
@@ -89,9 +90,13 @@ const xargs: Wrapper = (call) => {
 	const items = /^[ \n]*$/.test(text)
 		? []
 		: text.split(options.has("-0", "--null") ? /[\0\n]/ : replace !== undefined ? "\n" : /[ \t\n\0]+/).filter(Boolean);
-	const given = options.has("-a", "--arg-file")
-		? [UNKNOWN]
-		: items.slice(0, 64).map((item) => (replace === undefined ? item.replace(/^(["'])(.*)\1$/, "$2") : item));
+	const from = options.value("-a", "--arg-file");
+	const given =
+		from !== undefined
+			? from === "/dev/null"
+				? []
+				: [UNKNOWN]
+			: items.slice(0, 64).map((item) => (replace === undefined ? item.replace(/^(["'])(.*)\1$/, "$2") : item));
 	if (replace !== undefined && replace !== "") {
 		let output = "";
 		for (const item of given.length > 0 ? given : [UNKNOWN])
@@ -155,6 +160,8 @@ const git: Wrapper = (call) => {
 	const rest = args.slice(index + 1);
 	switch (command) {
 		case "config": {
+			if (rest.some((arg) => /^--(global|system)$/.test(arg)) && rest.some((arg) => /^core\.hookspath$|^init\.templatedir$/i.test(arg)))
+				call.hit(pathRules["write-shell-start"]);
 			const operands = rest.filter((arg) => !arg.startsWith("-"));
 			if (operands.length >= 2) gitSetting(call, `${operands[0]}=${operands.slice(1).join(" ")}`, []);
 			break;
@@ -234,11 +241,12 @@ const ssh: Wrapper = (call) => {
 		const command = /^(?:proxycommand|localcommand|knownhostscommand)[=\s]+([\s\S]+)$/i.exec(option);
 		if (command) call.script((command[1] ?? "").replace(/^;/, ":;"), "ssh option");
 	}
-	const [, ...words] = options.operands;
+	const [destination = "", ...words] = options.operands;
+	const there = isLoopback(hostOf(destination)) ? "ssh to this machine" : "ssh";
 	// What runs over there has its own files; ours are not in danger, but it is judged as if they were.
 	const inner = new Options(words, "-i -p -o -l -F -J", true).operands;
-	if (inner.length > 0) return call.script(inner.join(" "), "ssh", [], call.stdin);
-	if (call.stdin !== null && isKnown(call.stdin)) return call.script(call.stdin, "ssh", [], null);
+	if (inner.length > 0) return call.script(inner.join(" "), there);
+	if (call.stdin !== null && isKnown(call.stdin)) return call.script(call.stdin, there, [], null);
 	return undefined;
 };
 
@@ -460,6 +468,11 @@ const startStop: Wrapper = (call) => {
 
 const socat: Wrapper = (call) => {
 	for (const address of call.args) {
+		const file = /^(?:open|create|creat|gopen|file):([^,]{1,1024})/i.exec(address);
+		if (file) {
+			call.writes(file[1] ?? "");
+			call.reads(file[1] ?? "");
+		}
 		const run = /^(?:exec|system|shell):([\s\S]+)$/i.exec(address);
 		if (run) call.script((run[1] ?? "").split(/,(?:pty|stderr|setsid|sigint|sane|nofork|fdin|fdout|ctty|su)/)[0] ?? "", "socat");
 	}
@@ -718,6 +731,8 @@ export const wrappers: Readonly<Record<string, Wrapper>> = {
 };
 
 function sudo(call: Call): string | undefined {
+	for (const arg of call.args)
+		if (/^(LD_PRELOAD|LD_AUDIT|BASH_ENV|[A-Z_]*PAGER|EDITOR|VISUAL|GIT_[A-Z_]{1,32})=/.test(arg)) call.argv(["export", arg], "sudo");
 	const options = new Options(call.args, "-u -g -h -p -C -r -t -T -U -D -R --user --group --host --prompt --close-from --chdir", true);
 	const from = options.operands.findIndex((arg) => !/^[A-Za-z_][A-Za-z0-9_]{0,127}=/.test(arg));
 	if (from < 0) return undefined;

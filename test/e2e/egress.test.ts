@@ -1,11 +1,15 @@
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createServer, request as httpRequest, type Server } from "node:http";
 import { type AddressInfo, connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { Egress, type EgressOptions, type OpenEgress } from "../../runner/egress.ts";
+import { cliHome } from "../support/clihome.ts";
+import { installClis } from "../support/clis.ts";
+import { type FakeModelApi, startFakeModelApi } from "../support/fake-model-api.ts";
 
 let stateDir: string;
 let upstream: Server;
@@ -203,4 +207,85 @@ describe("what is open", () => {
 		// And it sees that another one has its place.
 		await expect.poll(() => existsSync(`/proc/${was}`), { timeout: 10_000 }).toBe(false);
 	});
+});
+
+/** What the real CLI needs of a jail: no network but a bridge to its proxy, and processes of its own. */
+async function inJail(opened: OpenEgress, cwd: string, ...command: string[]): Promise<string> {
+	const bridge = 'socat TCP-LISTEN:3128,bind=127.0.0.1,fork,reuseaddr UNIX-CONNECT:/mnt/proxy.sock & sleep 0.2; "$@"';
+	const jail = [
+		"--dev-bind",
+		"/",
+		"/",
+		"--unshare-net",
+		"--unshare-pid",
+		"--proc",
+		"/proc",
+		"--bind",
+		opened.socketDir,
+		"/mnt",
+		"--die-with-parent",
+	];
+	const child = spawn("bwrap", [...jail, "--", "sh", "-c", bridge, "bridge", ...command], {
+		env: opened.env,
+		cwd,
+		stdio: ["ignore", "pipe", "inherit"],
+	});
+	let output = "";
+	child.stdout.on("data", (chunk) => {
+		output += chunk;
+	});
+	await once(child, "exit");
+	return output;
+}
+
+describe("the real claude", () => {
+	let model: FakeModelApi;
+	let claude: string;
+	beforeAll(async () => {
+		model = await startFakeModelApi({ rate: 0 });
+		claude = (await installClis()).claude;
+	});
+	afterAll(() => model.close());
+
+	test.each([
+		["ANTHROPIC_API_KEY", "sk-ant-api03-in-nobodys-hands", "x-api-key", ""],
+		["ANTHROPIC_AUTH_TOKEN", "sk-ant-api03-in-nobodys-hands", "authorization", "Bearer "],
+		["CLAUDE_CODE_OAUTH_TOKEN", "sk-ant-oat01-in-nobodys-hands", "authorization", "Bearer "],
+	])(
+		"[EGR-4] makes a turn with %s, and nothing that it starts can read the key",
+		async (name, key, header, scheme) => {
+			const keys = new Set<unknown>();
+			const front = createServer((request, response) => {
+				keys.add(request.headers[header]);
+				const { method, headers } = request;
+				const asked = httpRequest(`${model.url}${request.url}`, { method: method ?? "GET", headers }, (answer) => {
+					response.writeHead(answer.statusCode ?? 502, answer.headers);
+					answer.pipe(response);
+				});
+				request.pipe(asked);
+			}).listen(0, "127.0.0.1");
+			await once(front, "listening");
+			const home = await cliHome(join(stateDir, "cli"), `http://127.0.0.1:${(front.address() as AddressInfo).port}`);
+			const { ANTHROPIC_API_KEY: _, ...plain } = home.claude;
+			const opened = await daemon().open({
+				...{ sessionId: "ses_1", hosts: [], provider: { settings: { kind: "claude-code", command: "claude" } } },
+				env: { ...plain, [name]: key },
+			});
+			if (!opened.ok) throw new Error(opened.error.detail);
+			const look = `cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline | tr '\\0' '\\n'; grep -r nobodys-[h]ands ${home.workDir} $HOME $TMPDIR; curl -sS -m 9 https://evil.test/; echo looked`;
+			const prompt = `fake:bash cmd=${JSON.stringify(look)}\nfake:text text="the end"`;
+			const flags = ["--output-format", "stream-json", "--verbose", "--allowedTools", "Bash", "--setting-sources", ""];
+			const output = await inJail(opened.value, home.workDir, claude, "-p", prompt, ...flags);
+			expect([...keys]).toEqual([scheme + key]);
+			expect(output).toContain("looked");
+			expect(output).toContain("hotplex-");
+			expect(output).toContain("CONNECT tunnel failed, response 403");
+			expect(output).toContain('"result":"the end"');
+			expect(output).not.toContain(key);
+			await expect.poll(() => refused).toMatchObject([{ host: "evil.test", port: 443, rule: "egress.host" }]);
+			front.close();
+			front.closeAllConnections();
+		},
+		60_000,
+	);
 });

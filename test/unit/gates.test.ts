@@ -133,6 +133,24 @@ describe("the gateway's gate", () => {
 		expect(audited(effects)).toMatchObject([{ actor: `runner:${runnerId}`, layer: "runner", verdict: "deny" }]);
 	});
 
+	test("[GAT-4] a host that the session's proxy refused is logged and audited as the jail's", () => {
+		const refused: RunnerReport = {
+			...{ type: "gate_denied", turnId, tool: "network", subject: "evil.example:443", layer: "jail" },
+			...{ verdict: "deny", rule: "egress.host", category: "network", reason: "nobody allowed it" },
+		};
+		const { effects } = outcome([reports(refused)]);
+		expect(logged(effects)).toMatchObject([{ type: "tool_verdict", layer: "jail", rule: "egress.host" }]);
+		expect(audited(effects)).toMatchObject([{ actor: `runner:${runnerId}`, layer: "jail", verdict: "deny" }]);
+	});
+
+	test("[GAT-4] each use of a bypass is in the audit log", () => {
+		const bypass = { id: "b1", reason: "migration", until: T0 + 1000, author: ann, at: T0 };
+		const by = rules({ version: 5, policy: Policy.parse({ bypasses: [bypass] }) });
+		const { state, effects } = outcome([gate(1, "rm -rf / --no-preserve-root")], by);
+		expect(state.verdicts).toMatchObject([{ verdict: "pass" }]);
+		expect(audited(effects).map((e) => e.action)).toEqual(["tool_call.decided", "bypass.used"]);
+	});
+
 	const OWNER_ASKS: Judgement = { verdict: "ask", rule: "entry:owner-ask-1", category: "policy", reason: "the owner wants to be asked" };
 	test("[GAT-5] what the machine's owner asks about is asked about, whatever the team's entries allow", () => {
 		expect(outcome([gate(1, "z", OWNER_ASKS)]).state.verdicts).toMatchObject([{ verdict: "ask" }]);
@@ -324,6 +342,12 @@ describe("the runner's gate", () => {
 		expect(writes).toEqual([
 			`verdict ${JSON.stringify({ requestId: "r1", verdict: "deny", reason: "Denied by rule entry:owner-deny-1: not here. Ask the owner." })}`,
 		]);
+	});
+
+	test("[GAT-4] a host that the proxy refused is told while a turn runs", () => {
+		const refused: Note = { type: "refused", subject: "evil.example:443", rule: "egress.host", reason: "nobody allowed it" };
+		expect(begun().take(refused).events).toMatchObject([{ type: "gate_denied", layer: "jail", subject: "evil.example:443" }]);
+		expect(new Hosting("claude-code", scripted(), deriveId).take(refused).events).toEqual([]);
 	});
 
 	test("[GAT-1] a request for permission that it denies never reaches a person", () => {

@@ -258,7 +258,7 @@ describe("who may dispatch", () => {
 		if (!opened.ok) throw new Error(opened.error.detail);
 		const sessionId = SessionId.parse(opened.value.session.sessionId);
 		expect([await stub.admit(sessionId, bob, "read"), await stub.admit(sessionId, ann, "write")]).toEqual([null, null]);
-		for (const use of ["write", "end"] as const) expect(await stub.admit(sessionId, bob, use)).toMatchObject({ code: "forbidden" });
+		expect(await stub.admit(sessionId, bob, "write")).toMatchObject({ code: "forbidden" });
 		expect(await stub.admitSocket(sessionId, ann)).toMatchObject({ ok: true, value: ann.scopes });
 		expect(await stub.admitSocket(sessionId, bob)).toMatchObject({ ok: true, value: bob.scopes.filter((s) => s !== "sessions:write") });
 		const unknown = SessionId.parse(`ses_${"0".repeat(26)}`);
@@ -352,7 +352,6 @@ describe("the audit log", () => {
 		const { sessionId } = opened.value.session;
 		await bindings.SESSION.getByName(`${team}/${sessionId}`).input("hello", null, "key:ann");
 		await control.frame("offer");
-		await stub.admit(SessionId.parse(sessionId), by, "end");
 		await stub.drainRunner(runner.runnerId, "key:ann");
 		await stub.revokeRunner(runner.runnerId, "key:ann");
 		const log = await actionsOf(stub);
@@ -363,7 +362,6 @@ describe("the audit log", () => {
 			["runner.enrolled", runnerId, runnerId],
 			["session.opened", "key:ann", sessionId],
 			["session.placed", "key:ann", sessionId],
-			["session.closed", "key:ann", sessionId],
 			["runner.drained", "key:ann", runnerId],
 			["runner.revoked", "key:ann", runnerId],
 		]);

@@ -1,10 +1,10 @@
 import { createExecutionContext } from "cloudflare:test";
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test } from "vitest";
 import worker from "../../worker/index.ts";
 import { addressOf, Bucket, Limits } from "../../worker/rate-limit.ts";
 import { digest } from "../../worker/secrets.ts";
-import { bindings } from "./scripted.ts";
+import { bindings, clock, makeSession } from "./scripted.ts";
 
 describe("a bucket", () => {
 	test("[RAT-1] in no minute is more taken than it holds and gets back, and who is refused gets one after the time that it is told", () => {
@@ -129,4 +129,47 @@ test("[RAT-1] Cloudflare's own limit, where one is bound, refuses a principal's 
 	expect(answers.map((a) => a.status)).toEqual([200, 200, 429]);
 	expect(answers[2]?.headers.get("retry-after")).toBe("60");
 	expect(new Set(asked)).toEqual(new Set([`default/key:key_${"0".repeat(26)}`]));
+});
+
+test("[RAT-4] links of runners have a limit of their own, by address, before any object is touched", async () => {
+	const env = {
+		...bindings,
+		HOTPLEX_KEYS: `hpk_default_${"0".repeat(26)}:${"0".repeat(64)}`,
+		RATE_LIMIT_LINKS: "2",
+		ADDRESS_HEADER: "x-address",
+	};
+	const status = async (address: string): Promise<number> => {
+		const headers = { upgrade: "websocket", "x-address": address };
+		const request = new Request(`https://gateway.example/v1/link/nobody/run_${"0".repeat(26)}`, { headers });
+		return (await worker.fetch(request, env, createExecutionContext())).status;
+	};
+	expect([await status("192.0.2.1"), await status("192.0.2.1"), await status("192.0.2.1")]).toEqual([401, 401, 429]);
+	expect(await status("192.0.2.2")).toBe(401);
+});
+
+describe("a client's socket", () => {
+	afterEach(() => clock.stop());
+
+	test("[RAT-3] of more than 600 frames in 10 s what is over it is answered `rate_limited` and not taken; acknowledgements are free; it stays", async () => {
+		clock.start();
+		const session = await makeSession();
+		const { socket } = await session.watch();
+		for (let i = 0; i < 599; i++) socket.send({ type: "ping", more: i });
+		for (let i = 0; i < 1000; i++) socket.send({ type: "ack", offset: 1 });
+		socket.send({ type: "input", clientId: "c-1", text: "too many" });
+		expect(await socket.frame("error")).toMatchObject({ re: "c-1", problem: { code: "rate_limited", retryAfterMs: 17 } });
+		expect((await session.stub.turns(10, null)).length).toBe(0);
+		clock.pass(17);
+		socket.send({ type: "input", clientId: "c-1", text: "in time" });
+		expect(await socket.frame("accepted")).toMatchObject({ clientId: "c-1" });
+		expect(socket.closed).toBeNull();
+	});
+
+	test("[RAT-3] one that floods, with frames of whatever kind, is closed with 4429", async () => {
+		clock.start();
+		const session = await makeSession();
+		const { socket } = await session.watch();
+		for (let i = 0; i < 6_001; i++) socket.send({ type: "ack", offset: 1 });
+		expect(await socket.ended()).toMatchObject({ code: 4429 });
+	});
 });

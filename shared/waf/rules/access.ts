@@ -224,11 +224,34 @@ export const accessJudges: Judges = {
 			const units = operands.slice(1);
 			if (verb !== "enable" || units.some((unit) => unit.includes("/") || !isKnown(unit))) call.hit(a["schedule-job"]);
 			else call.hit(units.every((unit) => KNOWN_UNIT.test(unit)) ? a["change-service"] : a["schedule-job"]);
-		} else if (/^(mask|disable|kill|unmask)$/.test(verb)) call.hit(a["change-service"]);
+		} else if (
+			/^(mask|disable|kill|unmask)$/.test(verb) ||
+			(verb === "stop" && operands.some((unit) => /^(ssh|sshd|dbus|network.{0,16}|NetworkManager|systemd-.{1,32})(\.service)?$/.test(unit)))
+		)
+			call.hit(a["change-service"]);
 	}),
 	...each("update-rc.d chkconfig rc-update insserv launchctl sysv-rc-conf", (call) => {
 		if (!call.args.some((arg) => /^(--list|list|show|print|-l)$/.test(arg))) call.hit(a["change-service"]);
 	}),
+	...each("kubectl oc", (call) => {
+		if (
+			call.args.includes("get") &&
+			call.args.some((arg) => /^secrets?(\/|$)/.test(arg)) &&
+			call.args.some((arg) => /^(-o.{0,64}|--output.{0,64}|--template.{0,64})$/.test(arg)) &&
+			!call.args.some((arg) => /^(-o)?(name|wide)$/.test(arg))
+		)
+			call.hit(pathRules["read-private"]);
+	}),
+	aws: (call) => {
+		const [service = "", verb = ""] = call.args.filter((arg) => !arg.startsWith("-"));
+		if (service === "iam" && /^(create|add|attach|put|update|upload)-/.test(verb)) call.hit(a["change-accounts"]);
+		if (/^(secretsmanager|ssm|kms)$/.test(service) && /^(get-secret-value|get-parameters?(-by-path)?|decrypt)$/.test(verb))
+			call.hit(pathRules["read-private"]);
+	},
+	xxd: (call) => {
+		const operands = new Options(call.args, "-c -g -l -o -s").operands;
+		if (operands[1] !== undefined) call.writes(operands[1]);
+	},
 	"systemd-run": (call) => {
 		if (call.args.some((arg) => /^--(on-|timer-property)/.test(arg))) call.hit(a["schedule-job"]);
 		else if (!call.args.includes("--scope") && !call.args.includes("--user")) call.hit(a["sudo-other"]);
@@ -243,7 +266,7 @@ const KNOWN_UNIT =
 
 /** Programs that take names of files without opening them, or keys in order to use them. */
 const LEAVES_CLOSED = new Set(
-	"ls ll stat test [ [[ file echo printf chmod chown chgrp mkdir touch rm rmdir unlink ssh scp rsync sftp ssh-add ssh-keygen ssh-copy-id autossh mosh sshfs git gh kubectl helm oc aws gcloud az docker podman docker-compose export declare local readonly typeset unset alias cd pushd dirname basename realpath readlink which type command find fd locate grep egrep fgrep rg ag ack commit true false : exit kill ps man help apropos whatis whereis cp mv ln install tee curl wget du df tree lsof mount umount ansible ansible-playbook terraform vagrant packer psql mysql gpg setfacl getfacl lsattr chattr sed dd nc ncat python perl ruby node php lua systemctl service crontab ssh-keyscan read for getent id visudo sha256sum md5sum sha1sum cksum wc".split(
+	"ls ll stat test [ [[ echo printf chmod chown chgrp mkdir touch rm rmdir unlink ssh scp rsync sftp ssh-add ssh-keygen ssh-copy-id autossh mosh sshfs git gh kubectl helm oc aws gcloud az docker podman docker-compose export declare local readonly typeset unset alias cd pushd dirname basename realpath readlink which type command find fd locate grep egrep fgrep rg ag ack commit true false : exit kill ps man help apropos whatis whereis cp mv ln install tee curl wget du df tree lsof mount umount ansible ansible-playbook terraform vagrant packer psql mysql gpg setfacl getfacl lsattr chattr sed dd nc ncat python perl ruby node php lua systemctl service crontab ssh-keyscan read for getent id visudo sha256sum md5sum sha1sum cksum wc".split(
 		" ",
 	),
 );
@@ -256,6 +279,8 @@ const READERS =
 export function judgeArguments(call: Call): void {
 	const closed = LEAVES_CLOSED.has(call.name) && !READS_ANYWAY.has(call.name);
 	const reader = READERS.test(call.name);
+	outputs(call, reader);
+	if (!DATA.has(call.name)) embedded(call);
 	if (closed && reader) return;
 	let seen = 0;
 	for (const arg of call.args) {
@@ -263,7 +288,7 @@ export function judgeArguments(call: Call): void {
 		if (arg.length < 4 || arg.length > 4096) continue;
 		const path = pathIn(arg);
 		if (path === undefined) continue;
-		if (!closed) call.reads(path);
+		if (!closed && (!path.startsWith("/dev/") || RAW_READERS.test(call.name))) call.reads(path);
 		if (!reader) {
 			const rule = writeRule(path, call.place);
 			if (
@@ -285,4 +310,44 @@ function pathIn(arg: string): string | undefined {
 		/^(?:--?[A-Za-z][\w-]{0,40}[=:]|[A-Za-z_][\w.]{0,40}[=:]|@|-[A-Za-z]|[A-Za-z]{1,12}:)((?:@|<)?(?:[~/]|\.\.?\/).{1,4096})$/.exec(arg);
 	if (behind) return (behind[1] ?? "").replace(/^[@<]/, "");
 	return /^[^\s'"]{1,256}\/(\.ssh|\.aws|\.gnupg)\/|^\.ssh\/|^\.aws\//.test(arg) ? arg : undefined;
+}
+
+const RAW_READERS = /^(cat|dd|strings|xxd|od|hexdump|head|tail|less|more|base64|tar|cp|nc|grep|pv|gzip|tee)$/;
+/** Programs whose arguments are text and not names. */
+const DATA = new Set(
+	"echo printf grep egrep fgrep rg ag ack git gh : true false test [ [[ export declare local readonly typeset alias unset expr seq say notify-send logger ssh docker podman kubectl find fd sed awk gawk mawk ls stat chmod chown chgrp mkdir touch rm rmdir ln ssh-keygen ssh-add ssh-copy-id scp rsync sftp jq yq man eval trap bash sh zsh dash read case which type command make helm ansible ansible-playbook terraform aws gcloud az sudo su env xargs parallel watch timeout nohup nice python perl ruby node php lua".split(
+		" ",
+	),
+);
+
+/** Secrets named inside an argument: `\\verbatiminput{/etc/shadow}`, `Include /etc/shadow`. */
+function embedded(call: Call): void {
+	for (const text of [
+		...call.args,
+		...(call.stdin === null ||
+		/^(cat|tee|wc|sort|uniq|head|tail|base64|tr|cut|column|less|more|nl|rev|mail|sponge|pbcopy|xclip)$/.test(call.name)
+			? []
+			: [call.stdin]),
+	]) {
+		if (text.length > 16_384 || !/[\s"'{}(),;<>|=]/.test(text) || !/\/(etc|root|proc|\.ssh|\.aws|\.gnupg|home|var)\b/.test(text)) continue;
+		for (const token of text.split(/[\s"'{}(),;<>|=@]+/).slice(0, 128))
+			if (/^[/~]/.test(token) && token.length > 4 && token.length < 1024)
+				if (readRule(token, call.place)?.id === "read-secret") call.hit(pathRules["read-secret"]);
+	}
+}
+
+/** Options that name a file to write, whatever the program: only what must never be written is looked for. */
+function outputs(call: Call, reader: boolean): void {
+	if (/^(ssh|scp|sftp|mount|ps|sudo|su|find|grep|egrep|rg|test|\[|set|shopt|bash|sh)$/.test(call.name)) return;
+	call.args.slice(0, 256).forEach((arg, at) => {
+		const before = call.args[at - 1] ?? "";
+		const named =
+			/^--?(o|O|of|out|outfile|out-file|output|output-file|output-document|log|logfile|log-file|dump|dest|destination|target|trace|save|write|w|s|state)$/.test(
+				before,
+			) && !(reader && /^--?[ws]$/.test(before));
+		const path = named ? arg : /^(?:--?[a-z][a-z-]{0,32}=|-[oOw])([~/].{1,1024})$/.exec(arg)?.[1];
+		if (path === undefined || !/^[~/]/.test(path)) return;
+		const rule = writeRule(path, call.place);
+		if (rule?.verdict === "deny" && rule.id !== "write-device" && (rule.id !== "write-system" || named)) call.hit(rule);
+	});
 }

@@ -45,7 +45,7 @@ const awk = (call: Call): void => {
 	const options = new Options(call.args, "-F -v -f -e -i --file --source --assign --field-separator", true);
 	const files = options.values("-f", "--file");
 	const program = files.length > 0 ? undefined : options.operands[0];
-	const rest = files.length > 0 ? options.operands : options.operands.slice(1);
+	const rest = options.operands.slice(files.length > 0 ? 0 : 1);
 	for (const file of rest) if (!/^[A-Za-z_]\w{0,64}=/.test(file)) call.reads(file);
 	const source = files[0];
 	const text = program ?? (source === "-" || source === "/dev/stdin" ? call.stdin : source === undefined ? null : call.file(source));
@@ -82,16 +82,19 @@ function awkScript(call: Call, expression: string, options: Options): void {
 	if (script !== "") call.script(script, "awk", [], null);
 }
 
+const EDITOR_LANGUAGES: Readonly<Record<string, string>> = { p: "python", r: "ruby", l: "lua", t: "tclsh", m: "guile" };
+
 /** Commands of editors and pagers that run a shell: `:!cmd`, `:py3 ...`, `:lua ...`, `:set shell=`, `:shell`. */
 function editorCommand(call: Call, text: string): void {
+	const program = /^:{0,3}(py3?|python3?|pyx|rub?y?|lua|perl?|tcl|mzscheme|pythonx)\s{1,8}([\s\S]{1,16384})$/.exec(text.trim());
+	if (program) return void call.code(EDITOR_LANGUAGES[(program[1] ?? "p").charAt(0)] ?? "python", program[2] ?? "");
 	for (const one of text.split(/\||\n/).map((part) => part.trim().replace(/^:{1,3}/, ""))) {
 		const bang = /^(?:[%.$,0-9]{0,8}|r|read|w|write|silent!?)\s{0,4}!\s{0,4}(.{1,4096})$/.exec(one);
 		const code = /^(py3?|python3?|pyx|rub?y?|lua|perl?|tcl|mzscheme|pythonx)\s{1,8}(.{1,4096})$/.exec(one);
 		const shell = /^set?\s{1,4}(?:shell|sh)=(.{1,512})$/.exec(one);
 		const call2 = /(?:system|systemlist|libcall|termopen|jobstart|job_start|term_start)\((.{1,1024})\)/.exec(one);
 		if (bang) call.script(bang[1] ?? "");
-		else if (code)
-			call.code({ p: "python", r: "ruby", l: "lua", t: "tclsh", m: "guile" }[(code[1] ?? "p").charAt(0)] ?? "python", code[2] ?? "");
+		else if (code) call.code(EDITOR_LANGUAGES[(code[1] ?? "p").charAt(0)] ?? "python", code[2] ?? "");
 		else if (shell) call.argv([(shell[1] ?? "").replace(/\\ /g, " ")]);
 		else if (/^(sh|she|shell|ter|term|terminal|suspend|!)$/.test(one)) call.argv(["/bin/sh"]);
 		else if (call2) call.code("vim", `system(${call2[1] ?? ""})`);
@@ -135,9 +138,9 @@ function stdinCommands(call: Call): void {
 const COMMAND_OPTIONS =
 	/^(--?(exec|execute|command|cmd|shell|run|pager|editor|hook|post-?hook|pre-?hook|on-?(success|failure|event|change|exit)|callback|eval|ext-?diff|rsh|program|script|action|preprocessor|filter-?command|use-compress-program|to-command|renew-hook|deploy-hook|post-command|pre-command))$/;
 /** A shell's path as a word of an argument. */
-const SHELL_WORD = /(^|[\s"'`=:;|&!(,{[])(\/usr|\/usr\/local)?\/bin\/(ba|da|z|k|c|tc|a)?sh($|[\s"'`;|&)<>,}\]])/;
+const SHELL_WORD = /(^|[\s"'`=:;|&!(,{[.@])(\/usr|\/usr\/local)?\/bin\/(ba|da|z|k|c|tc|a)?sh($|[\s"'`;|&)<>,}\]])/;
 const TAKES_SHELLS = new Set(
-	"echo printf grep egrep fgrep rg ag sed awk ls ll stat file which type whereis command test [ cat head tail less more chsh useradd usermod adduser git docker podman kubectl oc docker-compose nerdctl diff cmp ldd readlink realpath dpkg rpm update-alternatives shellcheck man find fd cp mv ln install chmod chown rm touch export declare local readonly env sudo ssh make npm yarn pnpm jq yq wc sort md5sum sha256sum strings ps pgrep pidof lsof su python perl ruby node php lua gcc cmake tee true : curl wget dscl getent fpath exec set alias eval trap script tmux screen watch xargs parallel timeout nice nohup setsid strace ltrace time busybox nsenter chroot unshare flock vim vi nvim gdb tar zip dd code".split(
+	"echo printf grep egrep fgrep rg ag sed awk ls ll stat file which type whereis command test [ cat head tail less more chsh useradd usermod adduser git docker podman kubectl oc docker-compose nerdctl diff cmp ldd readlink realpath dpkg rpm update-alternatives shellcheck man find fd cp mv ln install chmod chown rm touch export declare local readonly env sudo ssh make npm yarn pnpm jq yq wc sort md5sum sha256sum strings ps pgrep pidof lsof su python perl ruby node php lua cmake tee true : curl wget dscl getent fpath exec set alias eval trap script tmux screen watch xargs parallel timeout nice nohup setsid strace ltrace time busybox nsenter chroot unshare flock vim vi nvim gdb tar zip dd code".split(
 		" ",
 	),
 );
@@ -295,15 +298,39 @@ function tcl(call: Call, text: string): void {
 	if (/\bsocket\b/.test(text) && /\b(exec|open)\b/.test(text)) call.hit(shellRules["shell-to-network"]);
 }
 
-/** What holds for every program: a shell among its arguments is most likely one that it starts. */
+/** What holds for every program: a shell among its arguments, or in a file that it is given, is most likely one that it starts. */
 export function judgeShellWords(call: Call, known: boolean): void {
 	if (TAKES_SHELLS.has(call.name)) return;
-	call.args.forEach((arg, at) => {
-		if (at > 256 || arg.length > 4096) return;
+	const { args } = call;
+	args.slice(0, 256).forEach((arg, at) => {
+		if (arg.length > 4096) return;
 		if (SHELL_WORD.test(arg)) call.hit(shellRules["shell-escape"]);
 		else if (!known && COMMAND_OPTIONS.test(arg)) {
-			const next = call.args[at + 1] ?? "";
+			const next = args[at + 1] ?? "";
 			if (/[;|&`$\s]/.test(next) && isKnown(next)) call.script(next, call.name, [], null);
 		}
+		// fzf, skim and others: `enter:execute(...)`.
+		for (const match of arg.matchAll(/(?:execute|execute-silent|reload|become|transform|esyscmd|syscmd|preview)\(([^)]{1,2048})\)/g))
+			call.script(match[1] ?? "", call.name, [], null);
+		const alias = /^alias\.[\w-]{1,64}=!([\s\S]{1,2048})$/.exec(arg);
+		if (alias) call.script(alias[1] ?? "", call.name, [], null);
 	});
+	// `rcat connect -s bash 10.0.0.1 4242`
+	if (
+		args.some((arg) => /^(\/bin\/|\/usr\/bin\/)?(ba|da|z|k)?sh$|^(cmd|powershell)(\.exe)?$/.test(arg)) &&
+		args.some((arg) => /^(tcp:\/\/)?(\d{1,3}\.){3}\d{1,3}(:\d{1,5})?$/.test(arg))
+	)
+		call.hit(shellRules["shell-to-network"]);
+	if (known && !BUILDS.has(call.name)) return;
+	// A file that this script has just written, and that this program is given or finds where it runs: its content is what runs.
+	for (const content of call.filesIn(args)) {
+		if (SHELL_WORD.test(content)) call.hit(shellRules["shell-escape"]);
+		else if (/\b(system|exec|spawn|popen|socket|Socket|shell|net\.)/i.test(content)) call.code(call.name, content);
+	}
 }
+/** Programs that run what lies in the directory that they are given or stand in. */
+const BUILDS = new Set(
+	"bundle bundler npm yarn pnpm pip pip3 gem cargo go easy_install composer gcc g++ cc clang tcc rustc javac java v crystal nim dotnet mvn gradle ant rake nmap ansible-playbook puppet facter nginx make julia".split(
+		" ",
+	),
+);

@@ -60,6 +60,10 @@ export interface Call {
 	deletes(path: string, recursive: boolean): void;
 	/** Content of a file that this script has written before; undefined: not by it. */
 	file(path: string): string | undefined;
+	/** Contents of what this script has written to these paths, to files below them, or to where the program runs. */
+	filesIn(paths: readonly string[]): string[];
+	/** A variable's value as the program would find it in its environment; undefined: not known. */
+	variable(name: string): string | undefined;
 	/** Remembers what a file holds from here on. */
 	wrote(path: string, content: string): void;
 	/** Says that this script fetches something, and whether from where nobody should run code from. */
