@@ -105,6 +105,8 @@ export class Shell {
 	/** The commands that it would run, resolved, as far as they are known. */
 	readonly commands: string[] = [];
 	#active: string[] = [];
+	/** `declare -n`: names that stand for other names. */
+	readonly #references = new Map<string, string>();
 	#lenient = 0;
 	#fifo = false;
 	/** What the pipe that is being followed has: a `shell` that reads it, a `connection`. */
@@ -244,7 +246,7 @@ export class Shell {
 			case "Select": {
 				const name = node.name.value;
 				const words = node.wordlist ? node.wordlist.flatMap((word) => fieldsOf(word, at)) : [...scope.args];
-				const values = words.length === 0 ? [UNKNOWN] : [...new Set(words)];
+				const values = words.length === 0 ? [UNKNOWN] : words;
 				let output = "";
 				for (const value of values) {
 					scope.variables.set(name, value);
@@ -297,7 +299,10 @@ export class Shell {
 		return {
 			home: homeOf(this.#place),
 			cwd: () => scope.cwd,
-			get: (name) => scope.lookup((one) => one.variables, name) ?? this.#wellKnown(name, scope),
+			get: (given) => {
+				const name = this.#references.get(given) ?? given;
+				return scope.lookup((one) => one.variables, name) ?? this.#wellKnown(name, scope);
+			},
 			set: (name, value) => this.#assign(name, value, scope, via),
 			positional: () => scope.args,
 			spend: (units) => this.#spend(units),
@@ -403,7 +408,7 @@ export class Shell {
 			if (operator === "<" || operator === "<&") {
 				this.#rule(readRule(text, place), text);
 				// From the terminal, or from nobody knows where: that is no file.
-				if (/^\/dev\/(tty|pts\/|stdin|fd\/0)/.test(path) || !isKnown(text)) continue;
+				if (/^\/dev\/(null|tty|pts\/|stdin|fd\/0)/.test(path) || !isKnown(text)) continue;
 				stdin = this.#files.get(path) ?? UNKNOWN;
 				source = text;
 			} else if (operator === "<>") {
@@ -411,12 +416,26 @@ export class Shell {
 				this.#rule(writeRule(text, place), text);
 			} else {
 				if (operator !== ">>" && operator !== "&>>" && isSystemLog(path)) this.#hit(destroyRules["clear-traces"], text);
-				this.#rule(writeRule(text, place), text);
+				if (/(^|\/)--?[a-z][a-z-]{1,40}=/.test(text)) this.#hit(r["shell-escape"], text);
+				this.#rule(writeRule(text, place, operator === ">>" || operator === "&>>"), text);
+				if (program !== null && /^(yes|\/usr\/bin\/yes)$/.test(program) && !path.startsWith("/dev/"))
+					this.#hit(destroyRules["fill-disk"], text);
 				const descriptor = redirect.descriptor?.type === "FileDescriptor" ? redirect.descriptor.value : 1;
 				if (descriptor === 1) target = { path, append: operator === ">>" || operator === "&>>" };
 			}
 		}
 		return { stdin, source, target };
+	}
+
+	/** What a file holds, if this script has written it; what was fetched into a directory holds for all below it. */
+	#content(path: string): string | undefined {
+		const own = this.#files.get(path);
+		if (own !== undefined) return own;
+		for (let at = path.lastIndexOf("/"); at > 0; at = path.lastIndexOf("/", at - 1)) {
+			const all = this.#files.get(path.slice(0, at + 1));
+			if (all !== undefined) return all;
+		}
+		return undefined;
 	}
 
 	#rule(rule: Rule | undefined, evidence: string): void {
@@ -431,8 +450,8 @@ export class Shell {
 		if (
 			output.trim() !== "" &&
 			isKnown(output) &&
-			writeRule(target.path, this.#place)?.id === "write-shell-start" &&
-			!target.path.includes("/." + "ssh/")
+			(writeRule(target.path, this.#place)?.id === "write-shell-start" || target.path.includes("/.git/hooks/")) &&
+			!target.path.includes("/.ssh/")
 		) {
 			this.#lenient++;
 			this.#script(output, new Scope(undefined, this.#place.cwd, []), { text: null }, ["login"]);
@@ -564,6 +583,8 @@ export class Shell {
 			case "readonly":
 				for (const arg of args) {
 					const equals = arg.indexOf("=");
+					if (equals > 0 && args.some((flag) => /^-[a-zA-Z]{0,8}n/.test(flag)) && call.name !== "export")
+						this.#references.set(arg.slice(0, equals), arg.slice(equals + 1));
 					// An assignment in a quoted word: `export "x=1"`.
 					if (equals > 0 && /^[A-Za-z_][A-Za-z0-9_]{0,127}$/.test(arg.slice(0, equals)) && !state.variables.has(arg.slice(0, equals)))
 						this.#assign(arg.slice(0, equals), arg.slice(equals + 1), state, via);
@@ -647,7 +668,7 @@ export class Shell {
 			case "builtin":
 				return this.#run(args, scope, state, input, via);
 			case "command": {
-				if (args.some((arg) => /^-[pvV]{1,3}$/.test(arg) && /[vV]/.test(arg))) return outputOf(call);
+				if (/^-[pvV]{1,3}$/.test(args[0] ?? "") && /[vV]/.test(args[0] ?? "")) return outputOf(call);
 				return this.#run(new Options(args, "", true).operands, scope, state, input, [...via, "command"]);
 			}
 			case "printf":
@@ -730,7 +751,7 @@ export class Shell {
 					this.#spend(1 + (text.length >> 5));
 					judgeCode(call, language, text);
 				}),
-			file: (path) => this.#files.get(path),
+			file: (path) => this.#content(path),
 			filesIn: (paths) => {
 				const found: string[] = [];
 				for (const [file, content] of this.#files) {
@@ -787,13 +808,14 @@ export class Shell {
 			return UNKNOWN;
 		}
 		if (program.includes("/")) {
-			const content = this.#files.get(located(program, call.place));
+			const content = this.#content(located(program, call.place));
 			if (content !== undefined) {
 				const text = content.replace(/^#![^\n]*/, "");
 				if (content.includes(FETCHED)) this.#fetched(call.text());
-				else if (isKnown(content.slice(0, 2)) && !/^#!.{0,64}(python|perl|ruby|node)/.test(content))
+				else if (isKnown(content.slice(0, 2)) && content !== "" && !/^#!.{0,64}(python|perl|ruby|node)/.test(content))
 					return this.#script(text, new Scope(scope, scope.cwd, call.args), input, [...via]);
-				else if (isKnown(content)) call.code(/python|perl|ruby|node/.exec(content)?.[0] ?? "", text);
+				else if (!isKnown(content)) call.hit(r["unresolved-script"]);
+				else call.code(/python|perl|ruby|node/.exec(content)?.[0] ?? "", text);
 			}
 		}
 		if (SHELLS.has(name)) return this.#shell(call, input, via);
@@ -825,7 +847,7 @@ export class Shell {
 		if (first !== undefined && first !== "-" && !options.has("-s")) {
 			const path = located(first, call.place);
 			if (path !== "/dev/stdin" && path !== "/proc/self/fd/0" && path !== "/dev/fd/0") {
-				const content = this.#files.get(path);
+				const content = this.#content(path);
 				call.reads(first);
 				if (content !== undefined) return call.script(content, through, [first, ...rest]);
 				if (/^\/dev\/(tcp|udp)\//.test(path)) call.hit(r["shell-to-network"]);
@@ -834,7 +856,8 @@ export class Shell {
 		}
 		if (input.file) return UNKNOWN;
 		if (input.text === null || !isKnown(input.text)) this.#ends.add("shell");
-		if (input.text !== null) return call.script(input.text, through, ["bash", ...(options.has("-s") ? options.operands : rest)], null);
+		if (input.text !== null && input.text.trim() !== "")
+			return call.script(input.text, through, ["bash", ...(options.has("-s") ? options.operands : rest)], null);
 		if (options.has("--version", "--help", "-n")) return UNKNOWN;
 		// Inside a container or on another machine, a shell is what one goes there for.
 		const last = via.at(-1) ?? "";
@@ -959,8 +982,10 @@ class Running implements Call {
 		if (rule.category === "read_secrets") this.sawSecret = true;
 		this.hit(rule);
 	}
-	writes(path: string): void {
-		const rule = path === "" ? undefined : writeRule(path, this.place);
+	writes(path: string, append = false): void {
+		// A file that is called like an option becomes one as soon as a pattern finds it.
+		if (/(^|\/)--?[a-z][a-z-]{1,40}=/.test(path)) this.hit(r["shell-escape"]);
+		const rule = path === "" ? undefined : writeRule(path, this.place, append);
 		if (rule) this.hit(rule);
 	}
 	deletes(path: string, recursive: boolean): void {
@@ -980,6 +1005,9 @@ class Running implements Call {
 	}
 	wrote(path: string, content: string): void {
 		this.#engine.wrote(located(path, this.place), content);
+	}
+	wroteBelow(directory: string, content: string): void {
+		this.#engine.wrote(`${located(directory, this.place)}/`, content);
 	}
 	fetches(dubious: boolean): void {
 		this.#engine.fetches(dubious);

@@ -189,6 +189,7 @@ export const accessJudges: Judges = {
 			call.hit(a["dump-credentials"]);
 	},
 	...each("gpg gpg2 openssl ccrypt 7z 7za zip age aescrypt", (call) => {
+		if (call.args.some((arg) => /^--export-secret/.test(arg))) call.hit(a["dump-credentials"]);
 		const encrypts =
 			call.args.some((arg) => /^(-c|--symmetric|-e|--encrypt|enc|-er|-p.{0,64}|-P|--cipher-algo)$/.test(arg)) || call.name === "ccrypt";
 		if (
@@ -263,15 +264,6 @@ export const accessJudges: Judges = {
 	...each("update-rc.d chkconfig rc-update insserv launchctl sysv-rc-conf", (call) => {
 		if (!call.args.some((arg) => /^(--list|list|show|print|-l)$/.test(arg))) call.hit(a["change-service"]);
 	}),
-	...each("kubectl oc", (call) => {
-		if (
-			call.args.includes("get") &&
-			call.args.some((arg) => /^secrets?(\/|$)/.test(arg)) &&
-			call.args.some((arg) => /^(-o.{0,64}|--output.{0,64}|--template.{0,64})$/.test(arg)) &&
-			!call.args.some((arg) => /^(-o)?(name|wide)$/.test(arg))
-		)
-			call.hit(pathRules["read-private"]);
-	}),
 	aws: (call) => {
 		const [service = "", verb = ""] = call.args.filter((arg) => !arg.startsWith("-"));
 		if (
@@ -289,6 +281,23 @@ export const accessJudges: Judges = {
 	},
 	...each("docker podman", (call) => {
 		if (call.args[0] === "cp") for (const arg of call.args.slice(1)) if (/^[/~]/.test(arg)) call.reads(arg);
+	}),
+	...each("kubectl oc", (call) => {
+		if (
+			call.args.includes("get") &&
+			call.args.some((arg) => /^secrets?(\/|$)/.test(arg)) &&
+			call.args.some((arg) => /^(-o.{0,64}|--output.{0,64}|--template.{0,64})$/.test(arg)) &&
+			!call.args.some((arg) => /^(-o)?(name|wide)$/.test(arg))
+		)
+			call.hit(pathRules["read-private"]);
+		if (call.args[0] === "cp") for (const arg of call.args.slice(1)) call.reads(arg);
+	}),
+	...each("gdb lldb", (call) => {
+		if (
+			call.args.some((arg) => /^(-p|--pid(=.{0,32})?|attach)$/.test(arg)) &&
+			call.args.some((arg) => /generate-core-file|gcore|dump (binary )?memory|process save-core|find \/proc/.test(arg))
+		)
+			call.hit(a["dump-credentials"]);
 	}),
 	ldconfig: (call) => {
 		if (call.args.some((arg) => /^-[fC]/.test(arg))) call.hit(pathRules["write-persistence"]);
@@ -317,7 +326,7 @@ const LEAVES_CLOSED = new Set(
 );
 /** Programs that only read what they are given. */
 const READERS =
-	/^(cat|tac|nl|less|more|most|head|tail|grep|egrep|fgrep|rg|ag|wc|stat|file|diff|cmp|comm|ls|ll|test|\[|\[\[|cut|sort|uniq|awk|gawk|mawk|od|xxd|hexdump|strings|bat|batcat|source|\.|view|find|fd|tree|du|df|readlink|realpath|dirname|basename|echo|printf|md5sum|sha1sum|sha256sum|sha512sum|cksum|base64|jq|yq|column|fold|rev|which|whereis|type|command|lsattr|getfacl|cd|pushd|export|declare|local|readonly|typeset|alias|git|ssh|scp|ssh-add|ssh-keygen|ssh-copy-id|man|help|systemctl|service|crontab|journalctl|systemd-analyze|visudo|apropos|locate|read|zcat|zgrep|zless|bzcat|xzcat|cp|mv|ln|install|rm|rmdir|unlink|tee|sed|dd|touch|chmod|chown|mkdir|truncate|shred|curl|wget|rsync|tar|zip|cpio|pwd|sudo|env|vim|vi|nano|nvim|emacs|code|python|perl|ruby|node|php|lua|sh|bash|zsh|dash|visudo|docker|podman|kubectl|make|getent|logrotate|run-parts|crond?|dpkg|rpm|apt|apt-get|yum|dnf|systemd-run|gpg|openssl|date|nc|ncat|socat|true|false|:|kill|pkill|set|unset|read|eval|exec|trap|ansible|augtool|lsof|fuser|inotifywait|watch|shellcheck|iconv|split|xargs|pg_ctl|psql|mysql)$/;
+	/^(cat|tac|nl|less|more|most|head|tail|grep|egrep|fgrep|rg|ag|wc|stat|file|diff|cmp|comm|ls|ll|test|\[|\[\[|cut|sort|uniq|awk|gawk|mawk|od|xxd|hexdump|strings|bat|batcat|source|\.|view|find|fd|tree|du|df|readlink|realpath|dirname|basename|echo|printf|md5sum|sha1sum|sha256sum|sha512sum|cksum|base64|jq|yq|column|fold|rev|which|whereis|type|command|lsattr|getfacl|cd|pushd|export|declare|local|readonly|typeset|alias|git|ssh|scp|ssh-add|ssh-keygen|ssh-copy-id|man|help|systemctl|service|crontab|journalctl|systemd-analyze|visudo|apropos|locate|read|zcat|zgrep|zless|bzcat|xzcat|cp|mv|ln|install|rm|rmdir|unlink|tee|sed|dd|touch|chmod|chown|mkdir|truncate|shred|curl|wget|rsync|tar|zip|cpio|pwd|sudo|env|vim|vi|nano|nvim|emacs|code|python|perl|ruby|node|php|lua|sh|bash|zsh|dash|visudo|docker|podman|kubectl|make|getent|run-parts|crond?|dpkg|rpm|apt|apt-get|yum|dnf|systemd-run|gpg|openssl|date|nc|ncat|socat|true|false|:|kill|pkill|set|unset|read|eval|exec|trap|ansible|augtool|lsof|fuser|inotifywait|watch|shellcheck|iconv|split|xargs|pg_ctl|psql|mysql)$/;
 
 /** What holds for every program: naming a secret is reading it, and a place of persistence given to an unknown program is written. */
 export function judgeArguments(call: Call): void {
@@ -326,11 +335,14 @@ export function judgeArguments(call: Call): void {
 	outputs(call, reader);
 	if (!DATA.has(call.name)) embedded(call);
 	if (closed && reader) return;
+	const { cwd, workDir } = call.place;
+	const away = cwd !== workDir && !cwd.startsWith(`${workDir}/`);
 	let seen = 0;
 	for (const arg of call.args) {
 		if (++seen > 256) break;
 		if (arg.length < 4 || arg.length > 4096) continue;
-		const path = pathIn(arg);
+		// From outside the work directory, a plain name is as good as a path: `cd / && cat etc/shadow`.
+		const path = pathIn(arg) ?? (away && /^[\w.@-]{1,128}(\/[\w.@-]{1,128}){0,16}$/.test(arg) ? arg : undefined);
 		if (path === undefined) continue;
 		if (!closed && (!path.startsWith("/dev/") || RAW_READERS.test(call.name))) call.reads(path);
 		if (!reader) {

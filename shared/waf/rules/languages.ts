@@ -1,4 +1,4 @@
-import { FETCHED, isKnown, UNKNOWN } from "../words.ts";
+import { FETCHED, isKnown, squeezed, UNKNOWN } from "../words.ts";
 import { type Call, each, type Judges, Options, rules } from "./rule.ts";
 import { shellRules } from "./shell.ts";
 
@@ -191,7 +191,7 @@ export const languageJudges: Judges = {
 	}),
 	...each("guile csi racket sbcl clisp gosh emacs-lisp elisp clojure clj lein", interpreter("lisp", "-c -e -x --eval -eval -ex", "-l")),
 	...each(
-		"julia R Rscript octave ghc ghci runhaskell elixir iex erl groovy groovysh scala jshell kotlin swift crystal v nim raku dart pwsh powershell osascript gnuplot sage maxima scilab ocaml ghci mono csharp fsharpi escript rakudo xmllint smlnj poly yap swipl gprolog cobc gfortran factor forth gforth",
+		"julia R Rscript octave ghc ghci runhaskell elixir iex erl groovy groovysh scala jshell kotlin swift crystal v nim raku dart pwsh powershell osascript gnuplot sage maxima scilab ocaml ghci mono csharp fsharpi escript rakudo xmllint puppet smlnj poly yap swipl gprolog cobc gfortran factor forth gforth puppet",
 		(call) => {
 			const options = new Options(call.args, "-e -E -c -eval --eval -exec -p -x -g --execute -Command -command -b");
 			const texts = [
@@ -199,6 +199,9 @@ export const languageJudges: Judges = {
 				...call.args.flatMap((arg, at) => (/^(-eval|-exec|-command|-Command|-s)$/.test(arg) ? [call.args[at + 1] ?? ""] : [])),
 			];
 			for (const text of texts) call.code(call.name, text);
+			if (/^(pwsh|powershell)$/.test(call.name) && call.args.some((arg) => /^-(e|en|enc|enco.{0,10})$/i.test(arg)))
+				call.hit(shellRules["unresolved-script"]);
+			if (options.operands[0] === "eval") call.code(call.name, options.operands.slice(1).join(" "));
 			if (call.stdin !== null) call.code(call.name, call.stdin);
 			const content = options.operands[0] === undefined ? undefined : call.file(options.operands[0]);
 			if (content !== undefined) call.code(call.name, content);
@@ -230,6 +233,8 @@ export const languageJudges: Judges = {
 			)) {
 				const bang = /^\s{0,4}(?:\\?!|shell |!|system |\.shell |\.system |\\! |platform shell )\s{0,4}(.{1,4096})$/.exec(text);
 				if (bang) call.script(bang[1] ?? "");
+				const dumped = /^dump \w{1,16} (\S{1,1024})/.exec(text);
+				if (dumped) call.writes(dumped[1] ?? "");
 				if (/^(python|pi|py|script)\s/.test(text)) call.code("python", text.replace(/^\w{1,8}\s/, ""));
 				if (/^(shell|!|call|compile)\b/.test(text) && /system|exec|popen/.test(text)) call.code("c", text);
 				if (/\bcopy\b.{0,1024}\b(to|from)\s{1,4}program\b/i.test(text)) call.code("sql", text.replace(/program\s/i, "system("));
@@ -300,43 +305,45 @@ function tcl(call: Call, text: string): void {
 
 /** What holds for every program: a shell among its arguments, or in a file that it is given, is most likely one that it starts. */
 export function judgeShellWords(call: Call, known: boolean): void {
-	if (TAKES_SHELLS.has(call.name)) return;
-	const { args } = call;
-	args.slice(0, 256).forEach((arg, at) => {
-		if (arg.length > 4096) return;
-		if (SHELL_WORD.test(arg)) call.hit(shellRules["shell-escape"]);
-		else if (!known && COMMAND_OPTIONS.test(arg)) {
-			const next = args[at + 1] ?? "";
-			if (/[;|&`$\s]/.test(next) && isKnown(next)) call.script(next, call.name, [], null);
-		}
-		// A hook that has just been put where anybody can write.
-		const hook =
-			/^--?[a-z-]{0,32}(script|hook|exec|cmd|command|askpass|plugin|helper|program|pager|editor|on-[a-z-]{1,24}|-bin)(?:=(\/(?:tmp|var\/tmp|dev\/shm)\/.{1,512}))?$/.exec(
-				arg,
-			);
-		if (hook && !known && (hook[2] ?? (/^\/(tmp|var\/tmp|dev\/shm)\//.test(args[at + 1] ?? "") ? args[at + 1] : undefined)) !== undefined)
-			call.hit(shellRules["unresolved-script"]);
-		// fzf, skim and others: `enter:execute(...)`.
-		for (const match of arg.matchAll(/(?:execute|execute-silent|reload|become|transform|esyscmd|syscmd|preview)\(([^)]{1,2048})\)/g))
-			call.script(match[1] ?? "", call.name, [], null);
-		const alias = /^alias\.[\w-]{1,64}=!([\s\S]{1,2048})$/.exec(arg);
-		if (alias) call.script(alias[1] ?? "", call.name, [], null);
-	});
-	// `rcat connect -s bash 10.0.0.1 4242`
-	if (
-		args.some((arg) => /^(\/bin\/|\/usr\/bin\/)?(ba|da|z|k)?sh$|^(cmd|powershell)(\.exe)?$/.test(arg)) &&
-		args.some((arg) => /^(tcp:\/\/)?(\d{1,3}\.){3}\d{1,3}(:\d{1,5})?$/.test(arg))
-	)
-		call.hit(shellRules["shell-to-network"]);
-	const hooks = HOOKS.get(call.name);
+	const { args, name } = call;
+	const hooks = HOOKS.get(name);
 	if (hooks && args.some((arg) => hooks.test(arg)) && !args.includes("-c")) call.hit(shellRules["unresolved-script"]);
-	if (known && !BUILDS.has(call.name)) return;
-	if (READS_FILES.test(call.name)) return;
-	// A file that this script has just written, and that this program is given or finds where it runs: its content is what runs.
-	for (const content of call.filesIn(args)) {
-		if (SHELL_WORD.test(content)) call.hit(shellRules["shell-escape"]);
-		else if (/^#!.{0,64}sh\b/.test(content)) call.script(content, call.name, [], null);
-		else call.code(call.name, content);
+	if (!READS_FILES.test(name) && (!known || BUILDS.has(name))) writtenBefore(call);
+	if (TAKES_SHELLS.has(name)) return;
+	args.slice(0, 256).forEach((arg, at) => {
+		if (arg.length <= 4096) startedBy(call, arg, args[at + 1] ?? "", known);
+	});
+	if (call.stdin !== null && /syscmd\(/.test(call.stdin)) startedBy(call, call.stdin, "", known);
+	// `rcat connect -s bash 10.0.0.1 4242`
+	if (args.some((arg) => PLAIN_SHELL.test(arg)) && args.some((arg) => /^(tcp:\/\/)?(\d{1,3}\.){3}\d{1,3}(:\d{1,5})?$/.test(arg)))
+		call.hit(shellRules["shell-to-network"]);
+}
+const PLAIN_SHELL = /^(\/bin\/|\/usr\/bin\/)?(ba|da|z|k)?sh$|^(cmd|powershell)(\.exe)?$/;
+
+/** What an argument may have a program start. */
+function startedBy(call: Call, arg: string, next: string, known: boolean): void {
+	if (SHELL_WORD.test(arg)) call.hit(shellRules["shell-escape"]);
+	else if (!known && COMMAND_OPTIONS.test(arg) && /[;|&`$\s]/.test(next) && isKnown(next)) call.maybe(next, call.name);
+	// A hook that lies where anybody can write.
+	const hook = HOOK_OPTION.exec(arg);
+	const path = hook?.[2] ?? next;
+	if (hook && !known && /^\/(tmp|var\/tmp|dev\/shm)\//.test(path)) call.hit(shellRules["unresolved-script"]);
+	// fzf, m4 and others: `enter:execute(...)`, `esyscmd(...)`.
+	for (const match of arg.matchAll(/(?:execute|execute-silent|reload|become|transform|esyscmd|syscmd|preview)\(([^)]{1,2048})\)/g))
+		call.script(match[1] ?? "", call.name, [], null);
+	const alias = /^alias\.[\w-]{1,64}=!([\s\S]{1,2048})$/.exec(arg);
+	if (alias) call.script(alias[1] ?? "", call.name, [], null);
+}
+const HOOK_OPTION =
+	/^--?[a-z-]{0,32}(script|hook|exec|cmd|command|askpass|plugin|helper|program|pager|editor|on-[a-z-]{1,24}|-bin)(?:=(.{1,512}))?$/;
+
+/** A file that this script has just written, and that this program is given or finds where it runs: its content is what runs. */
+function writtenBefore(call: Call): void {
+	for (const content of call.filesIn(call.args)) {
+		if (squeezed(content).trim() === "") continue;
+		if (SHELL_WORD.test(content.replace(/^#![^\n]{0,64}/, ""))) call.hit(shellRules["shell-escape"]);
+		call.code(call.name, content);
+		if (!/^\s{0,8}[{<[(]/.test(content)) call.maybe(content, call.name);
 	}
 }
 /** What runs a program of the caller's choosing behind one rare option. */
@@ -350,13 +357,14 @@ const HOOKS: ReadonlyMap<string, RegExp> = new Map([
 	["rsyslogd", /^-f$/],
 	["script", /^-q$/],
 	["kubectl", /^--www=/],
+	["run-parts", /^\/(usr\/)?s?bin$/],
 ]);
-
+/** Programs for which a file's content is only content. */
 const READS_FILES =
-	/^(cat|less|more|head|tail|wc|sort|uniq|diff|cmp|jq|yq|bat|stat|file|ls|test|xxd|od|cut|tr|column|md5sum|sha256sum|shellcheck|prettier|eslint|black|yamllint|code|open|tree|nl|tac|tee|gofmt|rustfmt|kubectl|docker)$/;
+	/^(cat|less|more|head|tail|wc|sort|uniq|diff|cmp|comm|join|paste|jq|yq|bat|stat|file|ls|test|xxd|od|cut|tr|column|md5sum|sha256sum|shellcheck|prettier|eslint|black|yamllint|code|open|tree|nl|tac|tee|gofmt|rustfmt|kubectl|docker|chmod|rm|mv|cp|mkdir|cd|echo|printf|git|grep|rg|sed|awk)$/;
 /** Programs that run what lies in the directory that they are given or stand in. */
 const BUILDS = new Set(
-	"bundle bundler npm yarn pnpm pip pip3 gem cargo go easy_install composer gcc g++ cc clang tcc rustc javac java v crystal nim dotnet mvn gradle ant rake nmap ansible-playbook puppet facter aria2c strings latex pdflatex pandoc cobc m4 nginx make julia".split(
+	"bundle bundler npm yarn pnpm pip pip3 gem cargo go easy_install composer gcc g++ cc clang tcc rustc javac java v crystal nim dotnet mvn gradle ant rake nmap ansible-playbook puppet facter aria2c strings latex pdflatex pandoc cobc m4 nginx julia bpftrace".split(
 		" ",
 	),
 );

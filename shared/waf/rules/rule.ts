@@ -60,7 +60,7 @@ export interface Call {
 	code(language: string, text: string): void;
 	/** Judges what becomes of a path. */
 	reads(path: string): void;
-	writes(path: string): void;
+	writes(path: string, append?: boolean): void;
 	deletes(path: string, recursive: boolean): void;
 	/** Content of a file that this script has written before; undefined: not by it. */
 	file(path: string): string | undefined;
@@ -70,6 +70,8 @@ export interface Call {
 	variable(name: string): string | undefined;
 	/** Remembers what a file holds from here on. */
 	wrote(path: string, content: string): void;
+	/** The same for all that a directory holds. */
+	wroteBelow(directory: string, content: string): void;
 	/** Says that this script fetches something, and whether from where nobody should run code from. */
 	fetches(dubious: boolean): void;
 }
