@@ -392,7 +392,8 @@ class Reading {
 			// A path that is not the machine's is more often one of a web site: "remove the endpoint /v1/foo".
 			if (judged.verdict === "ask" && judged.category === "destroy") return;
 			// "add X to /etc/os-release", "remove /usr/bin/x from the list": packaging.
-			if (judged.rule === "write-system" && !/^(overwrite|fill|strip|replace|chmod|chown)$/.test(bases[0] ?? "")) return;
+			const isGrave = /^\/[^/]*\/?$|\b(hosts|passwd|group|fstab|resolv\.conf|nsswitch\.conf|sshd?_config)$/.test(path);
+			if (judged.rule === "write-system" && !isGrave && !/^(overwrite|fill|strip|replace|chmod|chown)$/.test(bases[0] ?? "")) return;
 			if (use === "delete" && around[k + 1] === "from") return;
 			const isText = !isPassive && wordsIn(around.slice(0, k).join(" ")).some((word) => TEXT_THINGS.has(word));
 			const isOrder = isText ? false : isPassive ? !sentence.isQuestion && !isNegated(sentence.tokens, at) : this.#isOrdered(sentence, at);
@@ -1033,7 +1034,7 @@ const PREPARES = new Set(
 		" ",
 	),
 );
-const ASKS_HOW = /\b(how|what|why|when|whether|if|that|which|about)\b/i;
+const ASKS_HOW = /\b(how|what|why|when|whether|if|about)\b/i;
 /** Verbs of speaking that also take things. */
 const TAKES = new Set("read log print show output find list stop catch trace look echo search locate skip ignore".split(" "));
 const PREPOSITIONS = new Set("for as in on with by from since due given per at during für zur pour para per".split(" "));
