@@ -16,3 +16,10 @@ export function judgeCommand(text: string, place: Place): Judgement {
 	if (text.length > MAX_COMMAND_LENGTH) return judgementOf(shellRules["too-long"], text.slice(0, 128));
 	return new Shell(place).judge(text);
 }
+
+/** The commands that a text would start, in order, their words resolved; those inside wrappers and nested shells come after these. */
+export function commandsIn(text: string, place: Place): (readonly string[])[] {
+	const seen: (readonly string[])[] = [];
+	if (text.length <= MAX_COMMAND_LENGTH) new Shell(place, seen).judge(text);
+	return seen;
+}

@@ -95,6 +95,7 @@ const PRELOADS = new Set(["LD_PRELOAD", "LD_AUDIT", "DYLD_INSERT_LIBRARIES"]);
 
 export class Shell {
 	readonly #place: Place;
+	readonly #seen: (readonly string[])[] | undefined;
 	readonly #files = new Map<string, string>();
 	#units = 0;
 	#depth = 0;
@@ -108,8 +109,10 @@ export class Shell {
 	/** What the pipe that is being followed has: a `shell` that reads it, a `connection`. */
 	#ends = new Set<string>();
 
-	constructor(place: Place) {
+	/** @param seen gets every command that would run, its words resolved */
+	constructor(place: Place, seen?: (readonly string[])[]) {
 		this.#place = place;
+		this.#seen = seen;
 	}
 
 	/** Judges a whole script. */
@@ -480,6 +483,7 @@ export class Shell {
 				before === undefined ? value : typeof before === "string" && typeof value === "string" ? before + value : [before, value].flat();
 			if (part.index && typeof whole === "string" && part.index.value !== "0") {
 				const list = at.get(part.name);
+				this.#spend((list?.length ?? 0) >> 3);
 				assigned.set(part.name, [...(list === undefined ? [] : typeof list === "string" ? [list] : list), whole]);
 			} else assigned.set(part.name, whole);
 			if (argv.length === 0) this.#assign(part.name, assigned.get(part.name) ?? whole, scope, via);
@@ -520,7 +524,8 @@ export class Shell {
 		environment: ReadonlyMap<string, string> = new Map(),
 	): string {
 		return this.#deeper(() => {
-			this.#spend(1 + (argv.length >> 3));
+			this.#spend(6 + (argv.length >> 1));
+			this.#seen?.push(argv);
 			const program = argv[0] ?? "";
 			const args = argv.slice(1);
 			const alias = scope.lookup((one) => one.aliases, program);
@@ -564,6 +569,7 @@ export class Shell {
 			case "cd":
 			case "pushd": {
 				const to = new Options(args).operands[0];
+				this.#spend(state.cwd.length >> 4);
 				state.cwd = to === undefined ? homeOf(this.#place) : to === "-" ? UNKNOWN : located(to, call.place);
 				return "";
 			}
@@ -948,7 +954,7 @@ class Running implements Call {
 		this.environment = environment;
 	}
 	text(): string {
-		return [this.program, ...this.args].join(" ").slice(0, 600);
+		return [this.program, ...this.args.slice(0, 64)].join(" ").slice(0, 600);
 	}
 	hit(rule: Rule, evidence?: string): void {
 		this.#engine.hit(rule, evidence ?? this.text());
