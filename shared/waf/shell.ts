@@ -543,7 +543,10 @@ export class Shell {
 					return output;
 				});
 			}
-			const call = new Running(this.#engine(scope, input, via), argv, input.text, { ...this.#place, cwd: scope.cwd }, via, environment);
+			const place = { ...this.#place, cwd: scope.cwd };
+			// `//./etc/../etc/shadow` is `/etc/shadow`, also for rules that look at the word alone.
+			const tidy = AS_WRITTEN.has(nameOf(program)) ? argv : argv.map((word) => (ROUNDABOUT.test(word) ? located(word, place) : word));
+			const call = new Running(this.#engine(scope, input, via), tidy, input.text, place, via, environment);
 			if (program === "") return "";
 			for (const judge of judges.get(call.name) ?? []) judge(call);
 			const built = this.#builtin(call, scope, state, input, via);
@@ -1028,6 +1031,11 @@ export function nameOf(program: string): string {
 		);
 	return alternative?.[1] ?? name;
 }
+
+/** Absolute paths that are not in their shortest form. */
+const ROUNDABOUT = /^(?=[^\n]{0,1024}(?:\/\/|\/\.{1,2}(?:\/|$)))\/[\w.@+/-]{0,1024}$/;
+/** Programs whose arguments are text. */
+const AS_WRITTEN = new Set(["echo", "printf", "tr", "base64", "expr", "sed", "awk", "grep"]);
 
 const BIN = ["/bin", "/usr/bin", "/usr/local/bin", "/sbin", "/usr/sbin", "/usr/local/sbin"];
 /** Known programs that a pattern in command position could mean. */

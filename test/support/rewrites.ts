@@ -106,7 +106,7 @@ export const REWRITES: readonly Rewrite[] = [
 	words("every word in double quotes", (word) => `"${word}"`),
 	words("a backslash in every word", (word, next) => (word.length > 1 ? splice(word, at(word, next), "\\") : word)),
 	{ name: "$IFS between the words", apply: (text) => (plain(text) ? text.replaceAll(" ", "${IFS}") : null) },
-	{ name: "$IFS through eval", apply: (text) => (plain(text) ? `eval "${text.replaceAll(" ", "$IFS")}"` : null) },
+	{ name: "$IFS through eval", apply: (text) => (plain(text) ? `eval '${text.replaceAll(" ", "${IFS}")}'` : null) },
 	{ name: "braces", apply: (text) => (plain(text) && text.includes(" ") && !text.includes(",") ? `{${text.split(" ").join(",")}}` : null) },
 	{ name: "tabs between the words", apply: (text) => (plain(text) ? text.replaceAll(" ", " \t ") : null) },
 	{ name: "flags apart", apply: (text) => (plain(text) ? text.replace(/ -([a-zA-Z])([a-zA-Z])(?= )/, " -$1 -$2") : null) },
