@@ -95,6 +95,7 @@ const PRELOADS = new Set(["LD_PRELOAD", "LD_AUDIT", "DYLD_INSERT_LIBRARIES"]);
 
 export class Shell {
 	readonly #place: Place;
+	readonly #seen: (readonly string[])[] | undefined;
 	readonly #files = new Map<string, string>();
 	#units = 0;
 	#depth = 0;
@@ -102,8 +103,6 @@ export class Shell {
 	#worst: Judgement = NO_OBJECTION;
 	/** All that was held against it, by rule, for those who grade rules anew. */
 	readonly objections = new Map<string, Judgement>();
-	/** The commands that it would run, resolved, as far as they are known. */
-	readonly commands: string[] = [];
 	#active: string[] = [];
 	/** `declare -n`: names that stand for other names. */
 	readonly #references = new Map<string, string>();
@@ -112,8 +111,10 @@ export class Shell {
 	/** What the pipe that is being followed has: a `shell` that reads it, a `connection`. */
 	#ends = new Set<string>();
 
-	constructor(place: Place) {
+	/** @param seen gets every command that would run, its words resolved */
+	constructor(place: Place, seen?: (readonly string[])[]) {
 		this.#place = place;
+		this.#seen = seen;
 	}
 
 	/** Judges a whole script. */
@@ -485,6 +486,7 @@ export class Shell {
 				before === undefined ? value : typeof before === "string" && typeof value === "string" ? before + value : [before, value].flat();
 			if (part.index && typeof whole === "string" && part.index.value !== "0") {
 				const list = at.get(part.name);
+				this.#spend((list?.length ?? 0) >> 3);
 				assigned.set(part.name, [...(list === undefined ? [] : typeof list === "string" ? [list] : list), whole]);
 			} else assigned.set(part.name, whole);
 			if (argv.length === 0) this.#assign(part.name, assigned.get(part.name) ?? whole, scope, via);
@@ -525,7 +527,8 @@ export class Shell {
 		environment: ReadonlyMap<string, string> = new Map(),
 	): string {
 		return this.#deeper(() => {
-			this.#spend(1 + (argv.length >> 3));
+			this.#spend(6 + (argv.length >> 1));
+			this.#seen?.push(argv);
 			const program = argv[0] ?? "";
 			const args = argv.slice(1);
 			const alias = scope.lookup((one) => one.aliases, program);
@@ -543,9 +546,11 @@ export class Shell {
 					return output;
 				});
 			}
-			const call = new Running(this.#engine(scope, input, via), argv, input.text, { ...this.#place, cwd: scope.cwd }, via, environment);
+			const place = { ...this.#place, cwd: scope.cwd };
+			// `//./etc/../etc/shadow` is `/etc/shadow`, also for rules that look at the word alone.
+			const tidy = AS_WRITTEN.has(nameOf(program)) ? argv : argv.map((word) => (ROUNDABOUT.test(word) ? located(word, place) : word));
+			const call = new Running(this.#engine(scope, input, via), tidy, input.text, place, via, environment);
 			if (program === "") return "";
-			if (this.commands.length < 256) this.commands.push(squeezed([call.name, ...args].join(" ").slice(0, 4096)));
 			for (const judge of judges.get(call.name) ?? []) judge(call);
 			const built = this.#builtin(call, scope, state, input, via);
 			if (built !== undefined) return built;
@@ -570,6 +575,7 @@ export class Shell {
 			case "cd":
 			case "pushd": {
 				const to = new Options(args).operands[0];
+				this.#spend(state.cwd.length >> 4);
 				state.cwd = to === undefined ? homeOf(this.#place) : to === "-" ? UNKNOWN : located(to, call.place);
 				return "";
 			}
@@ -954,7 +960,7 @@ class Running implements Call {
 		this.environment = environment;
 	}
 	text(): string {
-		return [this.program, ...this.args].join(" ").slice(0, 600);
+		return [this.program, ...this.args.slice(0, 64)].join(" ").slice(0, 600);
 	}
 	hit(rule: Rule, evidence?: string): void {
 		this.#engine.hit(rule, evidence ?? this.text());
@@ -1028,6 +1034,11 @@ export function nameOf(program: string): string {
 		);
 	return alternative?.[1] ?? name;
 }
+
+/** Absolute paths that are not in their shortest form. */
+const ROUNDABOUT = /^(?=[^\n]{0,1024}(?:\/\/|\/\.{1,2}(?:\/|$)))\/[\w.@+/-]{0,1024}$/;
+/** Programs whose arguments are text. */
+const AS_WRITTEN = new Set(["echo", "printf", "tr", "base64", "expr", "sed", "awk", "grep"]);
 
 const BIN = ["/bin", "/usr/bin", "/usr/local/bin", "/sbin", "/usr/sbin", "/usr/local/sbin"];
 /** Known programs that a pattern in command position could mean. */

@@ -300,6 +300,7 @@ function changedBy(operation: ParameterOperation, text: string, at: Surroundings
 		case "Remove": {
 			const pattern = textOf(operation.operand, at);
 			if (!isKnown(pattern) || text.length > MAX_PATTERN_TEXT) return UNKNOWN;
+			at.spend(1 + ((text.length * text.length) >> 8));
 			return removed(text, pattern, operation.operator);
 		}
 		case "Replace": {
@@ -353,7 +354,7 @@ function replaced(text: string, pattern: string, replacement: string, operator: 
 	while (index < text.length) {
 		let end = -1;
 		for (let stop = text.length; stop > index; stop--) {
-			at.spend(1);
+			at.spend(1 + ((stop - index) >> 3));
 			if (globMatches(pattern, text.slice(index, stop))) {
 				end = stop;
 				break;
