@@ -637,6 +637,7 @@ function isImperative(sentence: Sentence, at: number, does: Verb["does"]): boole
 			if (!isJoined && !FILLERS.has(word) && does !== "want" && isListed(sentence, i)) break;
 			return true;
 		}
+		if (stop === ":" && tokens.slice(0, i + 1).some((token) => QUOTES.test(token.word))) return false;
 		if (stop !== "") return !(asks && endsAsking(tokens) && stop !== "." && stop !== "!");
 		if (ANEW.has(word)) isAnew = true;
 		if (word === "that" && tokens[i - 1]?.word === "after") {
@@ -719,6 +720,8 @@ function isWish(tokens: readonly Token[], at: number): boolean {
 	const last = tokens[at - 1]?.word ?? "";
 	const subject = tokens[at - 2]?.word ?? "";
 	if (!WISHES.has(last)) return false;
+	// "if I ask you to": not now.
+	if (tokens.slice(Math.max(0, at - 5), at - 1).some((token) => SUBORDINATORS.has(token.word))) return false;
 	if (/^(you|us)$/.test(last))
 		return /^(want|need|like|ask|asking|order|tell|telling|instruct|love|expect|require|for|got|allow|allowing|authori[sz]e|permit|command|urge|beg|request|expect|trust|invite|hereby|remind|advise)$/.test(
 			subject,
@@ -1034,9 +1037,11 @@ const PREPARES = new Set(
 		" ",
 	),
 );
-const ASKS_HOW = /\b(how|what|why|when|whether|if|about)\b/i;
+const ASKS_HOW = /\b(how|what|why|when|whether|if|about|ways?)\b/i;
 /** Verbs of speaking that also take things. */
 const TAKES = new Set("read log print show output find list stop catch trace look echo search locate skip ignore".split(" "));
+/** What stands after these and a colon are somebody else's words. */
+const QUOTES = /^(says?|said|asks?|asked|reads|states|wrote|writes|claims|told)$/;
 const PREPOSITIONS = new Set("for as in on with by from since due given per at during für zur pour para per".split(" "));
 /** Before these a verb is none of the writer's orders. */
 const NO_LEAD = new Set(
