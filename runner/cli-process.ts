@@ -9,59 +9,16 @@ import {
 	readlinkSync,
 	realpathSync,
 	statSync,
+	writeFileSync,
 	writeSync,
 } from "node:fs";
 import { join } from "node:path";
 import { execa } from "execa";
 import { type Problem, problem } from "../shared/errors.ts";
-import type { Isolation } from "../shared/events.ts";
 import { err, ok, type Result } from "../shared/result.ts";
+import { closeCgroup, killCgroup } from "./cgroup.ts";
+import type { Launch } from "./jail.ts";
 import { type Journal, seal, unseal, writeWhole } from "./journal.ts";
-
-/** How a CLI's processes are kept together, found out once at start by trying. */
-export interface Containment {
-	reached: Isolation;
-	/** Why not more, if so. */
-	why?: string;
-	/** The command line before the CLI's own. */
-	prefix: string[];
-}
-
-/**
- * The first process of a pid namespace. The kernel drops signals to it that it has no handler for, so a CLI in its place could not be
- * asked to end; this one waits for the CLI (which gets the group's signals itself), reaps what it leaves, and ends as it ended. The detour by
- * descriptor 3: a shell gives its background commands /dev/null to read.
- */
-const INIT =
-	'exec 3<&0; trap : TERM HUP INT; "$@" <&3 3<&- & p=$!; exec 3<&-; while :; do wait $p; code=$?; kill -0 $p 2>/dev/null || exit $code; done';
-
-/**
- * The strongest containment that works here. A process group alone does not hold CLIs: they put every tool call into a session
- * of its own, which a kill of the group leaves alive. In a pid namespace the kernel ends all when its first process ends.
- */
-export async function findContainment(): Promise<Containment> {
-	const unshare = [
-		"unshare",
-		...(process.getuid?.() === 0 ? [] : ["--user", "--map-current-user"]),
-		"--pid",
-		"--fork",
-		"--kill-child",
-		"--mount-proc",
-	];
-	const tried = await execa(unshare[0] ?? "", [...unshare.slice(1), "true"], { reject: false, timeout: 10_000 });
-	if (!tried.failed) return { reached: "pid_namespace", prefix: [...unshare, "--", "sh", "-c", INIT, "hotplex-init"] };
-	const why = `no pid namespace: ${(tried.stderr || tried.shortMessage || "unshare failed").trim().slice(0, 200)}`;
-	return { reached: "process_group", why, prefix: [] };
-}
-
-export interface Command {
-	/** A name to be found on PATH, or an absolute path. */
-	file: string;
-	args: string[];
-	/** All of it: nothing of the daemon's own environment is added. */
-	env: Record<string, string>;
-	workDir: string;
-}
 
 /** What identifies a process over a daemon's restart: a pid alone may be another's by then. */
 interface Identity {
@@ -80,6 +37,8 @@ const POLL_MS = 200;
 /** Between SIGTERM and SIGKILL. Claude Code takes 1.6 s when it has to stop a tool. */
 export const TERM_GRACE_MS = 5_000;
 const WRITE_RETRY_MS = 4;
+/** How long the jail's maker may take to end once its namespace is gone. */
+const REAP_MS = 500;
 
 /** The absolute path of a command, or null if it is not installed. */
 export function findCommand(file: string, path: string): string | null {
@@ -101,50 +60,61 @@ export class CliProcess {
 	/** Settles when the process is gone, never fails. The code is unknown if another daemon started it. */
 	readonly exited: Promise<Exit>;
 	readonly #stdin: string;
+	readonly #isJailed: boolean;
+	/** The cgroup that is its own, if it has one. */
+	readonly #cgroup: string | null;
 	#fd: number | null = null;
 	#pending: { bytes: Buffer; written: () => void }[] = [];
 	#retry: NodeJS.Timeout | null = null;
 	#gone = false;
 
-	private constructor(pid: number, stdin: string, exited: Promise<Exit>) {
+	private constructor(pid: number, stdin: string, exited: Promise<Exit>, isJailed: boolean, cgroup: string | null) {
 		this.pid = pid;
 		this.#stdin = stdin;
-		this.exited = exited.then((exit) => {
+		this.#isJailed = isJailed;
+		this.#cgroup = cgroup;
+		this.exited = exited.then(async (exit) => {
 			this.#gone = true;
 			this.#closeStdin();
-			// The group's other members have no leader any more; in a pid namespace there are none.
-			signalGroup(pid, "SIGKILL");
+			// The group's other members have no leader any more. The namespace's first process is one of them: with it the kernel ends all that
+			// is in the namespace, whatever it is, before that process itself is gone.
+			await endGroup(pid);
+			if (cgroup !== null) {
+				killCgroup(cgroup);
+				closeCgroup(cgroup);
+			}
 			return exit;
 		});
 	}
 
-	/** Starts the command with its output going to the journal's files and its input coming from its FIFO. */
-	static async start(command: Command, journal: Journal, containment: Containment): Promise<Result<CliProcess, Problem>> {
-		const file = findCommand(command.file, command.env.PATH ?? "");
-		if (file === null) return err(problem("provider_not_installed", `${command.file} is not installed on this runner, or not on its PATH`));
+	/** Starts what is launched with its output going to the journal's files and its input coming from its FIFO. */
+	static async start(launch: Launch, journal: Journal): Promise<Result<CliProcess, Problem>> {
 		const stdin = journal.path("stdin");
 		if (!existsSync(stdin)) await execa("mkfifo", ["-m", "600", stdin]);
 		// Open for reading and writing: the CLI itself holds its input open, so that it sees no end of it when the daemon dies.
 		const input = openSync(stdin, constants.O_RDWR);
 		const output = openSync(journal.path("stdout"), "a");
 		const errors = openSync(journal.path("stderr"), "a");
-		const [first = file, ...rest] = [...containment.prefix, file, ...command.args];
+		const more = launch.descriptors.map((path) => openSync(path, "r"));
+		const { file, args, env, cwd, cgroup } = launch;
+		if (cgroup !== null) writeFileSync(join(journal.dir, CGROUP_FILE), cgroup);
 		let child: ChildProcess;
 		try {
-			// Not execa: it takes no plain file descriptors, and would pass the output through this process.
-			child = spawn(first, rest, { cwd: command.workDir, env: command.env, stdio: [input, output, errors], detached: true });
+			// Not execa: it takes no plain file descriptors, and would pass the output through this process. A session of its own: without a
+			// terminal there is none to type into.
+			child = spawn(file, args, { cwd, env, stdio: [input, output, errors, ...more], detached: true });
 		} finally {
-			for (const fd of [input, output, errors]) closeSync(fd);
+			for (const fd of [input, output, errors, ...more]) closeSync(fd);
 		}
 		const exited = new Promise<Exit>((resolve) => child.once("exit", (exitCode, signal) => resolve({ exitCode, signal })));
 		const failed = new Promise<Error>((resolve) => child.once("error", resolve));
 		const { pid } = child;
-		if (pid === undefined) return err(problem("start_failed", `${command.file} could not be started: ${(await failed).message}`));
+		if (pid === undefined) return err(problem("start_failed", `${file} could not be started: ${(await failed).message}`));
 		// It does not keep the daemon alive: a drained daemon may leave before a CLI that it hands over.
 		child.unref();
 		const identity = identify(pid);
 		if (identity !== null) for (const name of IDENTITY_FILES) writeWhole(join(journal.dir, name), seal(identity));
-		return ok(new CliProcess(pid, stdin, exited));
+		return ok(new CliProcess(pid, stdin, exited, launch.descriptors.length > 0, cgroup));
 	}
 
 	/** The process of an earlier daemon's journal, by its directory, if it is still the same one. */
@@ -158,7 +128,7 @@ export class CliProcess {
 				resolve({ exitCode: null, signal: null });
 			}, POLL_MS);
 		});
-		return new CliProcess(identity.pid, join(dir, "stdin"), exited);
+		return new CliProcess(identity.pid, join(dir, "stdin"), exited, nameOf(identity.pid) === "bwrap", cgroupIn(dir));
 	}
 
 	/**
@@ -187,17 +157,30 @@ export class CliProcess {
 		if (this.#retry === null) this.#flush();
 	}
 
-	/** TERM to the group, and KILL after the grace. Settles when the process is gone. */
+	/** TERM, and KILL after the grace. Settles when the process is gone, and all that it left. */
 	async stop(graceMs = TERM_GRACE_MS): Promise<Exit> {
 		if (!this.#gone) {
-			signalGroup(this.pid, "SIGTERM");
 			// One that is stopped would not hear it.
 			signalGroup(this.pid, "SIGCONT");
+			const asking = this.#askToEnd() ? null : setInterval(() => this.#askToEnd() && clearInterval(asking ?? undefined), POLL_MS);
 			const timer = setTimeout(() => this.kill(), graceMs);
 			await this.exited;
 			clearTimeout(timer);
+			clearInterval(asking ?? undefined);
 		}
 		return this.exited;
+	}
+
+	/** SIGTERM to the CLI and what shares its group. False if it is not there yet. */
+	#askToEnd(): boolean {
+		if (!this.#isJailed) {
+			signalGroup(this.pid, "SIGTERM");
+			return true;
+		}
+		// The jail's maker would die of it at once and take the CLI along; the namespace's first process does not hear it.
+		const inside = groupMembers(this.pid).filter((pid) => pid !== this.pid && !isNamespaceInit(pid));
+		for (const pid of inside) signal(pid, "SIGTERM");
+		return inside.length > 0;
 	}
 
 	/** Stops it where it is; what it has written stays. */
@@ -209,8 +192,17 @@ export class CliProcess {
 		if (!this.#gone) signalGroup(this.pid, "SIGCONT");
 	}
 
+	/** Ends it and all that is in its namespace now. */
 	kill(): void {
-		if (!this.#gone) signalGroup(this.pid, "SIGKILL");
+		if (this.#gone) return;
+		if (this.#cgroup !== null) killCgroup(this.#cgroup);
+		const inits = this.#isJailed ? groupMembers(this.pid).filter((pid) => pid !== this.pid && isNamespaceInit(pid)) : [];
+		// Its maker, which waits for it, reaps it and ends with it. Were both killed at once, the reaping would be left to the machine's init,
+		// and not every container has one that does.
+		for (const pid of inits) signal(pid, "SIGKILL");
+		if (inits.length === 0) return signalGroup(this.pid, "SIGKILL");
+		signalGroup(this.pid, "SIGCONT");
+		setTimeout(() => this.#gone || signalGroup(this.pid, "SIGKILL"), REAP_MS).unref();
 	}
 
 	#flush(): void {
@@ -243,6 +235,59 @@ export class CliProcess {
 		if (this.#fd !== null) closeSync(this.#fd);
 		this.#fd = null;
 		this.#pending = [];
+	}
+}
+
+/** Which cgroup a journal's process has, for the next daemon. */
+const CGROUP_FILE = "cgroup";
+
+function cgroupIn(dir: string): string | null {
+	try {
+		return readFileSync(join(dir, CGROUP_FILE), "utf8");
+	} catch {
+		return null;
+	}
+}
+
+function signal(pid: number, name: NodeJS.Signals): void {
+	try {
+		process.kill(pid, name);
+	} catch {
+		// Gone already.
+	}
+}
+
+/** The living processes of a group, wherever they are. */
+function groupMembers(group: number): number[] {
+	return readdirSync("/proc")
+		.filter((pid) => /^\d+$/.test(pid))
+		.map(Number)
+		.filter((pid) => groupOf(pid) === group);
+}
+
+/** Kills what is left of a group until nothing is. Its number cannot be another's while a member lives; a group that is gone is left alone. */
+async function endGroup(group: number): Promise<void> {
+	for (const deadline = Date.now() + TERM_GRACE_MS; Date.now() < deadline; ) {
+		signalGroup(group, "SIGKILL");
+		if (groupMembers(group).length === 0) return;
+		await new Promise((resolve) => setTimeout(resolve, WRITE_RETRY_MS));
+	}
+}
+
+/** Whether a process is the first of a pid namespace below ours. */
+function isNamespaceInit(pid: number): boolean {
+	try {
+		return /^NSpid:.*\s1$/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+	} catch {
+		return false;
+	}
+}
+
+function nameOf(pid: number): string | null {
+	try {
+		return readFileSync(`/proc/${pid}/comm`, "utf8").trim();
+	} catch {
+		return null;
 	}
 }
 

@@ -5,11 +5,13 @@ import { check } from "../shared/codec.ts";
 import { type ErrorCode, problem } from "../shared/errors.ts";
 import { type ControlFrame, SessionSpec, ToControlFrame } from "../shared/frames.ts";
 import { type Generation, SessionId, generation as toGeneration } from "../shared/ids.ts";
-import { CliProcess, type Containment, endStrays, identify, isSame } from "./cli-process.ts";
+import { CliProcess, endStrays, identify, isSame } from "./cli-process.ts";
 import type { RunnerConfig } from "./config.ts";
+import { Egress } from "./egress.ts";
 import { type Host, HostedSession, sessionsDir } from "./hosted-session.ts";
 import type { StopWhy } from "./hosting.ts";
 import type { Identity } from "./identity.ts";
+import type { Confinement } from "./jail.ts";
 import { unseal } from "./journal.ts";
 import { Link } from "./link.ts";
 import { type InstalledProvider, offered } from "./providers.ts";
@@ -26,8 +28,10 @@ export interface DaemonOptions {
 	config: RunnerConfig;
 	identity: Identity;
 	stateDir: string;
-	containment: Containment;
+	confinement: Confinement;
 	providers: InstalledProvider[];
+	/** The daemon's environment, of which the network's proxy needs where certificates lie. */
+	env: NodeJS.ProcessEnv;
 	/** One line for people; details are in the log of the session. */
 	log(line: string): void;
 	/** The gateway ended this runner for good; the daemon has stopped. */
@@ -40,6 +44,7 @@ export interface DaemonOptions {
 export class Daemon {
 	readonly #options: DaemonOptions;
 	readonly #host: Host;
+	readonly #egress: Egress | null;
 	readonly #link: Link<typeof ToControlFrame>;
 	readonly #hosted = new Map<SessionId, HostedSession>();
 	readonly #natives = new Map<string, SessionId>();
@@ -55,15 +60,29 @@ export class Daemon {
 
 	constructor(options: DaemonOptions) {
 		this.#options = options;
-		const { config, identity, stateDir, containment } = options;
+		const { config, identity, stateDir, confinement } = options;
 		this.ready = new Promise((resolve) => {
 			this.#isReady = resolve;
 		});
+		// Outside a jail nothing would make a session use it.
+		const isProxied = confinement.jail === "namespaces" && config.jail.network === "proxy";
+		this.#egress = isProxied
+			? new Egress({
+					stateDir,
+					env: options.env,
+					log: options.log,
+					onRefused: ({ sessionId, host, port, rule, why, times }) => {
+						options.log(`${sessionId} may not reach ${host}:${port} (${why}${times > 1 ? `, ${times} times` : ""})`);
+						this.#hosted.get(sessionId as SessionId)?.refused({ subject: `${host}:${port}`, rule, reason: why });
+					},
+				})
+			: null;
 		this.#host = {
+			egress: this.#egress,
 			config,
 			identity,
 			stateDir,
-			containment,
+			confinement,
 			provider: (name) => options.providers.find((p) => p.name === name) ?? null,
 			claimNative: (native, sessionId) => {
 				const holder = this.#natives.get(native);
@@ -83,6 +102,7 @@ export class Daemon {
 			},
 		};
 		this.#revive();
+		void this.#egress?.keepOnly(new Set(this.#hosted.keys())).catch((cause: unknown) => options.log(`network proxy: ${String(cause)}`));
 		this.#link = new Link({
 			url: `${identity.url.replace(/^http/, "ws")}/v1/link/${identity.team}/${identity.runnerId}`,
 			schema: ToControlFrame,
@@ -109,6 +129,7 @@ export class Daemon {
 				return Promise.race([session.handBack(why, graceMs), new Promise<void>((resolve) => setTimeout(resolve, graceMs + 5_000).unref())]);
 			}),
 		);
+		await this.#egress?.end();
 		this.close();
 	}
 
@@ -128,6 +149,7 @@ export class Daemon {
 	close(): void {
 		for (const session of this.#hosted.values()) session.leave();
 		this.#link.close();
+		this.#egress?.leave();
 		this.#closed = true;
 		if (this.#statusTimer) clearTimeout(this.#statusTimer);
 		rmSync(statusFile(this.#options.stateDir), { force: true });
@@ -170,7 +192,7 @@ export class Daemon {
 	}
 
 	#register(): void {
-		const { config, providers, containment } = this.#options;
+		const { config, providers, confinement } = this.#options;
 		this.#connected = true;
 		this.#send({
 			type: "register",
@@ -178,7 +200,8 @@ export class Daemon {
 			capacity: config.capacity,
 			labels: { os: process.platform, arch: arch(), host: hostname(), ...config.labels },
 			providers: offered(providers),
-			isolation: containment.reached,
+			isolation: confinement.isolation,
+			jail: confinement.jail,
 			draining: this.#draining,
 			hosted: [...this.#hosted.values()].map((s) => ({ sessionId: s.sessionId, generation: s.generation })),
 		});
@@ -198,6 +221,9 @@ export class Daemon {
 		const hosting = [...this.#hosted.values()].filter((s) => s !== known && !s.isReleased).length;
 		if (hosting >= this.#options.config.capacity) return refuse("at_capacity", `this runner hosts ${hosting} sessions already`);
 		if (this.#host.provider(spec.provider) === null) return refuse("provider_not_installed", `this runner does not offer ${spec.provider}`);
+		const { permissionModes } = this.#options.config.policy;
+		if (permissionModes !== undefined && !permissionModes.includes(spec.permissionMode))
+			return refuse("policy_denied", `this runner's owner does not take sessions in the permission mode ${spec.permissionMode}`);
 		const workDir = resolveWorkDir(spec.workDir, ownWorkDir(this.#options.stateDir, sessionId), this.#options.config.roots);
 		if (!workDir.ok) return refuse(workDir.error.code, workDir.error.detail);
 		const take = () => {
@@ -233,6 +259,7 @@ export class Daemon {
 		this.#options.log(`the gateway ended this runner (${code}): ${reason}`);
 		// Revoked or replaced: what runs here has no right to run any more.
 		await Promise.all([...this.#hosted.values()].map((s) => s.drop("lease_lost")));
+		await this.#egress?.end();
 		this.close();
 		this.#options.onEnded(code, reason);
 	}
@@ -263,7 +290,8 @@ export class Daemon {
 			connected: this.#connected,
 			draining: this.#draining,
 			capacity: this.#options.config.capacity,
-			isolation: this.#options.containment.reached,
+			isolation: this.#options.confinement.isolation,
+			jail: this.#options.confinement.jail,
 			providers: offered(this.#options.providers),
 			hosted: [...this.#hosted.values()].map((s) => ({ sessionId: s.sessionId, generation: s.generation, ...s.status })),
 		};

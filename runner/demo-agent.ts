@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { mkdir, readdir, readFile, rename, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { homedir } from "node:os";
 import { join } from "node:path";
 import { Writable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -21,7 +21,7 @@ const MAX_LISTED = 200;
 const Session = z.object({ cwd: z.string(), prompts: z.array(z.string()) });
 type Session = z.infer<typeof Session>;
 
-const dir = process.env.HOTPLEX_DEMO_DIR ?? join(tmpdir(), "hotplex-demo");
+const dir = process.env.HOTPLEX_DEMO_DIR ?? join(homedir(), ".hotplex-demo");
 /** By session id: the prompt that runs, to be cancelled. */
 const running = new Map<string, AbortController>();
 

@@ -25,6 +25,12 @@ const SETTINGS = [
 	"RECONNECT_WINDOW",
 	"TEAM_CAPACITY",
 	"PRINCIPAL_CAPACITY",
+	"RATE_LIMIT_REQUESTS",
+	"RATE_LIMIT_INPUTS",
+	"RATE_LIMIT_SOCKETS",
+	"RATE_LIMIT_FAILURES",
+	"RATE_LIMIT_LINKS",
+	"ADDRESS_HEADER",
 ];
 const DEFAULT_PORT = 8787;
 /** workerd drains on SIGTERM and stays while one WebSocket is open; what it acknowledged is on disk, so a kill is safe. */
@@ -216,7 +222,7 @@ function workerdBinary(): string {
 
 /** What wrangler.toml says, as workerd's own configuration. The unique keys name the state on disk and never change. */
 function capnp(host: string, port: number, env: NodeJS.ProcessEnv): string {
-	const { compatibility_date: date } = parseToml(readFileSync(projectFile("wrangler.toml"), "utf8"));
+	const { compatibility_date: date, compatibility_flags: flags } = parseToml(readFileSync(projectFile("wrangler.toml"), "utf8"));
 	// Only an issuer on this machine, as tests have one, needs more than the public network.
 	const networks = env.CF_ACCESS_TEAM_DOMAIN?.startsWith("http://") ? '"public", "private"' : '"public"';
 	return `using Workerd = import "/workerd/workerd.capnp";
@@ -231,6 +237,7 @@ const config :Workerd.Config = (
 const gateway :Workerd.Worker = (
   modules = [(name = "worker.js", esModule = embed "worker.js")],
   compatibilityDate = ${JSON.stringify(date)},
+  compatibilityFlags = ${JSON.stringify(flags)},
   bindings = [
     (name = "SESSION", durableObjectNamespace = "SessionObject"),
     (name = "TEAM", durableObjectNamespace = "TeamObject"),

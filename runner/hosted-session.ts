@@ -2,16 +2,22 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { type Problem, problem } from "../shared/errors.ts";
-import { byteLength, DURABLE, type RunnerEvent } from "../shared/events.ts";
-import { type Decision, type Desired, type RunnerFrame, type SessionSpec, ToRunnerFrame } from "../shared/frames.ts";
+import { byteLength, type CallPlace, DURABLE, type RunnerReport } from "../shared/events.ts";
+import { type Decision, type Desired, type GateVerdict, type RunnerFrame, type SessionSpec, ToRunnerFrame } from "../shared/frames.ts";
 import { type Generation, idBody, type SessionId, seq, type TurnId } from "../shared/ids.ts";
 import { MAX_BATCH_BYTES } from "../shared/limits.ts";
-import { CliProcess, type Containment, TERM_GRACE_MS } from "./cli-process.ts";
+import { ok, type Result } from "../shared/result.ts";
+import { decideForOwner, narrowHosts } from "../shared/waf/policy.ts";
+import type { Judgement } from "../shared/waf/verdict.ts";
+import { CliProcess, findCommand, TERM_GRACE_MS } from "./cli-process.ts";
 import type { RunnerConfig } from "./config.ts";
+import type { Egress, OpenEgress } from "./egress.ts";
 import { Hosting, type Note, type PauseWhy, type StopWhy } from "./hosting.ts";
 import type { Identity } from "./identity.ts";
+import { type Confinement, enter, JAIL_HOME, removeHome, userOf } from "./jail.ts";
 import { Journal, seal, unseal, writeWhole } from "./journal.ts";
 import { Link } from "./link.ts";
+import { credentialsIn } from "./model-keys.ts";
 import type { InstalledProvider } from "./providers.ts";
 import { ownWorkDir, resolveWorkDir } from "./work-dir.ts";
 
@@ -38,7 +44,9 @@ export interface Host {
 	config: RunnerConfig;
 	identity: Identity;
 	stateDir: string;
-	containment: Containment;
+	confinement: Confinement;
+	/** The sessions' way to the network; null where it is the machine's own. */
+	egress: Egress | null;
 	provider(name: string): InstalledProvider | null;
 	/** One process per conversation: false if another hosted session has it. */
 	claimNative(nativeSessionId: string, sessionId: SessionId): boolean;
@@ -83,7 +91,7 @@ export class HostedSession {
 	/** Null until the first attach: only then it is known where the log stands. */
 	#ackedSeq: number | null = null;
 	#seq = 0;
-	#outbox: { seq: number; event: RunnerEvent; bytes: number }[] = [];
+	#outbox: { seq: number; event: RunnerReport; bytes: number }[] = [];
 	#outboxBytes = 0;
 	#sentSeq = 0;
 	#sendTimer: NodeJS.Timeout | null = null;
@@ -114,6 +122,10 @@ export class HostedSession {
 	#lastOutputAt = now();
 	#lastTurnAt = now();
 	#toldSilent = false;
+	/** The hosts that the network's proxy was told last, joined; null: none yet. */
+	#openHosts: string | null = null;
+	/** Names of keys that its CLI holds itself. */
+	#keysInside: string[] = [];
 	#released = false;
 	#abandoned = false;
 	#over = false;
@@ -183,11 +195,21 @@ export class HostedSession {
 	/** The lease is gone: ends the processes now and forgets the session. Nothing more is sent. */
 	async drop(why: StopWhy): Promise<void> {
 		if (this.#over) return;
+		const isTerminated = this.#handingBack === "terminated";
 		this.#handingBack = why;
 		this.#close();
 		await this.#process?.stop(1_000);
+		await this.#host.egress?.close(this.sessionId);
 		rmSync(this.#dir, { recursive: true, force: true });
+		if (isTerminated) removeHome(this.#host.stateDir, this.sessionId);
 		this.#host.forget(this);
+	}
+
+	/** Its proxy refused it a host. */
+	refused(to: { subject: string; rule: string; reason: string }): void {
+		const run = this.#run;
+		if (!this.#caughtUp || run === null || run.ended || this.#leaving !== null) return;
+		this.#note(run, { type: "refused", ...to });
 	}
 
 	/** Ends the running turn. */
@@ -199,6 +221,7 @@ export class HostedSession {
 	async suspend(graceMs: number): Promise<void> {
 		await this.#survivor?.process.stop(graceMs);
 		await this.#stopProcess("drained", graceMs);
+		await this.#host.egress?.close(this.sessionId);
 		this.#close();
 	}
 
@@ -267,6 +290,7 @@ export class HostedSession {
 
 	#want(desired: Desired): void {
 		this.#desired = desired;
+		this.#narrowNetwork();
 		void this.#reconcile();
 	}
 
@@ -284,7 +308,7 @@ export class HostedSession {
 		let at = this.#outbox.findIndex((o) => o.seq > this.#sentSeq);
 		while (at >= 0 && at < this.#outbox.length) {
 			const firstSeq = this.#outbox[at]?.seq ?? 0;
-			const events: RunnerEvent[] = [];
+			const events: RunnerReport[] = [];
 			for (let bytes = 0; at < this.#outbox.length; at++) {
 				const next = this.#outbox[at];
 				if (next === undefined || (events.length > 0 && bytes + next.bytes > MAX_BATCH_BYTES)) break;
@@ -315,7 +339,7 @@ export class HostedSession {
 		this.#leaving?.();
 	}
 
-	#push(event: RunnerEvent): void {
+	#push(event: RunnerReport): void {
 		const place = ++this.#seq;
 		// In the log already: this journal was read before, by an earlier daemon.
 		if (place <= (this.#ackedSeq ?? 0)) return;
@@ -342,11 +366,12 @@ export class HostedSession {
 		const installed = this.#host.provider(this.#spec.provider);
 		const workDir = this.#workDir();
 		const journal = new Journal(join(this.#dir, String(number)));
-		// Read again later, the dialogue must begin as it began.
+		// Read again later, the dialogue must begin as it began, and hide what it hid: a key that was replaced meanwhile is still this process's.
 		const launchFile = join(journal.dir, "launch.json");
+		const secrets = credentialsIn(installed?.env ?? {});
 		// A daemon killed just before this line left a journal without a single note.
-		if (!existsSync(launchFile)) this.#write(() => writeWhole(launchFile, seal({ nativeSessionId: this.#nativeSessionId })));
-		const launch = unseal<{ nativeSessionId: string | null }>(readFileSync(launchFile, "utf8"));
+		if (!existsSync(launchFile)) this.#write(() => writeWhole(launchFile, seal({ nativeSessionId: this.#nativeSessionId, secrets })));
+		const launch = unseal<{ nativeSessionId: string | null; secrets?: string[] }>(readFileSync(launchFile, "utf8"));
 		if (launch === null) journal.damage = "what its CLI was launched with is not what was written";
 		const nativeSessionId = launch?.nativeSessionId ?? null;
 		const dialogue = installed?.provider.dialogue({ spec: this.#spec, workDir: workDir.ok ? workDir.value : "/", nativeSessionId }) ?? {
@@ -356,7 +381,7 @@ export class HostedSession {
 			`${prefix}_${idBody(createHash("sha256").update(`${this.sessionId}\0${this.generation}\0${number}\0${prefix}\0${ordinal}`).digest())}`;
 		const run: Run = {
 			journal,
-			hosting: new Hosting(this.#spec.provider, dialogue, deriveId),
+			hosting: new Hosting(this.#spec.provider, dialogue, deriveId, [...this.#host.identity.secrets, ...(launch?.secrets ?? secrets)]),
 			process: null,
 			writes: 0,
 			markedSeq: -1,
@@ -413,7 +438,37 @@ export class HostedSession {
 			this.#caughtUp = true;
 			void this.#reconcile();
 		}
+		this.#judge();
 		this.#guard();
+	}
+
+	/** This machine's own gate, before the gateway's. What it says is noted, so that the next daemon says the same. */
+	#judge(): void {
+		const run = this.#run;
+		if (!this.#caughtUp || run === null || run.ended || this.#leaving !== null) return;
+		for (const [requestId, call] of [...run.hosting.unjudged]) {
+			const place = this.#placeOf(call.type === "gate_requested" ? call.cwd : undefined);
+			const { readRoots = [], writeRoots = [] } = this.#desired?.policy ?? {};
+			let judgement: Judgement;
+			try {
+				judgement = decideForOwner(this.#host.config.policy, call, { ...place, readRoots, writeRoots });
+			} catch (cause) {
+				const reason = `the runner's gate failed on it: ${cause instanceof Error ? cause.message : String(cause)}`;
+				judgement = { verdict: "deny", rule: "gate-failed", category: "unresolved", reason: reason.slice(0, 2048) };
+			}
+			this.#note(run, { type: "judged", requestId, place, judgement });
+		}
+	}
+
+	/** Where a call would run. */
+	#placeOf(cwd: string | undefined): CallPlace {
+		const found = this.#workDir();
+		const workDir = found.ok ? found.value : "/nonexistent";
+		return {
+			workDir,
+			cwd: cwd?.startsWith("/") === true ? cwd : workDir,
+			home: this.#host.confinement.jail === "none" ? (this.#host.provider(this.#spec.provider)?.env.HOME ?? null) : JAIL_HOME,
+		};
 	}
 
 	/**
@@ -596,6 +651,7 @@ export class HostedSession {
 			return this.#releaseIfDone();
 		}
 		for (const decision of desired.decisions) this.#decide(decision);
+		for (const verdict of desired.verdicts ?? []) this.#pass(verdict);
 		const { turn } = desired;
 		const running = this.#run?.hosting.turn ?? null;
 		if (turn !== null && !this.#knows(turn.turnId)) {
@@ -632,12 +688,22 @@ export class HostedSession {
 		}
 		// Also where an earlier daemon started it and could not say so any more.
 		if (!run.started && run.process !== null) {
-			const { reached, why } = this.#host.containment;
-			this.#note(run, { type: "started", pid: run.process.pid, isolation: reached, ...(why === undefined ? {} : { why }) });
+			const { isolation, jail } = this.#host.confinement;
+			const why = this.#whyWeak();
+			const waf = this.#host.provider(this.#spec.provider)?.provider.waf ?? "jail-only";
+			this.#note(run, { type: "started", pid: run.process.pid, isolation, jail, waf, ...(why === undefined ? {} : { why }) });
 		}
 		this.#lastOutputAt = this.#lastTurnAt = now();
 		this.#toldSilent = false;
 		this.#note(run, { type: "turn", turnId, text });
+	}
+
+	/** What of its confinement is not as strong as it could be. */
+	#whyWeak(): string | undefined {
+		const { why } = this.#host.confinement;
+		const keys = this.#keysInside.length === 0 ? [] : [`its processes can read ${this.#keysInside.join(", ")}`];
+		const network = this.#host.egress === null && why === undefined ? ["it has the machine's own network"] : [];
+		return [...(why === undefined ? [] : [why]), ...keys, ...network].join("; ") || undefined;
 	}
 
 	async #startProcess(run: Run): Promise<{ ok: true } | { ok: false; error: Problem }> {
@@ -650,16 +716,90 @@ export class HostedSession {
 			return { ok: false, error: problem("start_failed", TAKEN) };
 		const { args, env } = installed.provider.launch({ spec: this.#spec, workDir: workDir.value, nativeSessionId: this.#nativeSessionId });
 		const before = installed.settings.kind === "acp" ? [] : installed.settings.args;
-		const { containment } = this.#host;
-		const started = await CliProcess.start(
-			{ file: installed.settings.command, args: [...before, ...args], env: { ...installed.env, ...env }, workDir: workDir.value },
-			run.journal,
-			containment,
-		);
+		const { command } = installed.settings;
+		const allEnv = { ...installed.env, ...env };
+		const file = findCommand(command, allEnv.PATH ?? "");
+		if (file === null)
+			return { ok: false, error: problem("provider_not_installed", `${command} is not installed on this runner, or not on its PATH`) };
+		const { jail } = this.#host.config;
+		const network = await this.#openNetwork(installed, workDir.value, allEnv);
+		if (!network.ok) return { ok: false, error: network.error };
+		const roots = this.#ownRoots();
+		const launch = enter(this.#host.confinement, this.#host.stateDir, {
+			sessionId: this.sessionId,
+			workDir: workDir.value,
+			file,
+			args: [...before, ...args],
+			env: network.value?.env ?? allEnv,
+			read: [...jail.read, ...installed.settings.read, ...roots.read],
+			write: [...jail.write, ...installed.settings.write, ...roots.write],
+			limits: { maxMemory: jail.maxMemory, maxProcesses: jail.maxProcesses },
+			network: network.value ?? "host",
+		});
+		if (!launch.ok) return launch;
+		const started = await CliProcess.start(launch.value, run.journal);
 		if (!started.ok) return started;
 		run.process = started.value;
 		this.#followProcess(run, started.value);
 		return { ok: true };
+	}
+
+	/**
+	 * Opens the session's way to the network, to the hosts that its team names and this machine's owner does not forbid. A session that was found
+	 * has its way still: what is told again is where it leads. Null where sessions have the machine's own network.
+	 */
+	async #openNetwork(
+		installed: InstalledProvider,
+		workDir: string,
+		env: Record<string, string>,
+	): Promise<Result<OpenEgress | null, Problem>> {
+		const { egress, confinement, stateDir } = this.#host;
+		if (egress === null) return ok(null);
+		const as = userOf(confinement, stateDir, this.sessionId, workDir);
+		const hosts = this.#hosts;
+		const opened = await egress.open({
+			sessionId: this.sessionId,
+			hosts,
+			provider: { settings: installed.settings },
+			env,
+			...(as.kind === "drop" ? { owner: { uid: as.uid, gid: as.gid } } : {}),
+		});
+		if (opened.ok) {
+			this.#openHosts = hosts.join();
+			this.#keysInside = opened.value.keysInside;
+		}
+		return opened;
+	}
+
+	get #hosts(): string[] {
+		return narrowHosts(this.#desired?.policy?.hosts ?? [], this.#host.config.policy.hosts);
+	}
+
+	/** Tells the network's proxy what the policy allows now. */
+	#narrowNetwork(): void {
+		const { egress } = this.#host;
+		const process = this.#process;
+		if (egress === null || process === null || this.#hosts.join() === this.#openHosts) return;
+		this.#openHosts = this.#hosts.join();
+		const installed = this.#host.provider(this.#spec.provider);
+		const workDir = this.#workDir();
+		if (installed === null || !workDir.ok) return;
+		void this.#openNetwork(installed, workDir.value, {
+			...installed.env,
+			...installed.provider.launch({ spec: this.#spec, workDir: workDir.value, nativeSessionId: this.#nativeSessionId }).env,
+		}).then((opened) => {
+			// It goes on with what it was allowed before; the next word of the gateway tries again.
+			if (!opened.ok) this.#openHosts = null;
+		});
+	}
+
+	/** The team's roots that lie in those which the machine's owner named: no policy alone shows a session more of a machine. */
+	#ownRoots(): { read: string[]; write: string[] } {
+		const { readRoots = [], writeRoots = [] } = this.#desired?.policy ?? {};
+		const { policy } = this.#host.config;
+		const within = (roots: string[], own: string[] | undefined) =>
+			roots.filter((root) => own?.some((dir) => root === dir || root.startsWith(`${dir}/`))).map((root) => `?${root}`);
+		return { read: within(readRoots, policy.readRoots), write: within(writeRoots, policy.writeRoots) };
 	}
 
 	/** The journal that is being written, or a new one. */
@@ -671,6 +811,11 @@ export class HostedSession {
 	#decide(decision: Decision): void {
 		const run = this.#run;
 		if (run !== null && !run.ended && run.hosting.pending.has(decision.approvalId)) this.#note(run, { type: "decide", decision });
+	}
+
+	#pass(verdict: GateVerdict): void {
+		const run = this.#run;
+		if (run !== null && !run.ended && run.hosting.gates.has(verdict.approvalId)) this.#note(run, { type: "verdict", verdict });
 	}
 
 	#interrupt(): void {

@@ -1,9 +1,20 @@
 import type { ErrorCode } from "../shared/errors.ts";
-import { byteLength, type Isolation, type ProcessState, type RunnerEvent, splitEvent } from "../shared/events.ts";
-import type { Decision } from "../shared/frames.ts";
+import {
+	byteLength,
+	type CallPlace,
+	type Isolation,
+	type Jail,
+	type ProcessState,
+	type RunnerReport,
+	splitEvent,
+	type WafReach,
+} from "../shared/events.ts";
+import type { Decision, GateVerdict } from "../shared/frames.ts";
 import type { ApprovalId, TurnId } from "../shared/ids.ts";
 import { MAX_EVENT_BYTES, MAX_LINE_BYTES } from "../shared/limits.ts";
+import type { Judgement } from "../shared/waf/verdict.ts";
 import type { Dialogue, DialogueEvent } from "./providers/provider.ts";
+import { EventRedactor } from "./redaction.ts";
 
 /**
  * One process of a session, from its journal to its events; pure. The journal is what the CLI wrote (`line`) and what the daemon
@@ -21,6 +32,8 @@ export interface Mark {
 	seq: number;
 	counter: number;
 	pending: [ApprovalId, string][];
+	/** Absent: a daemon of before there were gates. */
+	gates?: [ApprovalId, string][];
 	turn: HostedTurn | null;
 }
 
@@ -33,7 +46,7 @@ interface HostedTurn {
 
 /** What the daemon writes into the journal before it acts on it. */
 export type Note =
-	| { type: "started"; pid: number; isolation: Isolation; why?: string }
+	| { type: "started"; pid: number; isolation: Isolation; jail?: Jail; waf?: WafReach; why?: string }
 	/** The process did not come to be. */
 	| { type: "not_started"; code: ErrorCode; detail: string }
 	| { type: "turn"; turnId: TurnId; text: string }
@@ -41,6 +54,12 @@ export type Note =
 	| { type: "turn_dropped"; turnId: TurnId }
 	| { type: "interrupt" }
 	| { type: "decide"; decision: Decision }
+	/** What this machine's own gate says of the call that the CLI asks about with this id. */
+	| { type: "judged"; requestId: string; place: CallPlace; judgement: Judgement }
+	/** The session's proxy refused it a host. */
+	| { type: "refused"; subject: string; rule: string; reason: string }
+	/** And the gateway's. */
+	| { type: "verdict"; verdict: GateVerdict }
 	/** The CLI is stopped, since its output cannot be taken: the journal is at its bound, or the disk almost full. */
 	| { type: "paused"; why: PauseWhy; detail: string }
 	| { type: "resumed" }
@@ -62,7 +81,7 @@ export type StopWhy =
 export type PauseWhy = "journal_full" | "disk_full";
 
 export interface Output {
-	events: RunnerEvent[];
+	events: RunnerReport[];
 	/** Lines for the CLI's stdin. */
 	writes: string[];
 }
@@ -70,6 +89,8 @@ export interface Output {
 /** Words of a CLI within an event that the session must read itself: longer, it would travel in parts, which nobody reads there. */
 const MAX_DETAIL_UNITS = 4_000;
 const brief = (words: string): string => (words.length > MAX_DETAIL_UNITS ? `${words.slice(0, MAX_DETAIL_UNITS)}...` : words);
+
+type AtGate = Extract<DialogueEvent, { type: "gate_requested" | "approval_requested" }>;
 
 type IdMaker = <P extends "trn" | "apr" | "prt">(prefix: P, ordinal: string) => string;
 
@@ -84,6 +105,10 @@ export class Hosting {
 	turn: HostedTurn | null = null;
 	/** Approvals that wait for a decision: the CLI's own id of each. */
 	readonly pending = new Map<ApprovalId, string>();
+	/** Calls that this machine's gate has not judged yet, by the CLI's id; whoever holds this does, and says it in a note. */
+	readonly unjudged = new Map<string, AtGate>();
+	/** Calls that wait for the gateway's verdict. */
+	readonly gates = new Map<ApprovalId, string>();
 	readonly #openTools = new Set<string>();
 	/** Set when the CLI said that it cannot be used; the daemon then ends it. */
 	unusable: string | null = null;
@@ -92,8 +117,11 @@ export class Hosting {
 	#wasReady = false;
 	#counter = 0;
 	#output: Output = { events: [], writes: [] };
+	readonly #redactor: EventRedactor;
 
-	constructor(name: string, dialogue: Dialogue, deriveId: IdMaker) {
+	/** `secrets`: values that no event may show. The same ones whenever the journal is folded again. */
+	constructor(name: string, dialogue: Dialogue, deriveId: IdMaker, secrets: readonly string[] = []) {
+		this.#redactor = new EventRedactor(secrets);
 		this.#name = name;
 		this.#dialogue = dialogue;
 		this.#deriveId = deriveId;
@@ -101,12 +129,19 @@ export class Hosting {
 
 	/** Whether silence now has a reason: a tool runs, or a person is asked. */
 	get isWaiting(): boolean {
-		return this.#openTools.size > 0 || this.pending.size > 0;
+		return this.#openTools.size > 0 || this.pending.size > 0 || this.gates.size > 0;
 	}
 
 	/** What a mark at this place must say. */
 	mark(seq: number): Mark {
-		return { type: "mark", seq, counter: this.#counter, pending: [...this.pending], turn: this.turn === null ? null : { ...this.turn } };
+		return {
+			type: "mark",
+			seq,
+			counter: this.#counter,
+			pending: [...this.pending],
+			gates: [...this.gates],
+			turn: this.turn === null ? null : { ...this.turn },
+		};
 	}
 
 	take(entry: Entry): Output {
@@ -119,7 +154,13 @@ export class Hosting {
 		switch (entry.type) {
 			case "started":
 				this.#setProcess("starting", { pid: entry.pid });
-				this.#emit({ type: "isolation", reached: entry.isolation, ...(entry.why === undefined ? {} : { why: entry.why }) });
+				this.#emit({
+					type: "isolation",
+					reached: entry.isolation,
+					...(entry.jail === undefined ? {} : { jail: entry.jail }),
+					...(entry.waf === undefined ? {} : { waf: entry.waf }),
+					...(entry.why === undefined ? {} : { why: entry.why }),
+				});
 				this.#say({ type: "start" });
 				return;
 			case "not_started":
@@ -148,8 +189,35 @@ export class Hosting {
 				const requestId = this.pending.get(entry.decision.approvalId);
 				if (requestId === undefined) return;
 				this.pending.delete(entry.decision.approvalId);
-				const { approvalId: _, ...decision } = entry.decision;
+				const { approvalId: _, remember: __, ...decision } = entry.decision;
 				this.#say({ type: "decide", requestId, decision });
+				return;
+			}
+			case "judged":
+				this.#judged(entry);
+				return;
+			case "refused": {
+				const { subject, rule, reason } = entry;
+				const of = { tool: "network", subject: brief(subject), layer: "jail" as const };
+				// Between turns a CLI's own housekeeping is what was refused; that begins none.
+				if (this.turn !== null)
+					this.#emit({
+						type: "gate_denied",
+						turnId: this.#beginTurn(),
+						...of,
+						verdict: "deny",
+						rule,
+						category: "network",
+						reason: brief(reason),
+					});
+				return;
+			}
+			case "verdict": {
+				const requestId = this.gates.get(entry.verdict.approvalId);
+				if (requestId === undefined) return;
+				this.gates.delete(entry.verdict.approvalId);
+				const { verdict, reason } = entry.verdict;
+				this.#say({ type: "verdict", requestId, verdict, reason });
 				return;
 			}
 			case "mark":
@@ -157,6 +225,8 @@ export class Hosting {
 				this.#counter = entry.counter;
 				this.pending.clear();
 				for (const [approvalId, requestId] of entry.pending) this.pending.set(approvalId, requestId);
+				this.gates.clear();
+				for (const [approvalId, requestId] of entry.gates ?? []) this.gates.set(approvalId, requestId);
 				this.turn = entry.turn === null ? null : { ...entry.turn };
 				return;
 			case "paused":
@@ -227,11 +297,17 @@ export class Hosting {
 				this.unusable = event.detail;
 				this.#endTurn({ type: "turn_ended", stopReason: "failed", error: { code: "start_failed", detail: event.detail } });
 				return;
+			case "gate_requested":
 			case "approval_requested":
+				this.#beginTurn();
+				this.unjudged.set(event.requestId, event);
+				return;
 			case "question_asked":
 				this.#ask(event);
 				return;
 			case "approval_withdrawn":
+				this.unjudged.delete(event.requestId);
+				for (const [approvalId, requestId] of this.gates) if (requestId === event.requestId) this.gates.delete(approvalId);
 				for (const [approvalId, requestId] of this.pending)
 					if (requestId === event.requestId) this.#withdraw(approvalId, event.why ?? "the CLI withdrew it");
 				return;
@@ -257,12 +333,45 @@ export class Hosting {
 		}
 	}
 
-	#ask(event: Extract<DialogueEvent, { type: "approval_requested" | "question_asked" }>): void {
+	/** What the machine's own gate denies goes no further; all else is the gateway's to judge. */
+	#judged({ requestId, place, judgement }: Extract<Note, { type: "judged" }>): void {
+		const call = this.unjudged.get(requestId);
+		if (call === undefined) return;
+		this.unjudged.delete(requestId);
+		if (judgement.verdict === "deny") return this.#deny(call, judgement);
+		if (call.type === "approval_requested") return this.#ask({ ...call, place, judged: judgement });
+		const turnId = this.#beginTurn();
+		const approvalId = this.#deriveId("apr", `${++this.#counter}`) as ApprovalId;
+		const { requestId: _, cwd: __, ...rest } = call;
+		const asked: RunnerReport = {
+			...rest,
+			input: this.#redactor.value(withShortStrings(call.input)),
+			turnId,
+			approvalId,
+			place,
+			judged: judgement,
+		};
+		if (byteLength(JSON.stringify(asked)) > MAX_EVENT_BYTES) return this.#deny(call, TOO_LARGE);
+		this.gates.set(approvalId, requestId);
+		this.#emit(asked);
+	}
+
+	#deny(call: AtGate, judgement: Judgement): void {
+		const { requestId, tool, toolCallId } = call;
+		const reason = inWords(judgement);
+		const of = toolCallId === undefined ? {} : { toolCallId };
+		this.#emit({ type: "gate_denied", turnId: this.#beginTurn(), ...of, tool, subject: brief(judgement.evidence ?? ""), ...judgement });
+		if (call.type === "gate_requested") this.#say({ type: "verdict", requestId, verdict: "deny", reason });
+		else this.#say({ type: "decide", requestId, decision: { decision: "deny", message: reason } });
+	}
+
+	#ask(event: Extract<DialogueEvent, { type: "approval_requested" | "question_asked" }> & { place?: CallPlace; judged?: Judgement }): void {
 		const turnId = this.#beginTurn();
 		const { requestId, ...rest } = event;
 		// By order and not by the CLI's id: some CLIs count from 0 in every process.
 		const approvalId = this.#deriveId("apr", `${++this.#counter}`) as ApprovalId;
-		const asked = { ...rest, turnId, approvalId } as RunnerEvent;
+		// For show: what runs is what the CLI asked about, and it has that still.
+		const asked = this.#redactor.value({ ...rest, turnId, approvalId } as RunnerReport);
 		if (byteLength(JSON.stringify(asked)) > MAX_EVENT_BYTES) {
 			// What cannot be shown whole cannot be allowed.
 			this.#emit({
@@ -308,6 +417,11 @@ export class Hosting {
 		const { turn } = this;
 		if (turn === null) return;
 		for (const approvalId of [...this.pending.keys()]) this.#withdraw(approvalId, "its turn ended");
+		// What still waits at the gate is a background task's; nobody answers for a turn that is over, and no answer would hold the task up.
+		for (const requestId of [...this.unjudged.keys(), ...this.gates.values()])
+			this.#output.writes.push(...this.#dialogue.take({ type: "verdict", requestId, verdict: "deny", reason: TURN_OVER }).writes);
+		this.unjudged.clear();
+		this.gates.clear();
 		this.#openTools.clear();
 		this.turn = null;
 		// An interrupt is a cancel, whatever the CLI made of it.
@@ -321,12 +435,38 @@ export class Hosting {
 		if (this.process === "busy") this.#setProcess("ready", {});
 	}
 
-	#setProcess(state: ProcessState, more: Omit<Extract<RunnerEvent, { type: "process_state" }>, "type" | "state">): void {
+	#setProcess(state: ProcessState, more: Omit<Extract<RunnerReport, { type: "process_state" }>, "type" | "state">): void {
 		this.process = state;
 		this.#emit({ type: "process_state", state, ...more, ...(more.why === undefined ? {} : { why: brief(more.why) }) });
 	}
 
-	#emit(event: RunnerEvent): void {
-		this.#output.events.push(...splitEvent(event, this.#deriveId("prt", `${++this.#counter}`), MAX_EVENT_BYTES));
+	#emit(event: RunnerReport): void {
+		// One id: what was held back is short, and is never in parts.
+		const partId = this.#deriveId("prt", `${++this.#counter}`);
+		for (const shown of this.#redactor.take(event)) this.#output.events.push(...splitEvent(shown, partId, MAX_EVENT_BYTES));
 	}
+}
+
+const TURN_OVER = "the turn that it belongs to has ended";
+const TOO_LARGE: Judgement = {
+	verdict: "deny",
+	rule: "call-too-large",
+	category: "unresolved",
+	reason: `a tool input of over ${MAX_EVENT_BYTES} bytes cannot be judged`,
+	suggestion: "use smaller steps",
+};
+
+/** What the model is told of a denial. */
+export const inWords = ({ rule, reason, suggestion }: Judgement): string =>
+	`Denied${rule === null ? "" : ` by rule ${rule}`}: ${reason}.${suggestion === undefined ? "" : ` ${suggestion}`}`;
+
+/** Over what the gates judge of a command (64 KiB), so that a cut one is still too long to be allowed. */
+const MAX_STRING_UNITS = 70_000;
+/** A call's input for the gates, which need no file's content: strings that nobody judges whole are cut. */
+function withShortStrings(value: unknown): unknown {
+	if (typeof value === "string") return value.length > MAX_STRING_UNITS ? value.slice(0, MAX_STRING_UNITS) : value;
+	if (Array.isArray(value)) return value.map(withShortStrings);
+	if (typeof value === "object" && value !== null)
+		return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, withShortStrings(inner)]));
+	return value;
 }

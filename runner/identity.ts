@@ -23,6 +23,8 @@ export interface Identity {
 	url: string;
 	team: TeamId;
 	runnerId: RunnerId;
+	/** What must be in no output: its key. */
+	secrets: readonly string[];
 	/** The proof for one link: `control`, or a session's id. */
 	prove(nonce: string, link: string): { protocol: number; runnerId: RunnerId; host: string; signature: string };
 }
@@ -47,6 +49,7 @@ export function loadIdentity(stateDir: string): Result<Identity, string> | null 
 		url: url.replace(/\/$/, ""),
 		team,
 		runnerId,
+		secrets: [privateKey],
 		prove: (nonce, link) => ({
 			protocol: PROTOCOL_VERSION,
 			runnerId,

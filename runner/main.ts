@@ -1,9 +1,13 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from "commander";
+import { register as approvals } from "./commands/approvals.ts";
 import { register as attach } from "./commands/attach.ts";
+import { register as audit } from "./commands/audit.ts";
 import { register as chat } from "./commands/chat.ts";
 import { EXIT, report } from "./commands/connection.ts";
 import { register as keys } from "./commands/keys.ts";
+import { register as policy } from "./commands/policy.ts";
+import { register as policyTest } from "./commands/policy-test.ts";
 import { register as queue } from "./commands/queue.ts";
 import { register as run } from "./commands/run.ts";
 import { register as runner } from "./commands/runner.ts";
@@ -23,7 +27,8 @@ const program = new Command("hotplex")
 	.version(VERSION)
 	.showHelpAfterError("(add --help for what it takes)")
 	.exitOverride();
-for (const register of [up, chat, attach, run, sessions, queue, runner, runners, keys]) register(program);
+for (const register of [up, chat, attach, run, sessions, approvals, queue, runner, runners, keys, policy, policyTest, audit])
+	register(program);
 
 try {
 	await program.parseAsync();

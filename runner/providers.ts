@@ -69,6 +69,10 @@ const demo = (): ProviderSettings => ({
 	command: process.execPath,
 	args: [fileURLToPath(new URL("./demo-agent.ts", import.meta.url))],
 	env: [],
+	// What it imports.
+	read: [fileURLToPath(new URL("../node_modules", import.meta.url))],
+	write: [],
+	asks: true,
 });
 
 /** What this machine offers, the default first. Configured ones that are not installed are left out and told. */
@@ -78,8 +82,16 @@ export async function installedProviders(
 	demoDir: string,
 ): Promise<{ installed: InstalledProvider[]; missing: string[] }> {
 	const table: Record<string, ProviderSettings> = config.providers ?? {
-		"claude-code": { kind: "claude-code", command: "claude", args: [], env: CLAUDE_ENV },
-		opencode: { kind: "acp", command: "opencode", args: ["acp"], env: OPENCODE_ENV },
+		"claude-code": { kind: "claude-code", command: "claude", args: [], env: CLAUDE_ENV, read: [], write: [], asks: true },
+		opencode: {
+			kind: "acp",
+			command: "opencode",
+			args: ["acp"],
+			env: OPENCODE_ENV,
+			read: ["opencode.json", "opencode.jsonc", "AGENTS.md"].map((name) => `?~/.config/opencode/${name}`),
+			write: [],
+			asks: true,
+		},
 	};
 	const installed: InstalledProvider[] = [];
 	const missing: string[] = [];
@@ -113,6 +125,7 @@ function toProvider(settings: ProviderSettings): Provider {
 	if (settings.kind === "claude-code") return claudeCode;
 	return acp({
 		args: settings.args,
+		asks: settings.asks,
 		...(settings.mode === undefined ? {} : { mode: settings.mode }),
 		...(settings.authMethod === undefined ? {} : { authMethod: settings.authMethod }),
 	});

@@ -1,6 +1,6 @@
 import { mkdirSync, realpathSync, statSync } from "node:fs";
 import { homedir } from "node:os";
-import { dirname, join, sep } from "node:path";
+import { dirname, join, resolve, sep } from "node:path";
 import { type Problem, problem } from "../shared/errors.ts";
 import { err, ok, type Result } from "../shared/result.ts";
 
@@ -22,6 +22,8 @@ const SYSTEM = [
 	"/var/run",
 ];
 
+const OF_PROCESSES = ["/proc", "/dev", "/sys"];
+
 /**
  * The real path of a session's work directory, or why it is refused. Symbolic links are resolved first, so that what is
  * checked is what is used. This is where a session starts, not a jail around it.
@@ -31,6 +33,9 @@ export function resolveWorkDir(asked: string | null, ownDir: string, roots: stri
 		mkdirSync(ownDir, { recursive: true, mode: 0o700 });
 		return ok(realpathSync(ownDir));
 	}
+	// Another process's names for directories: `/proc/self/cwd` is the daemon's own.
+	if (OF_PROCESSES.some((dir) => `${resolve(asked)}/`.startsWith(`${dir}/`)))
+		return err(problem("work_dir_refused", `${asked} is no project's directory; name the directory itself`));
 	let real: string;
 	try {
 		real = realpathSync(asked);

@@ -1,14 +1,26 @@
 import { z } from "zod";
+import { AuditRecord } from "./audit.ts";
 import { ErrorCode, Problem } from "./errors.ts";
-import { Isolation, LoggedEvent, SessionStateName, StopReason, Usage } from "./events.ts";
+import { Isolation, Jail, LoggedEvent, SessionStateName, StopReason, Usage, WafReach } from "./events.ts";
 import { ClientId, Decision, InputText, Labels, OfferedProvider, PermissionMode, Snapshot } from "./frames.ts";
-import { Epoch, KeyId, Offset, RunnerId, SessionId, TeamId, TurnId } from "./ids.ts";
+import { ApprovalId, Epoch, KeyId, Offset, RunnerId, SessionId, TeamId, TurnId } from "./ids.ts";
 import { parseSelector, selectorErrorText } from "./selector.ts";
 import { Stats } from "./stats.ts";
+import { Bypass, Policy } from "./waf/policy.ts";
+import { Judgement } from "./waf/verdict.ts";
 
 /** The bodies of the REST interface. Requests are strict: an unknown field is an error that names it. */
 
-export const Scope = z.enum(["sessions:read", "sessions:write", "runners:read", "runners:write", "keys:write"]);
+export const Scope = z.enum([
+	"sessions:read",
+	"sessions:write",
+	"runners:read",
+	"runners:write",
+	"keys:write",
+	"policy:read",
+	"policy:write",
+	"audit:read",
+]);
 export type Scope = z.infer<typeof Scope>;
 export const ALL_SCOPES: Scope[] = Scope.options;
 
@@ -38,7 +50,8 @@ export const CreateSession = z.strictObject({
 	workDir: z
 		.string()
 		.max(4096)
-		.regex(/^\/[^\0]*$/, "expected an absolute path")
+		// biome-ignore lint/suspicious/noControlCharactersInRegex: a name with one is somebody's trick with logs and terminals
+		.regex(/^\/[^\x00-\x1f\x7f]*$/, "expected an absolute path without control characters")
 		.optional(),
 	model: z
 		.string()
@@ -66,6 +79,10 @@ export const Session = z.object({
 	selector: z.string().nullable(),
 	/** Who opened it; null: it is older than that is kept. */
 	principal: z.string().nullable(),
+	/** How its processes were bounded when they last ran; null: none has run. `waf`: which of its tool calls are judged before they run. */
+	isolation: Isolation.nullable(),
+	jail: Jail.nullable(),
+	waf: WafReach.nullable(),
 	createdAt: z.int(),
 	updatedAt: z.int(),
 });
@@ -110,6 +127,26 @@ export type Turn = z.infer<typeof Turn>;
 export const TurnPage = page(Turn);
 export const AcceptedTurn = z.object({ ...Turn.shape, duplicate: z.boolean() });
 
+/** A tool call that waits for a person. */
+export const Approval = z.object({
+	approvalId: ApprovalId,
+	sessionId: SessionId,
+	tool: z.string(),
+	/** The command, path or host, cut to 4,096 units; the whole input is in the session's log. */
+	subject: z.string(),
+	cwd: z.string(),
+	/** The rule that asks; null: the CLI does. */
+	rule: z.string().nullable(),
+	reason: z.string().nullable(),
+	/** Who sent the input that led to it. */
+	requestedBy: z.string(),
+	askedAt: z.int(),
+	/** Then it is denied. */
+	expiresAt: z.int(),
+});
+export type Approval = z.infer<typeof Approval>;
+export const ApprovalList = z.object({ data: z.array(Approval) });
+
 export const Decide = z.strictObject(Decision.omit({ approvalId: true }).shape);
 
 export const EventsQuery = z.object({
@@ -142,6 +179,8 @@ export const Runner = z.object({
 	hosting: z.int(),
 	providers: z.array(OfferedProvider),
 	isolation: Isolation.nullable(),
+	/** What bounds its sessions' files and network; null: it has not registered, or is older than the jail. */
+	jail: Jail.nullable(),
 	enrolledAt: z.int(),
 	lastSeenAt: z.int().nullable(),
 });
@@ -186,5 +225,74 @@ export type Key = z.infer<typeof Key>;
 /** The secret is shown here, once, and is nowhere kept. */
 export const CreatedKey = z.object({ ...Key.shape, apiKey: z.string() });
 export const KeyList = z.object({ data: z.array(Key) });
+
+/** A policy with who made it, and when; both null of version 0, the built-in one. */
+export const PolicyVersion = z.object({ version: z.int(), policy: Policy, author: z.string().nullable(), at: z.int().nullable() });
+export type PolicyVersion = z.infer<typeof PolicyVersion>;
+export const PolicyVersionSummary = PolicyVersion.omit({ policy: true });
+export const PolicyVersionPage = page(PolicyVersionSummary);
+
+export const PutPolicy = z.strictObject({
+	policy: Policy,
+	/** The version that this one was made from. If another came meanwhile it is a `conflict`. */
+	baseVersion: z.int().nonnegative(),
+});
+/** `pending`: how many open sessions could not be told yet; they are told again and again. All others go by the new version from now on. */
+const Pushed = { pending: z.int() };
+export const ChangedPolicy = z.object({ ...PolicyVersion.shape, ...Pushed });
+
+/** What a policy would say of commands and prompts. Nothing is done and nothing is audited. */
+export const TestPolicy = z.strictObject({
+	rows: z
+		.array(
+			z.strictObject({
+				id: z.union([z.string().max(256), z.number()]),
+				kind: z.enum(["command", "prompt"]),
+				text: z.string(),
+				/** Where a command runs, and what counts as its work directory. */
+				cwd: z
+					.string()
+					.max(4096)
+					.regex(/^\/[^\0]*$/, "expected an absolute path")
+					.default("/work/project"),
+			}),
+		)
+		.min(1)
+		.max(1000),
+	/** Absent: the team's current one. */
+	policy: Policy.optional(),
+});
+export const TestedPolicy = z.object({
+	/** The version that judged; null: the one in the request. */
+	version: z.int().nullable(),
+	data: z.array(z.object({ id: z.union([z.string(), z.number()]), ...Judgement.pick({ verdict: true, rule: true, reason: true }).shape })),
+});
+export type TestedPolicy = z.infer<typeof TestedPolicy>;
+
+export const CreateBypass = z.strictObject({
+	...Bypass.pick({ lifts: true, sessionId: true, principal: true, reason: true }).shape,
+	/** How long it holds, from now. */
+	forMs: z
+		.int()
+		.min(1000)
+		.max(24 * 3_600_000),
+});
+export const CreatedBypass = z.object({ bypass: Bypass, version: z.int(), ...Pushed });
+
+export const AuditQuery = z.object({
+	/** Records after this one. */
+	after: z.coerce.number().int().nonnegative().default(0),
+	/** Of a JSON page. */
+	limit: z.coerce.number().int().min(1).max(1000).default(100),
+	/** `jsonl`, like `Accept: application/jsonl`: all records up to now, a line each. */
+	format: z.enum(["json", "jsonl"]).optional(),
+});
+export const AuditPage = z.object({
+	data: z.array(AuditRecord),
+	/** The log's last record. Keep it elsewhere: it proves everything before it (AUD-2). */
+	head: z.object({ n: z.int(), hash: z.string() }),
+	nextCursor: z.string().nullable(),
+});
+export type AuditPage = z.infer<typeof AuditPage>;
 
 export { Problem, Stats };

@@ -1,6 +1,11 @@
 import { z } from "zod";
 import {
 	AcceptedTurn,
+	ApprovalList,
+	AuditPage,
+	ChangedPolicy,
+	type CreateBypass,
+	CreatedBypass,
 	CreatedKey,
 	type CreateKey,
 	type CreateRunnerToken,
@@ -10,12 +15,16 @@ import {
 	type EnrolRunner,
 	EventPage,
 	KeyList,
+	PolicyVersion,
+	PolicyVersionPage,
 	QueueList,
 	RunnerList,
 	RunnerToken,
 	Session,
 	SessionPage,
 	Stats,
+	TestedPolicy,
+	type TestPolicy,
 	Ticket,
 	Turn,
 	TurnPage,
@@ -27,6 +36,7 @@ import { type LoggedEvent, PartJoiner, type SessionEvent, type StopReason, type 
 import { type Snapshot, SUBPROTOCOL } from "./frames.ts";
 import { Epoch, idBody, type Offset, SessionId, type TurnId } from "./ids.ts";
 import { MAX_DEPTH_FROM_GATEWAY } from "./limits.ts";
+import type { Policy } from "./waf/policy.ts";
 import { ProblemError, type SetTimer, type Socket, Unreachable, type WatchItem, watch } from "./watch.ts";
 
 export { ProblemError, Unreachable, type WatchItem } from "./watch.ts";
@@ -112,6 +122,11 @@ export class Client {
 		return this.request("GET", "/v1/queue", { answer: QueueList });
 	}
 
+	/** Tool calls that wait for a person, in all sessions. */
+	approvals(): Promise<z.output<typeof ApprovalList>> {
+		return this.request("GET", "/v1/approvals", { answer: ApprovalList });
+	}
+
 	runners(): Promise<z.output<typeof RunnerList>> {
 		return this.request("GET", "/v1/runners", { answer: RunnerList });
 	}
@@ -145,6 +160,51 @@ export class Client {
 
 	async revokeKey(id: string): Promise<void> {
 		await this.request("DELETE", `/v1/keys/${encodeURIComponent(id)}`, { answer: Nothing });
+	}
+
+	/** The policy that holds, or one of its versions. */
+	policy(version?: number): Promise<z.output<typeof PolicyVersion>> {
+		return this.request("GET", version === undefined ? "/v1/policy" : `/v1/policy/versions/${version}`, { answer: PolicyVersion });
+	}
+
+	policyVersions(page: PageOf = {}): Promise<z.output<typeof PolicyVersionPage>> {
+		return this.request("GET", `/v1/policy/versions${query({ ...page })}`, { answer: PolicyVersionPage });
+	}
+
+	/** Makes the next version, if `baseVersion` is still the current one; else it is a `conflict`. */
+	putPolicy(policy: z.input<typeof Policy>, baseVersion: number): Promise<z.output<typeof ChangedPolicy>> {
+		return this.request("PUT", "/v1/policy", { body: { policy, baseVersion }, answer: ChangedPolicy });
+	}
+
+	/** What the team's policy, or this one, makes of up to 1,000 commands and prompts. */
+	testPolicy(rows: z.input<typeof TestPolicy>["rows"], policy?: z.input<typeof Policy>): Promise<z.output<typeof TestedPolicy>> {
+		return this.request("POST", "/v1/policy/test", { body: { rows, policy }, answer: TestedPolicy });
+	}
+
+	createBypass(wanted: z.input<typeof CreateBypass>): Promise<z.output<typeof CreatedBypass>> {
+		return this.request("POST", "/v1/policy/bypass", { body: wanted, answer: CreatedBypass });
+	}
+
+	async endBypass(id: string): Promise<void> {
+		await this.request("DELETE", `/v1/policy/bypass/${encodeURIComponent(id)}`, { answer: Nothing });
+	}
+
+	audit(page: { after?: number | undefined; limit?: number | undefined } = {}): Promise<z.output<typeof AuditPage>> {
+		return this.request("GET", `/v1/audit${query({ ...page })}`, { answer: AuditPage });
+	}
+
+	/** The audit log after a record up to now as bytes of JSON lines, each as `ChainVerifier` takes it. They may be cut anywhere. */
+	async *auditExport(after = 0): AsyncGenerator<Uint8Array, void, void> {
+		const path = `/v1/audit${query({ after, format: "jsonl" })}`;
+		try {
+			const response = await this.#fetch(this.url + path, { headers: { ...this.#headers, accept: "application/jsonl" } });
+			if (!response.ok) throw refusalOf(response.status, `GET ${path}`, await response.text());
+			const reader = response.body?.getReader();
+			for (let read = await reader?.read(); read && !read.done; read = await reader?.read()) yield read.value;
+		} catch (cause) {
+			if (cause instanceof ProblemError) throw cause;
+			throw new Unreachable(`the gateway at ${this.url} does not answer: ${reasonOf(cause)}`, { cause });
+		}
 	}
 
 	/** A socket to a session, authenticated by a ticket of its own. */
@@ -191,13 +251,8 @@ export class Client {
 			cancel();
 			signal?.removeEventListener("abort", onAbort);
 		}
+		if (!response.ok) throw refusalOf(response.status, `${method} ${path}`, text);
 		const json = parsed(text);
-		if (!response.ok) {
-			const said = check(Problem, json);
-			throw new ProblemError(
-				said.ok ? said.value : problemOf(response.status, `${method} ${path} was answered with ${response.status} and no reason`),
-			);
-		}
 		const value = check(answer, json);
 		if (!value.ok) throw new Error(`${method} ${path}: the gateway's answer is not of this version: ${value.error.detail}`);
 		return { status: response.status, value: value.value };
@@ -526,6 +581,12 @@ function query(fields: Record<string, string | number | undefined>): string {
 function parsed(text: string): unknown {
 	const json = parse(text, Number.MAX_SAFE_INTEGER, MAX_DEPTH_FROM_GATEWAY);
 	return json.ok ? json.value : null;
+}
+
+/** What an answer that is no success says. */
+function refusalOf(status: number, call: string, text: string): ProblemError {
+	const said = check(Problem, parsed(text));
+	return new ProblemError(said.ok ? said.value : problemOf(status, `${call} was answered with ${status} and no reason`));
 }
 
 /** For an answer that explains nothing: a proxy's, most likely. */

@@ -10,6 +10,7 @@ export const ERRORS = {
 	credentials_in_url: { status: 400, close: 4400, retryable: false, title: "Credentials in addresses are not accepted" },
 	unauthorized: { status: 401, close: 4401, retryable: false, title: "Authentication is missing or not valid" },
 	forbidden: { status: 403, close: 4403, retryable: false, title: "Not allowed" },
+	policy_denied: { status: 403, close: null, retryable: false, title: "The team's policy does not allow it" },
 	not_found: { status: 404, close: 4404, retryable: false, title: "Not found" },
 	hello_timeout: { status: 408, close: 4408, retryable: true, title: "The socket said no hello in time" },
 	conflict: { status: 409, close: null, retryable: false, title: "It conflicts with what is there" },

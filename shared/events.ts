@@ -2,6 +2,7 @@ import { z } from "zod";
 import { ErrorCode } from "./errors.ts";
 import { ApprovalId, Generation, Offset, RunnerId, TurnId } from "./ids.ts";
 import { MAX_EVENT_BYTES, MAX_LINE_BYTES } from "./limits.ts";
+import { Judgement } from "./waf/verdict.ts";
 
 /** A process of a session, by the reference's four words. `ready` is the CLI's first protocol answer, never a timer. */
 export const ProcessState = z.enum(["starting", "ready", "busy", "dead"]);
@@ -74,6 +75,8 @@ const gatewayEvents = [
 		approvalId: ApprovalId,
 		decision: z.enum(["allow", "deny"]),
 		message: z.string().optional(),
+		/** Calls like this one are decided so from now on, in this session or in the whole team. */
+		remember: z.enum(["session", "always"]).optional(),
 		by: Actor,
 	}),
 	z.object({
@@ -84,19 +87,58 @@ const gatewayEvents = [
 	}),
 	z.object({ type: z.literal("lease_granted"), runnerId: RunnerId, generation: Generation }),
 	z.object({ type: z.literal("lease_ended"), runnerId: RunnerId, generation: Generation, why: z.string() }),
+	/** What the gates said of a tool call, where it was more than that nothing objects (GAT-4). */
+	z.object({
+		type: z.literal("tool_verdict"),
+		turnId,
+		toolCallId: z.string().optional(),
+		tool: z.string(),
+		...Judgement.shape,
+		/** Which gate it was: the machine owner's on the runner, the team's here, or the session's proxy (`jail`). */
+		layer: z.enum(["runner", "gateway", "jail"]),
+		policyVersion: z.int(),
+		/** `policy:3`, or a person's entry: `entry:ID by ACTOR`. */
+		by: z.string(),
+		/** The policy only logs: this is what it would have said. */
+		dryRun: z.literal(true).optional(),
+	}),
+	/** A prompt was taken although it orders, or speaks of, what a rule stops; the policy says so (PRM-2). */
+	z.object({ type: z.literal("prompt_flagged"), turnId, ...Judgement.shape, policyVersion: z.int(), by: Actor }),
 	/** Everything before `firstOffset` was removed, since the log had reached its bound in size or age (LOG-8). */
 	z.object({ type: z.literal("log_trimmed"), firstOffset: Offset, why: z.enum(["size", "age"]) }),
 ] as const;
 
+/** Where a tool call would run, as its runner knows it. */
+export const CallPlace = z.object({ workDir: z.string().max(4096), cwd: z.string().max(4096), home: z.string().max(4096).nullable() });
+export type CallPlace = z.infer<typeof CallPlace>;
+
+/** A tool call at the gates. */
+const toolCall = {
+	toolCallId: z.string().optional(),
+	/** As the CLI calls it. */
+	tool: z.string(),
+	/** By the Agent Client Protocol's words, where the agent says so: `execute`, `edit`, `read` ... */
+	kind: z.string().optional(),
+	input: z.unknown(),
+	/** Absent: a runner of before there were gates. */
+	place: CallPlace.optional(),
+	/** What the runner's own gate said. */
+	judged: Judgement.optional(),
+};
 const approvalRequested = z.object({
 	type: z.literal("approval_requested"),
 	turnId,
 	approvalId: ApprovalId,
-	toolCallId: z.string().optional(),
-	tool: z.string(),
+	...toolCall,
 	title: z.string().optional(),
-	input: z.unknown(),
+	/** Why somebody is asked: the rule's words, or the CLI's. */
 	reason: z.string().optional(),
+	/** The rest is the gateway's: which rule asks, of which policy, whose turn it is, and until when it waits. */
+	rule: z.string().nullable().optional(),
+	suggestion: z.string().optional(),
+	policyVersion: z.int().optional(),
+	requestedBy: Actor.optional(),
+	expiresAt: z.int().optional(),
 });
 /** Answered like an approval: `allow` with `answers` by question, or `deny`. */
 const questionAsked = z.object({
@@ -109,6 +151,22 @@ const questionAsked = z.object({
 /** What waits for a person until it is decided. */
 export const Asked = z.discriminatedUnion("type", [approvalRequested, questionAsked]);
 export type Asked = z.infer<typeof Asked>;
+
+/** What a runner says of the gates to the session itself. The log has what came of it. */
+const gateEvents = [
+	/** A tool call that the runner's gate does not deny, and that waits for the gateway's verdict. */
+	z.object({ type: z.literal("gate_requested"), turnId, approvalId: ApprovalId, ...toolCall }),
+	/** One that it denied. */
+	z.object({
+		type: z.literal("gate_denied"),
+		turnId,
+		toolCallId: z.string().optional(),
+		tool: z.string(),
+		subject: z.string(),
+		...Judgement.shape,
+		/** `jail`: the session tried to reach a host that nobody allowed. */ layer: z.enum(["runner", "jail"]).optional(),
+	}),
+] as const;
 
 /** Events that a runner reports. */
 const runnerEvents = [
@@ -207,6 +265,13 @@ export type SessionEvent = z.infer<typeof SessionEvent>;
 export const RunnerEvent = z.discriminatedUnion("type", [...runnerEvents]);
 export type RunnerEvent = z.infer<typeof RunnerEvent>;
 
+/** All that comes on a runner's link: what it reports, and what the gates are asked. */
+export const RunnerReport = z.discriminatedUnion("type", [...runnerEvents, ...gateEvents]);
+export type RunnerReport = z.infer<typeof RunnerReport>;
+type GateEvent = Exclude<RunnerReport, RunnerEvent>;
+/** Whether it is for the session itself and never stands in its log. */
+export const isGateEvent = (event: RunnerReport): event is GateEvent => event.type === "gate_requested" || event.type === "gate_denied";
+
 export const LoggedEvent = z.object({
 	offset: Offset,
 	/** When the gateway appended it, ms since the epoch. */
@@ -219,7 +284,7 @@ export type LoggedEvent = z.infer<typeof LoggedEvent>;
  * Whether an event must be in the log before anyone is told. Streamed text is shown at once and stored packed
  * (PROTOCOL.md LOG-4); the `true` rows here force that text in with them, so that the order is one.
  */
-export const DURABLE: Record<SessionEvent["type"], boolean> = {
+export const DURABLE: Record<(SessionEvent | RunnerReport)["type"], boolean> = {
 	session_created: true,
 	input: true,
 	interrupt_requested: true,
@@ -227,7 +292,11 @@ export const DURABLE: Record<SessionEvent["type"], boolean> = {
 	session_state: true,
 	lease_granted: true,
 	lease_ended: true,
+	tool_verdict: true,
+	prompt_flagged: true,
 	log_trimmed: true,
+	gate_requested: true,
+	gate_denied: true,
 	process_state: true,
 	isolation: true,
 	turn_started: true,
@@ -268,7 +337,7 @@ export function byteLength(text: string): number {
  * The event itself if its JSON fits `maxBytes`, else `part` events that carry it. Nothing is cut off: a 5 MiB tool
  * result is some sixty parts.
  */
-export function splitEvent(event: RunnerEvent, partId: string, maxBytes: number): RunnerEvent[] {
+export function splitEvent<E extends RunnerReport>(event: E, partId: string, maxBytes: number): (E | RunnerEvent)[] {
 	const json = JSON.stringify(event);
 	if (json.length * 3 <= maxBytes || byteLength(json) <= maxBytes) return [event];
 	// The slice is JSON inside JSON. The inner one has no control characters and no half surrogates left (they are \u001f

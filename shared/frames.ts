@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { Problem } from "./errors.ts";
-import { Asked, Isolation, Jail, LoggedEvent, RunnerEvent, SessionStateName } from "./events.ts";
+import { Asked, Isolation, Jail, LoggedEvent, RunnerReport, SessionStateName } from "./events.ts";
 import { ApprovalId, Epoch, Generation, Offset, RunnerId, Seq, SessionId, TurnId } from "./ids.ts";
 import { MAX_INPUT_BYTES } from "./limits.ts";
 import { Stats } from "./stats.ts";
@@ -33,6 +33,8 @@ export const Decision = z.object({
 	updatedInput: z.record(z.string(), z.unknown()).optional(),
 	/** For a question: the chosen label by question. */
 	answers: z.record(z.string(), z.string()).optional(),
+	/** Decide calls like this one the same from now on: in this session, or (with the scope policy:write) in the whole team. */
+	remember: z.enum(["session", "always"]).optional(),
 });
 export type Decision = z.infer<typeof Decision>;
 
@@ -173,12 +175,20 @@ export function signedText(link: { host: string; runnerId: string; nonce: string
 export const RunnerFrame = z.discriminatedUnion("type", [
 	z.object({ type: z.literal("attach"), ...proof, generation: Generation }),
 	/** `events[0]` has this seq, the next one more, and so on. */
-	z.object({ type: z.literal("batch"), generation: Generation, firstSeq: Seq, events: z.array(RunnerEvent).min(1) }),
+	z.object({ type: z.literal("batch"), generation: Generation, firstSeq: Seq, events: z.array(RunnerReport).min(1) }),
 	/** Everything is acknowledged and no process is left; the lease may end. */
 	z.object({ type: z.literal("release"), generation: Generation, why: z.string().max(512) }),
 	z.object({ type: z.literal("ping") }),
 ]);
 export type RunnerFrame = z.infer<typeof RunnerFrame>;
+
+/** The gateway's word on a tool call that waits at the gate. `pass`: nothing objects, so the CLI's own mode says whether somebody is asked. */
+export const GateVerdict = z.object({
+	approvalId: ApprovalId,
+	verdict: z.enum(["allow", "pass", "ask", "deny"]),
+	reason: z.string().max(4096),
+});
+export type GateVerdict = z.infer<typeof GateVerdict>;
 
 /** What of the team's policy the runner itself needs. */
 export const RunnerPolicy = z.object({
@@ -198,6 +208,8 @@ export const Desired = z.object({
 	/** The current turn. A runner that knows the id does not start it again. */
 	turn: z.object({ turnId: TurnId, text: z.string(), interrupt: z.boolean() }).nullable(),
 	decisions: z.array(Decision),
+	/** Of calls that wait at the gate, or whose result is not here yet. Absent: a gateway of before there were gates. */
+	verdicts: z.array(GateVerdict).optional(),
 	/** True: end the processes, then release. */
 	stop: z.boolean(),
 	/** Absent: a gateway of before there was a policy. */

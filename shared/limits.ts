@@ -38,6 +38,13 @@ export const MAX_SELECTOR_BYTES = 1024;
 /** Sockets that watch one session. */
 export const MAX_WATCHERS = 256;
 
+/** Frames of one client's socket in ten seconds, but for acknowledgements. What is over it is refused, and the socket stays. */
+export const MAX_CLIENT_FRAMES = 600;
+/** Frames of any kind in ten seconds, after which the socket is closed. A reader that catches up acknowledges some hundreds. */
+export const MAX_FLOOD_FRAMES = 6_000;
+/** The ten seconds. */
+export const FRAMES_WINDOW_MS = 10_000;
+
 /** A socket must say its first frame within this time. */
 export const HELLO_TIMEOUT_MS = 10_000;
 /** Each side sends a ping this often; two missed answers mean that the link is dead. Proxies cut idle sockets at 60 s and more. */
@@ -49,8 +56,10 @@ export const OFFLINE_AFTER_MS = 8_000;
 /** How long a lease outlives its runner's control link, if the gateway is not configured otherwise. */
 export const RECONNECT_WINDOW_MS = 10 * 60_000;
 export const MAX_RECONNECT_WINDOW_MS = 24 * 3_600_000;
-/** How long an approval waits for a person. Then it is denied. */
+/** How long an approval waits for a person, if the policy does not say. Then it is denied. */
 export const APPROVAL_TIMEOUT_MS = 15 * 60_000;
+/** Rules that people of one session made by answering "for this session". */
+export const MAX_ENTRIES = 100;
 /** How long a turn waits for a runner. */
 export const QUEUE_TIMEOUT_MS = 30 * 60_000;
 /** A waiting session asks for a runner again this often, in case a grant was lost on the way. */

@@ -27,15 +27,42 @@ const IN_ADDRESS = /^(api[-_]?key|key|token|access[-_]?token|ticket|auth|authori
 
 const unauthorized = (detail: string) => err(problem("unauthorized", detail));
 
-/** Refuses an address that carries a credential, whatever else the call is. */
-export function checkAddress(request: Request): Problem | null {
-	for (const name of new URL(request.url).searchParams.keys())
-		if (IN_ADDRESS.test(name))
-			return problem(
-				"credentials_in_url",
-				"credentials in addresses end up in logs: send `Authorization: Bearer`, and replace the one you sent",
-			);
+/** A credential that stands in an address: where, and of our own ones whose, but never itself. */
+export interface Exposed {
+	parameter: string;
+	team: TeamId | null;
+	/** An API key's clear part. */
+	keyId: KeyId | null;
+}
+
+/** What an address carries that no address should, whatever else the call is. */
+export function exposedIn(request: Request, config: Config): Exposed | null {
+	for (const [name, value] of new URL(request.url).searchParams)
+		if (IN_ADDRESS.test(name) || KEY.test(value)) {
+			const [, , team, body] = KEY.exec(value) ?? [];
+			const keyId = KeyId.safeParse(`key_${body}`);
+			const named = team ?? TICKET.exec(value)?.[1] ?? TOKEN.exec(value)?.[1];
+			return { parameter: name.slice(0, 64), team: knownTeam(named, config), keyId: keyId.success ? keyId.data : null };
+		}
 	return null;
+}
+
+export const credentialInUrl = (): Problem =>
+	problem("credentials_in_url", "credentials in addresses end up in logs: send `Authorization: Bearer`, and replace the one you sent");
+
+/** What a caller shows, and the team that it names, before anything of it is believed. */
+export function shownBy(request: Request, config: Config): { kind: string; credential: string | null; team: TeamId | null } {
+	const bearer = /^Bearer (.+)$/i.exec(request.headers.get("authorization") ?? "")?.[1];
+	if (bearer !== undefined) {
+		const team = KEY.exec(bearer)?.[2] ?? TOKEN.exec(bearer)?.[1];
+		return { kind: TOKEN.test(bearer) ? "runner token" : "API key", credential: bearer, team: knownTeam(team, config) };
+	}
+	const assertion = request.headers.get("cf-access-jwt-assertion");
+	if (assertion !== null) return { kind: "Access", credential: assertion, team: config.access?.team ?? null };
+	const ticket = ticketOf(request);
+	// A ticket counts once: there is nothing to know it again by.
+	if (ticket !== null) return { kind: "ticket", credential: null, team: knownTeam(TICKET.exec(ticket)?.[1], config) };
+	return { kind: "none", credential: null, team: null };
 }
 
 /** The principal of a REST call or an upgrade; `session` narrows a ticket to the session it was made for. */
@@ -158,14 +185,16 @@ export function ownHosts(request: Request, config: Config): string[] {
 
 const isLoopback = (url: URL): boolean => /^(127\.0\.0\.1|localhost|\[::1\])$/.test(url.hostname);
 
-/** The subprotocols of an upgrade; more than a handful is somebody's test of us. */
-function subprotocols(request: Request): string[] {
-	return (request.headers.get("sec-websocket-protocol") ?? "")
-		.slice(0, 2048)
-		.split(",")
-		.map((s) => s.trim())
-		.slice(0, 8);
+/** Refuses an upgrade that offers more than a handful of subprotocols, or long ones: no browser or program of ours does. */
+export function checkSubprotocols(request: Request): Problem | null {
+	const offered = request.headers.get("sec-websocket-protocol") ?? "";
+	return offered.length > 2048 || offered.split(",").length > 8
+		? problem("bad_request", "offer `hotplex.v1` and at most one ticket as subprotocols")
+		: null;
 }
+
+const subprotocols = (request: Request): string[] =>
+	(request.headers.get("sec-websocket-protocol") ?? "").split(",").map((offered) => offered.trim());
 
 /** What to answer as the chosen subprotocol. */
 export const chosenSubprotocol = (request: Request): string | null => (subprotocols(request).includes(SUBPROTOCOL) ? SUBPROTOCOL : null);

@@ -6,6 +6,7 @@ import { err, ok, type Result } from "../shared/result.ts";
 import { Duration, LongDuration, Size } from "../shared/units.ts";
 import type { Retention } from "./event-log.ts";
 import type { Capacities } from "./placement.ts";
+import type { Rates } from "./rate-limit.ts";
 import type { SessionObject } from "./session-object.ts";
 import type { TeamObject } from "./team-object.ts";
 
@@ -39,6 +40,20 @@ export interface Env {
 	TEAM_CAPACITY?: string;
 	/** How many of those one principal may have opened. */
 	PRINCIPAL_CAPACITY?: string;
+	/** REST calls a minute of one principal, "12000" if absent. Of all limits "0" is none. */
+	RATE_LIMIT_REQUESTS?: string;
+	/** Inputs a minute of one principal over REST, "3000" if absent. */
+	RATE_LIMIT_INPUTS?: string;
+	/** Sockets and event streams that one principal opens a minute, "3000" if absent. */
+	RATE_LIMIT_SOCKETS?: string;
+	/** Wrong credentials a minute of one address, and ids that are not there a minute of one principal, "600" if absent. */
+	RATE_LIMIT_FAILURES?: string;
+	/** Links of runners a minute of one address, "30000" if absent. */
+	RATE_LIMIT_LINKS?: string;
+	/** The header in which your own proxy says where a call comes from, self-hosted. Absent: all calls share the limits of one address. */
+	ADDRESS_HEADER?: string;
+	/** A rate limit of Cloudflare's, for all calls of a principal; optional. */
+	RATE_LIMITER?: RateLimit;
 }
 
 export interface Config {
@@ -51,6 +66,8 @@ export interface Config {
 	publicUrl: URL | null;
 	retention: Retention;
 	reconnectWindowMs: number;
+	rates: Rates;
+	addressHeader: string | null;
 }
 
 const list = z
@@ -78,6 +95,13 @@ const RetentionSettings = z.object({
 	LOG_MAX_AGE: LongDuration.refine((ms) => ms >= 60_000 && ms <= 100 * YEAR_MS, "expected 1m to 36500d").optional(),
 });
 
+const perMinute = (otherwise: number) =>
+	z
+		.string()
+		.regex(/^\d{1,7}$/, "expected a whole number a minute, 0 for no limit")
+		.transform(Number)
+		.default(otherwise);
+
 const Settings = z.object({
 	...CapacitySettings.shape,
 	...RetentionSettings.shape,
@@ -94,6 +118,16 @@ const Settings = z.object({
 	ALLOWED_ORIGINS: list.pipe(z.array(z.string().regex(/^https?:\/\/[^/]+$/, "expected scheme://host, without a path"))),
 	PUBLIC_URL: z.url().optional(),
 	RECONNECT_WINDOW: Duration.refine((ms) => ms >= 1000 && ms <= MAX_RECONNECT_WINDOW_MS, "expected 1s to 24h").optional(),
+	// A thousand sessions of one key that all come back in one minute are everyday: a gateway was restarted.
+	RATE_LIMIT_REQUESTS: perMinute(12_000),
+	RATE_LIMIT_INPUTS: perMinute(3_000),
+	RATE_LIMIT_SOCKETS: perMinute(3_000),
+	RATE_LIMIT_FAILURES: perMinute(600),
+	RATE_LIMIT_LINKS: perMinute(30_000),
+	ADDRESS_HEADER: z
+		.string()
+		.regex(/^[A-Za-z0-9-]{1,64}$/, "expected the name of a header")
+		.optional(),
 });
 
 /** The settings among the bindings. In wrangler.toml a number may stand without quotes, and must not pass for absent. */
@@ -144,6 +178,14 @@ export function readConfig(env: Env): Result<Config, string> {
 		publicUrl: s.PUBLIC_URL ? new URL(s.PUBLIC_URL) : null,
 		retention: retentionOf(s),
 		reconnectWindowMs: s.RECONNECT_WINDOW ?? RECONNECT_WINDOW_MS,
+		rates: {
+			requests: s.RATE_LIMIT_REQUESTS,
+			inputs: s.RATE_LIMIT_INPUTS,
+			sockets: s.RATE_LIMIT_SOCKETS,
+			failures: s.RATE_LIMIT_FAILURES,
+			links: s.RATE_LIMIT_LINKS,
+		},
+		addressHeader: s.ADDRESS_HEADER ?? null,
 	});
 }
 

@@ -44,6 +44,12 @@ export class Credentials {
 		return ok({ team: this.#team(), actor: `key:${keyId}`, scopes: JSON.parse(row.scopes) as Scope[], keyId, expiresAt: row.expires_at });
 	}
 
+	/** Whether it counts still. */
+	isGood(keyId: KeyId): boolean {
+		const [row] = this.#sql.exec<KeyRow>("SELECT * FROM keys WHERE key_id = ?", keyId).toArray();
+		return row !== undefined && row.revoked_at === null && (row.expires_at === null || row.expires_at > Date.now());
+	}
+
 	async createKey(request: KeyRequest, by: Principal): Promise<Result<KeyDto & { apiKey: string }, Problem>> {
 		const more = request.scopes.filter((s) => !by.scopes.includes(s));
 		if (more.length > 0) return err(problem("forbidden", `a key cannot have more than its maker: you lack ${more.join(", ")}`));

@@ -40,6 +40,8 @@ CREATE TABLE IF NOT EXISTS kv (
 );
 `,
 	"CREATE INDEX turns_by_offset ON turns (after_offset);",
+	// What the team is owed, in order: entries of its audit log, and rules that people made here. Deleted when it has them.
+	"CREATE TABLE outbox (n INTEGER PRIMARY KEY AUTOINCREMENT, owed TEXT NOT NULL);",
 ];
 
 /** How much a log may hold. A bound that is reached is kept to seven eighths. */
@@ -308,6 +310,21 @@ export class EventLog<Beside> {
 			}
 		}
 		return page;
+	}
+
+	/** Keeps something for the team until `delivered`; numbered upwards for ever. Call inside the transaction of what it tells. */
+	owe(owed: unknown): void {
+		this.#sql.exec("INSERT INTO outbox (owed) VALUES (?)", JSON.stringify(owed));
+	}
+
+	/** What is owed, the oldest first. */
+	owed<T>(limit: number): { n: number; owed: T }[] {
+		const rows = this.#sql.exec<{ n: number; owed: string }>("SELECT n, owed FROM outbox ORDER BY n LIMIT ?", limit).toArray();
+		return rows.map(({ n, owed }) => ({ n, owed: JSON.parse(owed) as T }));
+	}
+
+	delivered(upTo: number): void {
+		this.#sql.exec("DELETE FROM outbox WHERE n <= ?", upTo);
 	}
 
 	get<T>(key: string): T | null {

@@ -1,9 +1,10 @@
 import { DurableObject } from "cloudflare:workers";
 import type { z } from "zod";
 import type { AcceptedTurn, EventPage, Stats, Turn } from "../shared/api.ts";
+import type { AuditEntry } from "../shared/audit.ts";
 import { decode, encode } from "../shared/codec.ts";
 import { closeCode, closeReason, type ErrorCode, type Problem, problem } from "../shared/errors.ts";
-import { type Asked, byteLength, DURABLE } from "../shared/events.ts";
+import { type Asked, byteLength, DURABLE, isGateEvent } from "../shared/events.ts";
 import {
 	ClientFrame,
 	type Decision,
@@ -20,9 +21,12 @@ import {
 } from "../shared/frames.ts";
 import { Epoch, type Generation, type Offset, offset, type RunnerId, type SessionId, seq, type TeamId, TurnId } from "../shared/ids.ts";
 import {
+	FRAMES_WINDOW_MS,
 	HEARTBEAT_MS,
 	HELLO_TIMEOUT_MS,
 	MAX_CLIENT_FRAME_BYTES,
+	MAX_CLIENT_FRAMES,
+	MAX_FLOOD_FRAMES,
 	MAX_HELLO_BYTES,
 	MAX_INPUT_BYTES,
 	MAX_PAGE_BYTES,
@@ -35,9 +39,11 @@ import {
 	WATCHERS_WINDOW_BYTES,
 } from "../shared/limits.ts";
 import { err, ok, type Result } from "../shared/result.ts";
+import { BUILT_IN, type PolicyEntry, type VersionedPolicy } from "../shared/waf/policy.ts";
 import type { Principal } from "./auth.ts";
 import { type Env, readRetention } from "./config.ts";
 import { EventLog } from "./event-log.ts";
+import { Bucket } from "./rate-limit.ts";
 import { newId, newSecret, verifyEd25519 } from "./secrets.ts";
 import {
 	describe,
@@ -45,6 +51,8 @@ import {
 	type Granted,
 	initial,
 	nextAlarm,
+	openApprovals,
+	type Rules,
 	type SessionInput,
 	type SessionState,
 	step,
@@ -101,6 +109,13 @@ interface Stored {
 	cursor: Cursor;
 }
 
+/** What the team is owed by a session, until it has it. */
+type Owed = { audit: AuditEntry } | { rule: PolicyEntry; by: string };
+/** Handed over at once. */
+const MAX_OWED = 100;
+/** How long after a failure it is tried again. */
+const OWED_AGAIN_MS = 5_000;
+
 /** What a reader says of its place: `life` and `durable` as they were where it saw `after`. */
 interface Place {
 	after: number | null;
@@ -139,8 +154,20 @@ export class SessionObject extends DurableObject<Env> {
 	#alarmAt: number | null | undefined;
 	/** When the first socket must be looked at, or earlier; undefined: ask them all. */
 	#socketsDueAt: number | null | undefined;
+	/** The team's policy as this session was told it last. */
+	#policy: VersionedPolicy;
+	/** Something is being handed over to the team. */
+	#delivering = false;
+	/** Something is to be handed over, as far as this life knows. */
+	#owes: boolean;
+	/** When what could not be handed over is tried again. */
+	#owedAgainAt: number | null = null;
 	/** Since when the lease's runner has no link; told (`detached`) after a grace, since most come back at once. */
 	#linkLostAt: number | null = null;
+	/** The team is being asked for its policy. */
+	#learning: Promise<boolean> | null = null;
+	/** What a client's socket may still send; a socket that is idle for so long that this is forgotten has all of it again. */
+	readonly #allowance = new WeakMap<WebSocket, { frames: Bucket; flood: Bucket }>();
 	/** Frames sent and not acknowledged, by socket; lost with the memory, and then counted from the attachment. */
 	readonly #outstanding = new WeakMap<WebSocket, { offset: number; bytes: number }[]>();
 
@@ -149,6 +176,10 @@ export class SessionObject extends DurableObject<Env> {
 		ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING, PONG));
 		this.#log = new EventLog(ctx.storage.sql, readRetention(env));
 		this.#meta = this.#log.get<SessionMeta>("meta");
+		this.#policy = this.#log.get<VersionedPolicy>("policy") ?? BUILT_IN;
+		// A memory that was lost may have owed something.
+		this.#owes = this.#log.owed(1).length > 0;
+		if (this.#owes) this.#owedAgainAt = Date.now();
 		const stored = this.#log.reload();
 		this.#state = stored?.state ?? initial({ provider: "", workDir: null, model: null, permissionMode: "default" });
 		this.#cursor = stored?.cursor ?? { generation: 0, seq: 0 };
@@ -188,14 +219,16 @@ export class SessionObject extends DurableObject<Env> {
 	// ------------------------------------------------------------ called by the Worker and the team
 
 	/** Makes the session, once; later calls change nothing. */
-	create(meta: Omit<SessionMeta, "epoch" | "createdAt">, spec: SessionSpec, by: string): void {
+	create(meta: Omit<SessionMeta, "epoch" | "createdAt">, spec: SessionSpec, by: string, policy: VersionedPolicy = BUILT_IN): void {
+		if (this.#meta !== null) this.setPolicy(policy);
 		if (this.#meta !== null) return;
 		const now = Date.now();
 		const made: SessionMeta = { ...meta, epoch: newId(Epoch, "epo"), createdAt: now };
-		const state = initial(spec);
+		const state = initial(spec, by);
 		try {
 			this.ctx.storage.transactionSync(() => {
 				this.#log.put("meta", made);
+				this.#log.put("policy", policy);
 				this.#log.append({ type: "session_created", provider: spec.provider, workDir: spec.workDir, by }, now);
 				this.#log.flush({ state, cursor: this.#cursor }, now, true);
 			});
@@ -205,10 +238,25 @@ export class SessionObject extends DurableObject<Env> {
 		}
 		this.#meta = made;
 		this.#state = state;
+		this.#policy = policy;
+	}
+
+	/** The team's policy has changed: what is judged from now on is judged by it. What a socket may do is asked anew if the dispatch rules changed. */
+	setPolicy(policy: VersionedPolicy): void {
+		const known = this.#policy;
+		if (policy.version <= known.version) return;
+		this.#log.put("policy", policy);
+		this.#policy = policy;
+		this.#tellRunner({ type: "desired", desired: this.#desired() });
+		if (JSON.stringify(known.policy.dispatch) === JSON.stringify(policy.policy.dispatch)) return;
+		for (const ws of this.ctx.getWebSockets("client")) close(ws, "going_away", "the team's dispatch rules changed; come back");
 	}
 
 	/** Takes a prompt, once per client id. */
-	input(given: string, clientId: string | null, by: string): Result<AcceptedTurnDto, Problem> {
+	async input(given: string, clientId: string | null, by: string): Promise<Result<AcceptedTurnDto, Problem>> {
+		const learning = this.#learnPolicy();
+		if (learning !== null && !(await learning))
+			return err(problem("going_away", "the team's policy could not be asked for, and no prompt is taken without it; send it again"));
 		// SQLite keeps no half surrogates; the text that comes back must be the one that a repetition is compared with.
 		const text = given.toWellFormed();
 		if (byteLength(text) > MAX_INPUT_BYTES)
@@ -229,6 +277,29 @@ export class SessionObject extends DurableObject<Env> {
 			: err(problem("internal", "the input was taken and is not there"));
 	}
 
+	/**
+	 * A session without work is not told of new policies, so it asks before its next input (POL-3). False: it was not answered. Null: it need not
+	 * ask.
+	 */
+	#learnPolicy(): Promise<boolean> | null {
+		const meta = this.#meta;
+		if (meta === null || this.#state.lease.phase !== "none") return null;
+		this.#learning ??= this.env.TEAM.getByName(meta.team)
+			.policyAfter(this.#policy.version)
+			.then((policy) => {
+				if (policy !== null) this.setPolicy(policy);
+				return true;
+			})
+			.catch((cause: unknown) => {
+				console.warn(`session ${meta.sessionId}: the policy was not asked for`, cause);
+				return false;
+			})
+			.finally(() => {
+				this.#learning = null;
+			});
+		return this.#learning;
+	}
+
 	/** Ends the running turn; answers its id, or null if none runs. */
 	interrupt(by: string): TurnId | null {
 		const turnId = this.#state.turn?.turnId ?? null;
@@ -236,8 +307,9 @@ export class SessionObject extends DurableObject<Env> {
 		return turnId;
 	}
 
-	decide(decision: Decision, by: string): Problem | null {
-		return this.#take({ type: "decide", decision, by });
+	/** `mayRule`: whether who decides may make rules for the whole team. */
+	decide(decision: Decision, by: string, mayRule: boolean): Problem | null {
+		return this.#take({ type: "decide", decision, by, mayRule });
 	}
 
 	terminate(by: string): void {
@@ -262,7 +334,8 @@ export class SessionObject extends DurableObject<Env> {
 	}
 
 	/** The team gives it a runner. False: it needs none any more, and the lease is over. */
-	granted(lease: Granted): boolean {
+	granted(lease: Granted, policy?: VersionedPolicy): boolean {
+		if (policy !== undefined) this.setPolicy(policy);
 		this.#take({ type: "granted", ...lease });
 		return this.#state.lease.phase === "held" && this.#state.lease.generation === lease.generation;
 	}
@@ -379,9 +452,11 @@ export class SessionObject extends DurableObject<Env> {
 	}
 
 	override async webSocketMessage(ws: WebSocket, message: string | ArrayBuffer): Promise<void> {
+		// An input that waits for the policy keeps its place before what came after it.
+		if (this.#learning !== null && attachment(ws)?.kind === "client") await this.#learning;
 		const peer = attachment(ws);
 		try {
-			if (peer?.kind === "client") this.#fromClient(ws, peer, message);
+			if (peer?.kind === "client") await this.#fromClient(ws, peer, message);
 			else if (peer?.kind === "runner") await this.#fromRunner(ws, peer, message);
 		} catch (cause) {
 			// Without this the platform would leave the socket open and tell nobody.
@@ -420,14 +495,29 @@ export class SessionObject extends DurableObject<Env> {
 		if (lease.phase === "held" && this.#linkLostAt !== null && now - this.#linkLostAt >= OFFLINE_AFTER_MS)
 			this.#take({ type: "detached", generation: lease.generation });
 		this.#take({ type: "clock" });
+		if (this.#owes) await this.#deliver();
 		await this.#schedule();
 	}
 
 	// ------------------------------------------------------------ clients
 
-	#fromClient(ws: WebSocket, watcher: Watcher, message: string | ArrayBuffer): void {
+	async #fromClient(ws: WebSocket, watcher: Watcher, message: string | ArrayBuffer): Promise<void> {
 		if (isExpired(watcher.principal, Date.now())) return close(ws, "unauthorized", "the credential has expired");
+		const now = Date.now();
+		const allowance = this.#allowanceOf(ws, now);
+		if (allowance.flood.take(now) > 0) return close(ws, "rate_limited", "too many frames on this socket");
 		const frame = decode(ClientFrame, message, MAX_CLIENT_FRAME_BYTES);
+		const waitMs = frame.ok && frame.value.type === "ack" ? 0 : allowance.frames.take(now);
+		if (waitMs > 0)
+			return sendTo(ws, {
+				type: "error",
+				...(frame.ok ? { re: frame.value.type === "input" ? frame.value.clientId : frame.value.type } : {}),
+				problem: problem(
+					"rate_limited",
+					`at most ${MAX_CLIENT_FRAMES} frames in ${FRAMES_WINDOW_MS / 1000} s; this one was not taken`,
+					waitMs,
+				),
+			});
 		if (!frame.ok) return sendTo(ws, { type: "error", problem: frame.error });
 		const f = frame.value;
 		if (f.type === "ping") return sendTo(ws, { type: "pong" });
@@ -443,7 +533,7 @@ export class SessionObject extends DurableObject<Env> {
 		const by = watcher.principal.actor;
 		switch (f.type) {
 			case "input": {
-				const taken = this.input(f.text, f.clientId, by);
+				const taken = await this.input(f.text, f.clientId, by);
 				if (taken.ok) sendTo(ws, { type: "accepted", clientId: f.clientId, turnId: taken.value.turnId, duplicate: taken.value.duplicate });
 				else sendTo(ws, { type: "error", re: f.clientId, problem: taken.error });
 				return;
@@ -453,11 +543,22 @@ export class SessionObject extends DurableObject<Env> {
 				return;
 			case "decide": {
 				const { type: _, ...decision } = f;
-				const refused = this.decide(decision, by);
+				const refused = this.decide(decision, by, watcher.principal.scopes.includes("policy:write"));
 				if (refused) sendTo(ws, { type: "error", re: f.approvalId, problem: refused });
 				return;
 			}
 		}
+	}
+
+	#allowanceOf(ws: WebSocket, now: number): { frames: Bucket; flood: Bucket } {
+		const known = this.#allowance.get(ws);
+		if (known !== undefined) return known;
+		const fresh = {
+			frames: new Bucket(MAX_CLIENT_FRAMES, MAX_CLIENT_FRAMES / FRAMES_WINDOW_MS, now),
+			flood: new Bucket(MAX_FLOOD_FRAMES, MAX_FLOOD_FRAMES / FRAMES_WINDOW_MS, now),
+		};
+		this.#allowance.set(ws, fresh);
+		return fresh;
 	}
 
 	#hello(ws: WebSocket, watcher: Watcher, hello: Extract<ClientFrame, { type: "hello" }>): void {
@@ -698,12 +799,12 @@ export class SessionObject extends DurableObject<Env> {
 		if (events.some((e) => DURABLE[e.type]))
 			this.#commit((perform) => {
 				for (const event of events) {
-					if (touchesState(event)) perform(step(this.#state, { type: "runner_event", event }, now));
+					if (touchesState(event) || isGateEvent(event)) perform(step(this.#state, { type: "runner_event", event }, now, this.#rules()));
 					else this.#log.append(event, now);
 				}
 			});
 		else {
-			for (const event of events) this.#log.append(event, now);
+			for (const event of events) if (!isGateEvent(event)) this.#log.append(event, now);
 			if (this.#log.isFlushDue(now)) this.#store();
 			this.#broadcast(after);
 		}
@@ -721,11 +822,14 @@ export class SessionObject extends DurableObject<Env> {
 	}
 
 	#desired(): Desired {
-		const { turn, approvals, closed } = this.#state;
+		const { turn, approvals, closed, verdicts } = this.#state;
+		const { version, policy } = this.#policy;
 		return {
 			turn: turn === null ? null : { turnId: turn.turnId, text: this.#log.turn(turn.turnId)?.text ?? "", interrupt: turn.interrupt },
 			decisions: approvals.map((a) => a.decision).filter((d) => d !== null),
+			verdicts: (verdicts ?? []).map(({ approvalId, verdict, reason }) => ({ approvalId, verdict, reason })),
 			stop: closed,
+			policy: { version, hosts: policy.hosts, readRoots: policy.roots.read, writeRoots: policy.roots.write },
 		};
 	}
 
@@ -737,8 +841,11 @@ export class SessionObject extends DurableObject<Env> {
 
 	/** One input through the state machine. `first` runs after the commit and before the effects. */
 	#take(input: SessionInput, first?: () => void): Problem | null {
-		const next = step(this.#state, input, Date.now());
-		if (next.refused) return next.refused;
+		const next = step(this.#state, input, Date.now(), this.#rules());
+		if (next.refused) {
+			if (next.effects.length > 0) this.#commit((perform) => perform(next));
+			return next.refused;
+		}
 		if (next.effects.length > 0 || next.state !== this.#state) this.#commit((perform) => perform(next), first);
 		else first?.();
 		return null;
@@ -754,6 +861,8 @@ export class SessionObject extends DurableObject<Env> {
 					this.#state = next.state;
 					for (const effect of next.effects) {
 						if (effect.do === "append") this.#log.append(effect.event, Date.now());
+						else if (effect.do === "audit") this.#owe({ audit: effect.entry });
+						else if (effect.do === "add_entry") this.#owe({ rule: effect.entry, by: effect.by });
 						else effects.push(effect);
 					}
 				});
@@ -776,7 +885,60 @@ export class SessionObject extends DurableObject<Env> {
 		first?.();
 		for (const effect of effects) this.#perform(effect);
 		this.#note(before.state);
+		// Without an alarm: were this memory lost, the runner's link, which comes back, would wake the next one.
+		if (this.#owes) this.ctx.waitUntil(this.#deliver());
 		this.ctx.waitUntil(this.#schedule());
+	}
+
+	#rules(): Rules {
+		const sessionId = this.#meta?.sessionId ?? "";
+		return {
+			versioned: this.#policy,
+			sessionId,
+			newEntryId: () => `${sessionId}.${newSecret().slice(0, 12)}`.toLowerCase().replace(/[^a-z0-9._-]/g, "-"),
+		};
+	}
+
+	/** Keeps something for the team. Call inside the transaction. */
+	#owe(owed: Owed): void {
+		this.#log.owe(owed);
+		this.#owes = true;
+	}
+
+	/** Hands over to the team what it is owed, in order; what fails is tried again by the alarm. The team takes each once. */
+	async #deliver(): Promise<void> {
+		const meta = this.#meta;
+		if (meta === null || this.#delivering) return;
+		this.#delivering = true;
+		try {
+			const team = this.env.TEAM.getByName(meta.team);
+			for (;;) {
+				const owed = this.#log.owed<Owed>(MAX_OWED);
+				const [first] = owed;
+				if (first === undefined) break;
+				if ("rule" in first.owed) {
+					const added = await team.addEntry(first.owed.rule, first.owed.by);
+					if (!added.ok) console.warn(`session ${meta.sessionId}: the team's policy did not take a rule: ${added.error.detail}`);
+					this.#log.delivered(first.n);
+					continue;
+				}
+				const entries: AuditEntry[] = [];
+				for (const { n, owed: one } of owed) {
+					if (!("audit" in one) || n !== first.n + entries.length) break;
+					entries.push(one.audit);
+				}
+				await team.audit(meta.sessionId, first.n, entries);
+				this.#log.delivered(first.n + entries.length - 1);
+			}
+			this.#owes = false;
+			this.#owedAgainAt = null;
+		} catch (cause) {
+			console.warn(`session ${meta.sessionId}: the team did not take what it is owed; it is kept and tried again`, cause);
+			this.#owedAgainAt = Date.now() + OWED_AGAIN_MS;
+			await this.#schedule();
+		} finally {
+			this.#delivering = false;
+		}
 	}
 
 	/** Stores the tail alone. */
@@ -817,7 +979,7 @@ export class SessionObject extends DurableObject<Env> {
 	}
 
 	#perform(effect: Effect): void {
-		if (effect.do === "append") return;
+		if (effect.do === "append" || effect.do === "audit" || effect.do === "add_entry") return;
 		if (effect.do === "tell_runner") return this.#tellRunner({ type: "desired", desired: this.#desired() });
 		const { team, sessionId } = this.#mustMeta();
 		const stub = this.env.TEAM.getByName(team);
@@ -837,12 +999,19 @@ export class SessionObject extends DurableObject<Env> {
 	#note(before: SessionState): void {
 		const was = describe(before);
 		const is = describe(this.#state);
-		if (was.name === is.name && was.why === is.why && before.lease === this.#state.lease) return;
+		const { containment, approvals } = this.#state;
 		const meta = this.#meta;
 		if (meta === null) return;
+		if (before.approvals !== approvals)
+			this.ctx.waitUntil(
+				this.env.TEAM.getByName(meta.team)
+					.noteApprovals(meta.sessionId, openApprovals(this.#state))
+					.catch((cause: unknown) => console.warn(`session ${meta.sessionId}: its approvals did not reach the index`, cause)),
+			);
+		if (was.name === is.name && was.why === is.why && before.lease === this.#state.lease && before.containment === containment) return;
 		this.ctx.waitUntil(
 			this.env.TEAM.getByName(meta.team)
-				.noteSession(meta.sessionId, is.name, is.why)
+				.noteSession(meta.sessionId, is.name, is.why, containment ?? null)
 				.catch((cause: unknown) => console.warn(`session ${meta.sessionId}: its state did not reach the index`, cause)),
 		);
 	}
@@ -857,7 +1026,9 @@ export class SessionObject extends DurableObject<Env> {
 		const removalDueAt = this.#isAsking() ? null : this.#log.removalDueAt;
 		// Asked again only when a socket came and by the alarm: what went meanwhile makes one alarm too many, not one a message.
 		if (this.#socketsDueAt === undefined) this.#socketsDueAt = this.#firstDeadline();
-		const needs = [nextAlarm(this.#state), this.#log.flushDueAt, removalDueAt, this.#socketsDueAt, lost].filter((n) => n !== null);
+		const needs = [nextAlarm(this.#state), this.#log.flushDueAt, removalDueAt, this.#socketsDueAt, lost, this.#owedAgainAt].filter(
+			(n) => n !== null,
+		);
 		if (needs.length === 0) return;
 		const due = Math.min(...needs);
 		if (this.#alarmAt === undefined) this.#alarmAt = await this.ctx.storage.getAlarm();

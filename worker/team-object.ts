@@ -1,6 +1,7 @@
 import { DurableObject } from "cloudflare:workers";
 import type { z } from "zod";
-import type { CreateSession, QueueEntry, Runner, Session } from "../shared/api.ts";
+import type { Approval, CreateBypass, CreateSession, QueueEntry, Runner, Scope, Session } from "../shared/api.ts";
+import type { AuditAction, AuditEntry, Detail } from "../shared/audit.ts";
 import { decode, encode } from "../shared/codec.ts";
 import { closeCode, closeReason, type ErrorCode, type Problem, problem } from "../shared/errors.ts";
 import type { SessionStateName } from "../shared/events.ts";
@@ -26,12 +27,16 @@ import {
 import { err, ok, type Result } from "../shared/result.ts";
 import { matches, parseSelector, type Selector, selectorErrorText, selectorText } from "../shared/selector.ts";
 import { inWords } from "../shared/units.ts";
+import { type Bypass, mayDispatch, type Policy, type PolicyEntry, type VersionedPolicy } from "../shared/waf/policy.ts";
+import { AuditLog, type AuditSlice } from "./audit.ts";
 import type { Principal } from "./auth.ts";
 import { type Env, readCapacities, readConfig } from "./config.ts";
 import { Credentials, type KeyDto, type KeyRequest } from "./credentials.ts";
 import { type Candidate, type Grant, type Queue, schedule, type Wait } from "./placement.ts";
+import { Policies, type PolicySummaryDto, type PolicyVersionDto } from "./policies.ts";
 import { migrate } from "./schema.ts";
 import { newId, newSecret, verifyEd25519 } from "./secrets.ts";
+import type { Containment, OpenApproval } from "./session.ts";
 import { HOSTS_HEADER, RUNNER_HEADER, silentAt } from "./session-object.ts";
 
 const SCHEMA = [
@@ -80,6 +85,26 @@ ALTER TABLE waiting ADD COLUMN position INTEGER;                -- as the sessio
 CREATE TABLE queue (granted INTEGER NOT NULL);                  -- one row: how many grants there have been
 INSERT INTO queue (granted) VALUES (0);
 `,
+	// How its processes were bounded when they last ran: JSON of the session's isolation event.
+	`ALTER TABLE sessions ADD COLUMN containment TEXT;
+ALTER TABLE runners ADD COLUMN jail TEXT;
+-- Tool calls that wait for a person, as their sessions said last.
+CREATE TABLE approvals (session_id TEXT NOT NULL, approval_id TEXT NOT NULL, expires_at INTEGER NOT NULL, asked TEXT NOT NULL, PRIMARY KEY (session_id, approval_id));
+`,
+	`
+CREATE TABLE policies (version INTEGER PRIMARY KEY, policy TEXT NOT NULL, author TEXT NOT NULL, at INTEGER NOT NULL);  -- never changed
+-- Sessions that are to be told this version of the policy and have not said yet that they took it.
+CREATE TABLE policy_owed (session_id TEXT PRIMARY KEY, version INTEGER NOT NULL);
+-- Never changed but for the hashes, which follow the entry at once; null until then.
+CREATE TABLE audit (
+	n INTEGER PRIMARY KEY, at INTEGER NOT NULL, actor TEXT NOT NULL, action TEXT NOT NULL, subject TEXT NOT NULL, detail TEXT NOT NULL,
+	prev_hash TEXT, hash TEXT
+);
+CREATE INDEX audit_unsealed ON audit (n) WHERE hash IS NULL;
+CREATE TABLE audit_sources (session_id TEXT PRIMARY KEY, taken INTEGER NOT NULL);  -- up to where a session's outbox was taken
+-- What comes in crowds: when it was noted last, and how often it came since.
+CREATE TABLE audit_counts (key TEXT PRIMARY KEY, at INTEGER NOT NULL, uncounted INTEGER NOT NULL);
+`,
 ];
 
 /** How long a runner may take to answer an offer before the lease is taken back. */
@@ -88,6 +113,10 @@ const OFFER_TIMEOUT_MS = 15_000;
 const PLACE_AGAIN_MS = 1_000;
 /** A session up to this position is told of every change of it, one behind only of a change by a tenth: each is an entry of its log. */
 const NEAR_POSITION = 10;
+/** Sessions that are told of a new policy at the same time. */
+const TOLD_AT_ONCE = 32;
+/** Who could not be told is told again after this. */
+const TELL_AGAIN_MS = 10_000;
 
 /** States of a hosted session in which it has no turn: it can make way, and resumes later. */
 const IDLE_STATES: ReadonlySet<string> = new Set<SessionStateName>(["ready", "idle", "dead"]);
@@ -122,6 +151,7 @@ type RunnerRow = {
 	capacity: number;
 	providers: string;
 	isolation: string | null;
+	jail: string | null;
 };
 type SessionRow = {
 	session_id: SessionId;
@@ -135,17 +165,22 @@ type SessionRow = {
 	generation: number;
 	selector: string | null;
 	principal: string | null;
+	containment: string | null;
 };
 
 // RPC types are computed by the compiler; named ones keep that from going deep.
 export type SessionDto = z.output<typeof Session>;
+export type ApprovalDto = z.output<typeof Approval>;
 export type QueueEntryDto = z.output<typeof QueueEntry>;
 export type RunnerDto = z.output<typeof Runner>;
+type BypassRequest = z.output<typeof CreateBypass>;
 
 /** One team: its keys, runners, leases, queue and index of sessions. No event passes here. */
 export class TeamObject extends DurableObject<Env> {
 	readonly #sql: SqlStorage;
 	readonly #credentials: Credentials;
+	readonly #policies: Policies;
+	readonly #audit: AuditLog;
 	/** Runners that said they are full although our books show room, and until when that is believed. Forgetting it costs one refusal. */
 	readonly #fullUntil = new Map<RunnerId, number>();
 	/** Idle sessions that were told to make way, and until when that is believed. Forgetting it costs a second one its place. */
@@ -158,6 +193,8 @@ export class TeamObject extends DurableObject<Env> {
 		this.#sql = ctx.storage.sql;
 		migrate(this.#sql, SCHEMA);
 		this.#credentials = new Credentials(this.#sql, () => this.#team);
+		this.#policies = new Policies(this.#sql);
+		this.#audit = new AuditLog(this.#sql);
 		this.#noticeAbsence();
 	}
 
@@ -174,8 +211,13 @@ export class TeamObject extends DurableObject<Env> {
 		return this.#credentials.authenticateKey(keyId, hash);
 	}
 
-	createKey(request: KeyRequest, by: Principal): Promise<Result<KeyDto & { apiKey: string }, Problem>> {
-		return this.#credentials.createKey(request, by);
+	async createKey(request: KeyRequest, by: Principal): Promise<Result<KeyDto & { apiKey: string }, Problem>> {
+		const made = await this.#credentials.createKey(request, by);
+		if (made.ok) {
+			const { keyId, name, scopes, expiresAt } = made.value;
+			this.#note(by.actor, "key.made", keyId, { name, scopes, expiresAt });
+		}
+		return made;
 	}
 
 	listKeys(): KeyDto[] {
@@ -183,8 +225,9 @@ export class TeamObject extends DurableObject<Env> {
 	}
 
 	/** Ends the key and closes every socket that was opened with it. */
-	async revokeKey(keyId: KeyId): Promise<boolean> {
+	async revokeKey(keyId: KeyId, by: string): Promise<boolean> {
 		const { known, sessions } = this.#credentials.revokeKey(keyId);
+		if (known) this.#note(by, "key.revoked", keyId, { sockets: sessions.length });
 		await Promise.allSettled(sessions.map((sessionId) => this.#session(sessionId).revokeKey(keyId)));
 		this.#credentials.forgetSockets(keyId);
 		return known;
@@ -203,10 +246,37 @@ export class TeamObject extends DurableObject<Env> {
 		return principal === null ? null : ok(principal);
 	}
 
-	/** Whether a socket to this session may be opened; remembers it for the key's revocation. */
-	admitSocket(sessionId: SessionId, keyId: KeyId | null): boolean {
-		if (this.#row(sessionId) === null) return false;
-		if (keyId !== null) this.#credentials.rememberSocket(keyId, sessionId);
+	/**
+	 * Whether this principal may do this with this session: it must be of the team, and for more than reading the policy's dispatch rules must
+	 * let this principal have such a session.
+	 */
+	admit(sessionId: SessionId, who: Principal, use: "read" | "write"): Problem | null {
+		const row = this.#row(sessionId);
+		if (row === null) return noSuchSession();
+		if (use === "read") return null;
+		const allowed = this.#mayDispatch(row, who.actor);
+		if (!allowed.ok) {
+			this.#note(who.actor, "session.refused", sessionId, { use, reason: allowed.error.detail });
+			return allowed.error;
+		}
+		return null;
+	}
+
+	/** Whether a socket to this session may be opened, and with which scopes: one that may not write watches. */
+	admitSocket(sessionId: SessionId, who: Principal): Result<Scope[], Problem> {
+		const row = this.#row(sessionId);
+		if (row === null) return err(noSuchSession());
+		return ok(this.#mayDispatch(row, who.actor).ok ? who.scopes : who.scopes.filter((scope) => scope !== "sessions:write"));
+	}
+
+	/**
+	 * To be called when a socket is open: remembers it, so that it is closed with its key. False: the key ended while it was being opened, and
+	 * the caller closes it.
+	 */
+	socketOpened(sessionId: SessionId, who: Principal, address: string): boolean {
+		if (who.keyId !== null && !this.#credentials.isGood(who.keyId)) return false;
+		if (who.keyId !== null) this.#credentials.rememberSocket(who.keyId, sessionId);
+		this.#note(who.actor, "socket.opened", sessionId, { address });
 		return true;
 	}
 
@@ -228,18 +298,25 @@ export class TeamObject extends DurableObject<Env> {
 				model: request.model ?? null,
 				permissionMode: request.permissionMode,
 			};
+			const said = { spec: JSON.stringify(spec), selector: selector.value === null ? null : selectorText(selector.value) };
+			const allowed = this.#mayDispatch(said, by.actor);
+			if (!allowed.ok) {
+				this.#note(by.actor, "session.refused", "", { use: "open", ...dispatchOf(said), reason: allowed.error.detail });
+				return allowed;
+			}
 			const sessionId = newId(SessionId, "ses");
 			const now = Date.now();
 			this.#sql.exec(
 				"INSERT INTO sessions (session_id, key, spec, state, created_at, updated_at, selector, principal) VALUES (?, ?, ?, 'new', ?, ?, ?, ?)",
 				sessionId,
 				request.key ?? null,
-				JSON.stringify(spec),
+				said.spec,
 				now,
 				now,
-				selector.value === null ? null : selectorText(selector.value),
+				said.selector,
 				by.actor,
 			);
+			this.#note(by.actor, "session.opened", sessionId, { ...dispatchOf(said), workDir: spec.workDir, model: spec.model });
 			row = this.#row(sessionId);
 			if (row === null) return err(problem("internal", "the session was written and is not there"));
 		}
@@ -248,11 +325,19 @@ export class TeamObject extends DurableObject<Env> {
 			{ sessionId: row.session_id, team: this.#team },
 			JSON.parse(row.spec) as SessionSpec,
 			by.actor,
+			this.#policies.current,
 		);
 		// Of several calls that came here together, one made it.
 		const created =
 			this.#sql.exec("UPDATE sessions SET state = 'idle' WHERE session_id = ? AND state = 'new'", row.session_id).rowsWritten > 0;
 		return ok({ session: this.#toSession(this.#row(row.session_id) ?? row), created });
+	}
+
+	/** The policy's word on who may have such a session. */
+	#mayDispatch(session: { spec: string; selector: string | null }, actor: string): Result<null, Problem> {
+		const { provider, permissionMode, labels: selectorLabels } = dispatchOf(session);
+		const allowed = mayDispatch(this.#policies.current.policy, actor, { provider, permissionMode, selectorLabels });
+		return allowed.ok ? allowed : err(problem("forbidden", allowed.error.reason));
 	}
 
 	/** The provider of a new session: the one that was asked for, or the first that an online runner offers, of those that match if any does. */
@@ -283,10 +368,6 @@ export class TeamObject extends DurableObject<Env> {
 		return row === null ? null : this.#toSession(row);
 	}
 
-	hasSession(sessionId: SessionId): boolean {
-		return this.#row(sessionId) !== null;
-	}
-
 	/** Newest first. The cursor is a place in that order, which new sessions do not move. Null: it is not one of ours. */
 	listSessions(limit: number, cursor: string | null): { data: SessionDto[]; nextCursor: string | null } | null {
 		const [at, id] = /^(\d{1,15})\.(ses_[0-9a-z]{26})$/.exec(cursor ?? "")?.slice(1) ?? [];
@@ -304,12 +385,43 @@ export class TeamObject extends DurableObject<Env> {
 	}
 
 	/** A session says how it is, for the index. */
-	async noteSession(sessionId: SessionId, state: SessionStateName, why: string | null): Promise<void> {
-		this.#sql.exec("UPDATE sessions SET state = ?, why = ?, updated_at = ? WHERE session_id = ?", state, why, Date.now(), sessionId);
+	async noteSession(sessionId: SessionId, state: SessionStateName, why: string | null, containment: Containment | null): Promise<void> {
+		this.#sql.exec(
+			"UPDATE sessions SET state = ?, why = ?, containment = coalesce(?, containment), updated_at = ? WHERE session_id = ?",
+			state,
+			why,
+			containment === null ? null : JSON.stringify(containment),
+			Date.now(),
+			sessionId,
+		);
 		if (!IDLE_STATES.has(state)) this.#leavingUntil.delete(sessionId);
 		// One that has nothing to do may be what others wait for.
 		const isWaitedFor = IDLE_STATES.has(state) && this.#sql.exec("SELECT 1 FROM waiting LIMIT 1").toArray().length > 0;
 		if (isWaitedFor) await this.#placeWaiting();
+	}
+
+	/** All that waits for a person in this session now. */
+	noteApprovals(sessionId: SessionId, open: OpenApproval[]): void {
+		this.#sql.exec("DELETE FROM approvals WHERE session_id = ?", sessionId);
+		for (const asked of open)
+			this.#sql.exec(
+				"INSERT INTO approvals (session_id, approval_id, expires_at, asked) VALUES (?, ?, ?, ?)",
+				sessionId,
+				asked.approvalId,
+				asked.expiresAt,
+				JSON.stringify(asked),
+			);
+	}
+
+	/** What waits for a person, the oldest first. */
+	listApprovals(): ApprovalDto[] {
+		return this.#sql
+			.exec<{ session_id: SessionId; asked: string }>(
+				"SELECT session_id, asked FROM approvals WHERE expires_at > ? ORDER BY expires_at",
+				Date.now(),
+			)
+			.toArray()
+			.map(({ session_id: sessionId, asked }) => ({ sessionId, ...(JSON.parse(asked) as OpenApproval) }));
 	}
 
 	// ------------------------------------------------------------ leases
@@ -481,16 +593,22 @@ export class TeamObject extends DurableObject<Env> {
 	async #offer(lease: LeaseRow): Promise<"not needed" | undefined> {
 		const { session_id: sessionId, runner_id: runnerId, generation: of } = lease;
 		const runner = this.#runner(runnerId);
-		const spec = this.#row(sessionId)?.spec;
-		if (runner === null || spec === undefined) return;
+		const row = this.#row(sessionId);
+		if (runner === null || row === null) return;
 		// The session must know its lease before the runner can come with it.
 		const taken = await this.#session(sessionId)
-			.granted({ runnerId, runnerName: runner.name, generation: of, publicKey: runner.public_key, windowMs: this.#windowMs })
+			.granted(
+				{ runnerId, runnerName: runner.name, generation: of, publicKey: runner.public_key, windowMs: this.#windowMs },
+				this.#policies.current,
+			)
 			.catch(() => null);
 		// Whether it heard of it is not known: the alarm takes an unanswered offer back, and tells it.
 		if (taken === null) return;
-		if (taken) this.#toRunner(runnerId, { type: "offer", sessionId, generation: of, spec: JSON.parse(spec) as SessionSpec });
-		else this.#sql.exec("DELETE FROM leases WHERE session_id = ? AND generation = ?", sessionId, of);
+		if (taken) {
+			this.#toRunner(runnerId, { type: "offer", sessionId, generation: of, spec: JSON.parse(row.spec) as SessionSpec });
+			const runnerIs = { runnerId, runner: runner.name, generation: of };
+			this.#note(row.principal ?? "gateway", "session.placed", sessionId, { ...runnerIs, ...dispatchOf(row) });
+		} else this.#sql.exec("DELETE FROM leases WHERE session_id = ? AND generation = ?", sessionId, of);
 		return taken ? undefined : "not needed";
 	}
 
@@ -530,10 +648,141 @@ export class TeamObject extends DurableObject<Env> {
 		await this.#session(lease.session_id).leaseEnded({ generation: lease.generation, code, detail, again, closing });
 	}
 
+	// ------------------------------------------------------------ policy
+
+	getPolicy(version: number | null): PolicyVersionDto | null {
+		return version === null ? this.#policies.current : this.#policies.get(version);
+	}
+
+	listPolicies(limit: number, cursor: number | null): PolicySummaryDto[] {
+		return this.#policies.list(limit, cursor);
+	}
+
+	/** The next version of the policy. Every session that works goes by it when this answers, but for those that are still `pending`. */
+	async putPolicy(wanted: Policy, baseVersion: number, by: string): Promise<Result<PolicyVersionDto & { pending: number }, Problem>> {
+		const at = Date.now();
+		const next = this.#changePolicy(by, () => this.#policies.put(wanted, baseVersion, { by, at }));
+		return next.ok ? ok({ ...next.value, pending: await this.#tellPolicy() }) : next;
+	}
+
+	/** "Always", as a person answered an approval: becomes an entry of the policy. Answers the version that holds. */
+	async addEntry(entry: PolicyEntry, by: string): Promise<Result<number, Problem>> {
+		const at = Date.now();
+		const added = this.#changePolicy(by, () => this.#policies.addEntry(entry, { by, at }));
+		if (!added.ok) return added;
+		if (added.value !== null) await this.#tellPolicy();
+		return ok(this.#policies.current.version);
+	}
+
+	async createBypass(wanted: BypassRequest, by: string): Promise<Result<{ bypass: Bypass; version: number; pending: number }, Problem>> {
+		if (wanted.sessionId !== undefined && this.#row(wanted.sessionId) === null) return err(noSuchSession());
+		const at = Date.now();
+		const made = this.#changePolicy(by, () => this.#policies.addBypass(wanted, { by, at }));
+		if (!made.ok) return made;
+		const { bypass, version } = made.value;
+		return ok({ bypass, version: version.version, pending: await this.#tellPolicy() });
+	}
+
+	/** False: there is none of this id. */
+	async endBypass(id: string, by: string): Promise<Result<boolean, Problem>> {
+		const at = Date.now();
+		const ended = this.#changePolicy(by, () => this.#policies.endBypass(id, { by, at }));
+		if (!ended.ok) return ended;
+		if (ended.value !== null) await this.#tellPolicy();
+		return ok(ended.value !== null);
+	}
+
+	/** For a session that was not told all along, because it had no work: the policy, if it is newer than the one that it knows. */
+	policyAfter(version: number): VersionedPolicy | null {
+		const { current } = this.#policies;
+		return current.version > version ? { version: current.version, policy: current.policy } : null;
+	}
+
+	/** Makes a new version, notes it, and owes it to the sessions, all in one transaction. */
+	#changePolicy<T>(by: string, change: () => T): T {
+		return this.ctx.storage.transactionSync(() => {
+			const before = this.#policies.current;
+			const changed = change();
+			const after = this.#policies.current;
+			if (after.version === before.version) return changed;
+			this.#note(by, "policy.changed", "", { from: before.version, to: after.version });
+			const was = new Map(before.policy.bypasses.map((b) => [b.id, b] as const));
+			const is = new Map(after.policy.bypasses.map((b) => [b.id, b] as const));
+			for (const b of is.values()) if (was.get(b.id)?.at !== b.at) this.#note(by, "bypass.made", b.id, bypassDetail(b));
+			for (const b of was.values()) if (!is.has(b.id)) this.#note(by, "bypass.ended", b.id, bypassDetail(b));
+			// Who has no work asks before its next input. But what its sockets may do changes with the dispatch rules.
+			const isForAll = JSON.stringify(before.policy.dispatch) !== JSON.stringify(after.policy.dispatch);
+			this.#sql.exec(
+				`INSERT OR REPLACE INTO policy_owed (session_id, version) ${
+					isForAll
+						? "SELECT session_id, ? FROM sessions WHERE state NOT IN ('new', 'closed')"
+						: "SELECT session_id, ? FROM (SELECT session_id FROM leases UNION SELECT session_id FROM waiting)"
+				}`,
+				after.version,
+			);
+			return changed;
+		});
+	}
+
+	/** Tells the policy to all who are owed it. Answers how many could not be told; the alarm tells them again. */
+	async #tellPolicy(): Promise<number> {
+		const { version, policy } = this.#policies.current;
+		const owed = this.#sql.exec<{ session_id: SessionId }>("SELECT session_id FROM policy_owed").toArray();
+		for (let first = 0; first < owed.length; first += TOLD_AT_ONCE)
+			await Promise.allSettled(
+				owed.slice(first, first + TOLD_AT_ONCE).map(async ({ session_id: sessionId }) => {
+					await this.#session(sessionId).setPolicy({ version, policy });
+					this.#sql.exec("DELETE FROM policy_owed WHERE session_id = ? AND version <= ?", sessionId, version);
+				}),
+			);
+		const pending = this.#owed();
+		if (pending > 0) console.warn(`team ${this.#team}: ${pending} sessions could not be told version ${version} of the policy`);
+		await this.#schedule();
+		return pending;
+	}
+
+	#owed(): number {
+		return this.#sql.exec<{ n: number }>("SELECT count(*) AS n FROM policy_owed").one().n;
+	}
+
+	// ------------------------------------------------------------ audit
+
+	/** Takes entries of a session's outbox, numbered from `fromN`, each once. Answers the last number that is in the log. */
+	audit(sessionId: SessionId, fromN: number, entries: AuditEntry[]): number {
+		const taken = this.ctx.storage.transactionSync(() => this.#audit.take(sessionId, fromN, entries));
+		this.#seal();
+		return taken;
+	}
+
+	/** What the Worker saw: a login, or (with a `count`) what comes in crowds. */
+	noteAccess(entry: AuditEntry, count: number | null): void {
+		this.ctx.storage.transactionSync(() => (count === null ? this.#audit.noteLogin(entry) : this.#audit.noteCounted(entry, count)));
+		this.#seal();
+	}
+
+	/** Records after `after`, oldest first, and the log's end. */
+	async readAudit(after: number, limit: number): Promise<AuditSlice> {
+		await this.#audit.seal();
+		return { records: this.#audit.read(after, limit), head: this.#audit.head };
+	}
+
+	#note(actor: string, action: AuditAction, subject: string, detail: Detail): void {
+		this.#audit.note({ at: Date.now(), actor, action, subject, detail });
+		this.#seal();
+	}
+
+	#seal(): void {
+		this.ctx.waitUntil(
+			this.#audit.seal().catch((cause: unknown) => console.error(`team ${this.#team}: the audit log was not sealed`, cause)),
+		);
+	}
+
 	// ------------------------------------------------------------ runners
 
-	createRunnerToken(labels: Record<string, string>, expiresInMs: number): Promise<{ token: string; expiresAt: number }> {
-		return this.#credentials.createRunnerToken(labels, expiresInMs);
+	async createRunnerToken(labels: Record<string, string>, expiresInMs: number, by: string): Promise<{ token: string; expiresAt: number }> {
+		const made = await this.#credentials.createRunnerToken(labels, expiresInMs);
+		this.#note(by, "runner_token.made", "", { labels, expiresAt: made.expiresAt });
+		return made;
 	}
 
 	/** Registers a runner's public key; the token is burnt in the same transaction. */
@@ -554,6 +803,7 @@ export class TeamObject extends DurableObject<Env> {
 				now,
 				now,
 			);
+			this.#note(runnerId, "runner.enrolled", runnerId, { name, labels: JSON.parse(labels) as Record<string, string> });
 			return ok({ runnerId, team: this.#team });
 		});
 	}
@@ -579,21 +829,24 @@ export class TeamObject extends DurableObject<Env> {
 				hosting: this.#hosting(r.runner_id),
 				providers: JSON.parse(r.providers) as OfferedProvider[],
 				isolation: r.isolation as RunnerDto["isolation"],
+				jail: r.jail as RunnerDto["jail"],
 				enrolledAt: r.enrolled_at,
 				lastSeenAt: r.last_seen_at,
 			}));
 	}
 
 	/** Tells a runner to take no new sessions and to hand back what it hosts when turns have ended. */
-	drainRunner(runnerId: RunnerId): boolean {
-		if (this.#runner(runnerId) === null) return false;
+	drainRunner(runnerId: RunnerId, by: string): boolean {
+		const runner = this.#runner(runnerId);
+		if (runner === null) return false;
+		this.#note(by, "runner.drained", runnerId, { name: runner.name });
 		this.#sql.exec("UPDATE runners SET draining = 1 WHERE runner_id = ?", runnerId);
 		this.#toRunner(runnerId, { type: "drain" });
 		return true;
 	}
 
 	/** Ends a runner's key: its links are closed, its leases end, and it never comes in again. */
-	async revokeRunner(runnerId: RunnerId): Promise<boolean> {
+	async revokeRunner(runnerId: RunnerId, by: string): Promise<boolean> {
 		const runner = this.#runner(runnerId);
 		if (runner === null) return false;
 		this.#sql.exec(
@@ -603,6 +856,7 @@ export class TeamObject extends DurableObject<Env> {
 			runnerId,
 		);
 		const leases = this.#leasesOf(runnerId);
+		this.#note(by, "runner.revoked", runnerId, { name: runner.name, sessions: leases.length });
 		await Promise.allSettled(
 			leases.map((l) => this.#takeBack(l, "runner_lost", `the runner ${runner.name} was revoked`, true, "unauthorized")),
 		);
@@ -704,6 +958,8 @@ export class TeamObject extends DurableObject<Env> {
 		if (others.some((other) => (attachment(other)?.order ?? 0) > order))
 			return close(ws, "superseded", "a newer connection of this runner is there");
 		for (const older of others) close(older, "superseded", "a newer connection of this runner took over");
+		// A runner that lost its network does this too; two machines with one key do it all the time.
+		if (others.length > 0) this.#note(runnerId, "runner.replaced", runnerId, { name: runner?.name ?? "", connections: others.length });
 		ws.serializeAttachment({ ...link, nonce: null, authenticated: true } satisfies ControlLink);
 		this.#sql.exec("UPDATE runners SET offline_since = NULL, last_seen_at = ? WHERE runner_id = ?", Date.now(), runnerId);
 		sendTo(ws, { type: "authenticated", protocol: PROTOCOL_VERSION, heartbeatMs: HEARTBEAT_MS });
@@ -719,11 +975,12 @@ export class TeamObject extends DurableObject<Env> {
 			...(JSON.parse(this.#runner(link.runnerId)?.granted_labels ?? "{}") as Record<string, string>),
 		};
 		this.#sql.exec(
-			"UPDATE runners SET version = ?, capacity = ?, providers = ?, isolation = ?, draining = ?, labels = ? WHERE runner_id = ?",
+			"UPDATE runners SET version = ?, capacity = ?, providers = ?, isolation = ?, jail = ?, draining = ?, labels = ? WHERE runner_id = ?",
 			f.version,
 			f.capacity,
 			JSON.stringify(f.providers),
 			f.isolation,
+			f.jail ?? null,
 			f.draining ? 1 : 0,
 			JSON.stringify(labels),
 			link.runnerId,
@@ -803,12 +1060,15 @@ export class TeamObject extends DurableObject<Env> {
 				calls.push(this.#withdraw(lease, `the runner ${runner.name} did not answer the offer`));
 		}
 		await Promise.allSettled(calls);
+		this.#changePolicy("gateway", () => this.#policies.endOverdue(now));
+		if (this.#owed() > 0) await this.#tellPolicy();
 		await this.#placeWaiting();
 	}
 
 	/**
-	 * The one alarm: the earliest of open hellos, unanswered offers and runners that are away too long. While there are leases there is an
-	 * alarm, so that a gateway that was killed wakes and sees who did not come back.
+	 * The one alarm: the earliest of open hellos, unanswered offers, runners that are away too long, bypasses that end, and sessions that are
+	 * still to be told of the policy. While there are leases there is an alarm, so that a gateway that was killed wakes and sees who did not
+	 * come back.
 	 */
 	async #schedule(): Promise<void> {
 		const due = this.#sql
@@ -820,7 +1080,8 @@ export class TeamObject extends DurableObject<Env> {
 				Date.now(),
 			)
 			.one().due;
-		let at = due ?? Number.POSITIVE_INFINITY;
+		const again = this.#owed() > 0 ? Date.now() + TELL_AGAIN_MS : Number.POSITIVE_INFINITY;
+		let at = Math.min(due ?? Number.POSITIVE_INFINITY, again, this.#policies.dueAt ?? Number.POSITIVE_INFINITY);
 		for (const ws of this.ctx.getWebSockets()) {
 			const link = attachment(ws);
 			if (link === null || ws.readyState !== WebSocket.OPEN) continue;
@@ -913,11 +1174,38 @@ export class TeamObject extends DurableObject<Env> {
 			runnerId: this.#lease(row.session_id)?.runner_id ?? null,
 			selector: row.selector,
 			principal: row.principal,
+			...this.#containmentOf(row),
 			createdAt: row.created_at,
 			updatedAt: row.updated_at,
 		};
 	}
+
+	#containmentOf({ containment }: SessionRow): Pick<SessionDto, "isolation" | "jail" | "waf"> {
+		const { reached, jail, waf } = (containment === null ? {} : JSON.parse(containment)) as Partial<Containment>;
+		return { isolation: reached ?? null, jail: jail ?? null, waf: waf ?? null };
+	}
 }
+
+/** What of a session the dispatch rules look at: its selector's labels are those that a runner must have for sure. */
+function dispatchOf({ spec, selector }: { spec: string; selector: string | null }): {
+	provider: string;
+	permissionMode: string;
+	labels: Record<string, string>;
+} {
+	const { provider, permissionMode } = JSON.parse(spec) as SessionSpec;
+	const parsed = parseSelector(selector ?? "");
+	const asked = parsed.ok ? parsed.value : [];
+	const labels = asked.flatMap((r) => (r.is === "in" && r.values.length === 1 ? [[r.key, r.values[0] ?? ""] as const] : []));
+	return { provider, permissionMode, labels: Object.fromEntries(labels) };
+}
+
+const bypassDetail = ({ lifts, sessionId, principal, reason, until }: Bypass): Detail => ({
+	lifts: lifts ?? null,
+	sessionId: sessionId ?? null,
+	principal: principal ?? null,
+	reason,
+	until,
+});
 
 export const noSuchSession = (): Problem => problem("not_found", "no such session in this team");
 

@@ -6,6 +6,7 @@ import type { Asked, SessionEvent } from "../../shared/events.ts";
 import type { Snapshot } from "../../shared/frames.ts";
 import { action, connect, EXIT } from "./connection.ts";
 import {
+	ALLOW_PROMPT,
 	answerTo,
 	automatic,
 	decisionOf,
@@ -218,7 +219,7 @@ export class Conversation {
 		}
 		if (this.#asking) {
 			const { asked, at } = this.#asking;
-			this.#lines.setPrompt(asked.type === "approval_requested" ? "allow? y/n " : `${at + 1}/${asked.questions.length}: number or words `);
+			this.#lines.setPrompt(asked.type === "approval_requested" ? ALLOW_PROMPT : `${at + 1}/${asked.questions.length}: number or words `);
 		} else if (this.#running.size > 0) return;
 		else this.#lines.setPrompt(PROMPT);
 		this.#prompt();

@@ -136,7 +136,12 @@ export async function openSession(client: Client, options: SessionOptions): Prom
 }
 
 export type TurnEnd = Extract<SessionEvent, { type: "turn_ended" }>;
-export type Decided = { decision: "allow" | "deny"; message?: string; answers?: Record<string, string> };
+export type Decided = {
+	decision: "allow" | "deny";
+	message?: string;
+	answers?: Record<string, string>;
+	remember?: "session" | "always";
+};
 
 interface Following {
 	signal: AbortSignal;
@@ -213,12 +218,17 @@ export function answerTo(question: Question, line: string): string | null {
 	return labels.every((label) => label !== undefined) ? labels.join(", ") : null;
 }
 
-/** `y`, `n`, or `n` with a reason for the model. Null: something else. */
+export const ALLOW_PROMPT = "allow? y once, s this session, a always, n no: ";
+
+/** `y`; `s` or `a`: calls like this one too, in this session or always; `n`, or `n` with a reason for the model. Null: something else. */
 export function decisionOf(line: string): Decided | null {
-	const found = /^\s*(y|yes|n|no)(?:\s+(.*))?$/i.exec(line);
+	const found = /^\s*(y|yes|s|session|a|always|n|no)(?:\s+(.*))?$/i.exec(line);
 	if (!found) return null;
-	if (found[1]?.toLowerCase().startsWith("y")) return found[2] ? null : { decision: "allow" };
-	return found[2] ? { decision: "deny", message: found[2] } : { decision: "deny" };
+	const [, word = "", reason] = found;
+	const letter = word.toLowerCase().charAt(0);
+	if (letter === "n") return reason ? { decision: "deny", message: reason } : { decision: "deny" };
+	if (reason) return null;
+	return letter === "y" ? { decision: "allow" } : { decision: "allow", remember: letter === "s" ? "session" : "always" };
 }
 
 /** Somebody at the terminal, asked one thing at a time. */
@@ -237,7 +247,7 @@ class Person {
 	}
 
 	async #ask(asked: Asked, signal: AbortSignal): Promise<Decided | null> {
-		if (asked.type === "approval_requested") return this.#until("allow? y/n ", signal, decisionOf);
+		if (asked.type === "approval_requested") return this.#until(ALLOW_PROMPT, signal, decisionOf);
 		const answers: Record<string, string> = {};
 		for (const question of asked.questions) {
 			const chosen = await this.#until(`${question.header ?? "answer"}: number or words `, signal, (line) => answerTo(question, line));

@@ -2,12 +2,13 @@ import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { closeCode } from "../../shared/errors.ts";
-import { findContainment, isSame as isAlive } from "../cli-process.ts";
+import { isSame as isAlive } from "../cli-process.ts";
 import { type Flags, findStateDir, readRunnerConfig } from "../config.ts";
 import { claimStateDir, Daemon, daemonStatus } from "../daemon.ts";
 import { enrol, loadIdentity } from "../identity.ts";
 import { installedProviders } from "../providers.ts";
 import { action, EXIT, printJson, UsageError } from "./connection.ts";
+import { confine, registerDoctor, withJailOptions } from "./jail.ts";
 import { onSignals } from "./signals.ts";
 
 /** Exit codes of `runner run` that a service manager should not restart on. */
@@ -36,19 +37,21 @@ export function register(program: Command): void {
 		.option("--state-dir <path>", "where the key and the journals are kept (or HOTPLEX_STATE_DIR)")
 		.addHelpText("after", "\nExample:\n  hotplex runner enrol --url https://hotplex.example.com --token-file token.txt\n")
 		.action(action(enrolCommand));
-	runner
-		.command("run")
-		.description("host sessions until stopped; dials out only, listens on nothing")
-		.option("--state-dir <path>", "where the key and the journals are kept (or HOTPLEX_STATE_DIR)")
-		.option("--config <path>", "the configuration (default: runner.toml in the state directory)")
-		.option("--name <name>", "the runner's name")
-		.option("--capacity <number>", "sessions that are hosted at once")
-		.option("--label <name=value...>", "labels")
-		.option("--drain-grace <duration>", "how long turns may go on after SIGTERM, e.g. 30s")
-		.option("--idle-timeout <duration>", "end the process of a session without a turn after this long")
-		.option("--silence-timeout <duration>", "tell of a CLI that writes nothing in mid-turn for this long; end it after twice as long")
-		.option("--max-journal <size>", "stop a CLI while this much of its output waits for the gateway, e.g. 1GiB")
-		.option("--min-free-disk <size>", "stop CLIs and take no sessions while the disk has less than this left, e.g. 128MiB")
+	withJailOptions(
+		runner
+			.command("run")
+			.description("host sessions until stopped; dials out only, listens on nothing")
+			.option("--state-dir <path>", "where the key and the journals are kept (or HOTPLEX_STATE_DIR)")
+			.option("--config <path>", "the configuration (default: runner.toml in the state directory)")
+			.option("--name <name>", "the runner's name")
+			.option("--capacity <number>", "sessions that are hosted at once")
+			.option("--label <name=value...>", "labels")
+			.option("--drain-grace <duration>", "how long turns may go on after SIGTERM, e.g. 30s")
+			.option("--idle-timeout <duration>", "end the process of a session without a turn after this long")
+			.option("--silence-timeout <duration>", "tell of a CLI that writes nothing in mid-turn for this long; end it after twice as long")
+			.option("--max-journal <size>", "stop a CLI while this much of its output waits for the gateway, e.g. 1GiB")
+			.option("--min-free-disk <size>", "stop CLIs and take no sessions while the disk has less than this left, e.g. 128MiB"),
+	)
 		.addHelpText(
 			"after",
 			"\nExit codes: 0 drained, 1 failed, 2 usage, 11 revoked, 12 replaced by another daemon, 13 version refused, 14 made way\n",
@@ -60,6 +63,7 @@ export function register(program: Command): void {
 		.option("--state-dir <path>", "its state directory (or HOTPLEX_STATE_DIR)")
 		.option("--json", "one JSON document")
 		.action(action(status));
+	registerDoctor(runner);
 	runner
 		.command("make-way")
 		.description("end the daemon on this machine for a newer one: no turn ends, the CLIs go on until the next `hotplex runner run`")
@@ -121,17 +125,16 @@ async function run(options: RunOptions): Promise<void> {
 	if (!identity.ok) throw new UsageError(identity.error, EXIT.failed);
 	const holder = claimStateDir(stateDir);
 	if (holder !== null) throw new UsageError(`a daemon of this state directory runs already, process ${holder}`, 12);
-	const [containment, { installed, missing }] = await Promise.all([
-		findContainment(),
-		installedProviders(config.value, process.env, join(stateDir, "demo")),
-	]);
+	const confinement = confine(config.value, log);
+	const { installed, missing } = await installedProviders(config.value, process.env, join(stateDir, "demo"));
 	if (missing.length > 0) log(`not installed here: ${missing.join(", ")}`);
 	const daemon = new Daemon({
 		config: config.value,
 		identity: identity.value,
 		stateDir,
-		containment,
+		confinement,
 		providers: installed,
+		env: process.env,
 		log,
 		onEnded: (code) => process.exit(EXIT_OF_CLOSE[code] ?? EXIT.failed),
 		onFailed: (why) => {
@@ -157,7 +160,7 @@ async function run(options: RunOptions): Promise<void> {
 	});
 	await daemon.ready;
 	log(
-		`ready at ${identity.value.url} as ${identity.value.runnerId}: ${installed.map((p) => p.name).join(", ")}; isolation ${containment.reached}`,
+		`ready at ${identity.value.url} as ${identity.value.runnerId}: ${installed.map((p) => p.name).join(", ")}; jail ${confinement.jail}, isolation ${confinement.isolation}`,
 	);
 }
 

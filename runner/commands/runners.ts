@@ -38,7 +38,7 @@ Examples:
 				const list = await connect(options).runners();
 				if (options.json) return printJson(list);
 				printTable(
-					["RUNNER", "NAME", "STATE", "LOAD", "PROVIDERS", "ISOLATION", "LABELS", "VERSION", "LAST SEEN"],
+					["RUNNER", "NAME", "STATE", "LOAD", "PROVIDERS", "ISOLATION", "JAIL", "LABELS", "VERSION", "LAST SEEN"],
 					list.data.map((r) => [
 						r.runnerId,
 						r.name,
@@ -46,6 +46,7 @@ Examples:
 						`${r.hosting}/${r.capacity}`,
 						r.providers.map((p) => (p.version === null ? p.name : `${p.name}@${p.version}`)).join(" "),
 						r.isolation,
+						r.jail,
 						Object.entries(r.labels)
 							.map(([name, value]) => `${name}=${value}`)
 							.join(" "),

@@ -182,15 +182,29 @@ export class Screen {
 				return this.#line(
 					[
 						this.#strong(`? ${oneLine(event.tool)} asks to run${event.title === undefined ? "" : `: ${oneLine(event.title)}`}`),
-						...(event.reason === undefined ? [] : [`  reason: ${oneLine(event.reason)}`]),
+						...(event.reason === undefined
+							? []
+							: [`  reason: ${oneLine(event.reason)}${event.rule == null ? "" : ` (rule ${oneLine(event.rule)})`}`]),
+						...(event.suggestion === undefined ? [] : [`  instead: ${oneLine(event.suggestion)}`]),
+						...(event.place === undefined ? [] : [`  in: ${oneLine(event.place.cwd)}`]),
 						`  | ${indented(details(event.input), "  | ")}`,
 					].join("\n"),
+				);
+			case "tool_verdict": {
+				const rule = event.rule === null ? "" : `, rule ${oneLine(event.rule)}`;
+				const would = event.dryRun === true ? "would be " : "";
+				const said = { allow: "allowed", ask: "asked about", deny: "denied" }[event.verdict];
+				return this.note(`[${oneLine(event.tool)} ${would}${said} by the ${event.layer}${rule}: ${oneLine(event.reason)}]`);
+			}
+			case "prompt_flagged":
+				return this.note(
+					`[the prompt was flagged${event.rule === null ? "" : ` by rule ${oneLine(event.rule)}`}: ${oneLine(event.reason)}]`,
 				);
 			case "question_asked":
 				return this.#line(event.questions.map((question) => this.#question(question)).join("\n"));
 			case "approval_decided":
 				return this.note(
-					`[${event.decision === "allow" ? "allowed" : "denied"} by ${event.by}${event.message ? `: ${oneLine(event.message)}` : ""}]`,
+					`[${event.decision === "allow" ? "allowed" : "denied"}${event.remember === undefined ? "" : event.remember === "session" ? " for this session" : " always"} by ${event.by}${event.message ? `: ${oneLine(event.message)}` : ""}]`,
 				);
 			case "approval_withdrawn":
 				return this.note(`[the question above is void${event.why ? `: ${oneLine(event.why)}` : ""}]`);
@@ -216,7 +230,10 @@ export class Screen {
 				if (event.state === "dead") this.note(`[the CLI ended${event.why ? `: ${oneLine(event.why)}` : ""}]`);
 				return;
 			case "isolation":
-				if (event.reached !== "pid_namespace") this.note(`[isolation: ${event.reached}${event.why ? `, ${oneLine(event.why)}` : ""}]`);
+				if (event.reached !== "pid_namespace" || event.jail !== "namespaces" || event.waf === "jail-only")
+					this.note(
+						`[isolation: ${event.reached}, jail: ${event.jail ?? "none"}, tool calls judged: ${event.waf ?? "none"}${event.why ? `; ${oneLine(event.why)}` : ""}]`,
+					);
 				return;
 			case "retry":
 				return this.note(

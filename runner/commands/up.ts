@@ -1,13 +1,14 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
-import { findContainment } from "../cli-process.ts";
 import { type Flags, findStateDir, readRunnerConfig } from "../config.ts";
 import { claimStateDir, Daemon } from "../daemon.ts";
 import { type Gateway, startGateway } from "../gateway.ts";
 import { enrol, loadIdentity, moveIdentity } from "../identity.ts";
+import type { Confinement } from "../jail.ts";
 import { installedProviders } from "../providers.ts";
 import { action, EXIT, UsageError } from "./connection.ts";
+import { confine, withJailOptions } from "./jail.ts";
 import { onSignals } from "./signals.ts";
 
 interface UpOptions extends Flags {
@@ -19,21 +20,23 @@ interface UpOptions extends Flags {
 }
 
 export function register(program: Command): void {
-	program
-		.command("up")
-		.description("a gateway and a runner on this machine, in one command")
-		.option("--state-dir <path>", "where everything is kept (or HOTPLEX_STATE_DIR)")
-		.option("--host <address>", "the address to listen on", "127.0.0.1")
-		.option("--port <number>", "the port; absent: that of last time, 8787, or a free one; 0: a free one")
-		.option("--config <path>", "the runner's configuration (default: runner.toml in the state directory)")
-		.option("--name <name>", "the runner's name")
-		.option("--capacity <number>", "sessions that are hosted at once")
-		.option("--label <name=value...>", "the runner's labels")
-		.option("--drain-grace <duration>", "how long turns may go on after SIGTERM, e.g. 30s")
-		.option("--idle-timeout <duration>", "end the process of a session without a turn after this long")
-		.option("--silence-timeout <duration>", "tell of a CLI that writes nothing in mid-turn for this long; end it after twice as long")
-		.option("--max-journal <size>", "stop a CLI while this much of its output waits for the gateway, e.g. 1GiB")
-		.option("--min-free-disk <size>", "stop CLIs and take no sessions while the disk has less than this left, e.g. 128MiB")
+	withJailOptions(
+		program
+			.command("up")
+			.description("a gateway and a runner on this machine, in one command")
+			.option("--state-dir <path>", "where everything is kept (or HOTPLEX_STATE_DIR)")
+			.option("--host <address>", "the address to listen on", "127.0.0.1")
+			.option("--port <number>", "the port; absent: that of last time, 8787, or a free one; 0: a free one")
+			.option("--config <path>", "the runner's configuration (default: runner.toml in the state directory)")
+			.option("--name <name>", "the runner's name")
+			.option("--capacity <number>", "sessions that are hosted at once")
+			.option("--label <name=value...>", "the runner's labels")
+			.option("--drain-grace <duration>", "how long turns may go on after SIGTERM, e.g. 30s")
+			.option("--idle-timeout <duration>", "end the process of a session without a turn after this long")
+			.option("--silence-timeout <duration>", "tell of a CLI that writes nothing in mid-turn for this long; end it after twice as long")
+			.option("--max-journal <size>", "stop a CLI while this much of its output waits for the gateway, e.g. 1GiB")
+			.option("--min-free-disk <size>", "stop CLIs and take no sessions while the disk has less than this left, e.g. 128MiB"),
+	)
 		.option("--json", "print one line of JSON when ready: url, apiKey")
 		.option("--verbose", "show the gateway's own log")
 		.addHelpText(
@@ -55,9 +58,10 @@ async function up(options: UpOptions): Promise<void> {
 		throw new UsageError(`--port ${options.port}: expected 0 to 65535`);
 	const holder = claimStateDir(stateDir);
 	if (holder !== null) throw new UsageError(`this state directory is in use by process ${holder} (${stateDir})`, EXIT.failed);
-	const [started, containment, { installed, missing }] = await Promise.all([
+	// First: what refuses to start must not leave a gateway behind.
+	const confinement = confine(config.value, log);
+	const [started, { installed, missing }] = await Promise.all([
 		startGateway({ stateDir, host: options.host, port, env: process.env, log: options.verbose ? log : () => {} }),
-		findContainment(),
 		installedProviders(config.value, process.env, join(stateDir, "demo")),
 	]);
 	if (!started.ok) throw new UsageError(started.error, EXIT.failed);
@@ -92,8 +96,9 @@ async function up(options: UpOptions): Promise<void> {
 		config: config.value,
 		identity,
 		stateDir,
-		containment,
+		confinement,
 		providers: installed,
+		env: process.env,
 		log,
 		onEnded: (code, reason) => {
 			if (code !== 1000) log(`the runner has ended: ${reason}`);
@@ -107,7 +112,7 @@ async function up(options: UpOptions): Promise<void> {
 	});
 	await daemon.ready;
 	if (options.json) process.stdout.write(`${JSON.stringify({ url: gateway.url, apiKey: gateway.apiKey })}\n`);
-	else process.stdout.write(greeting(gateway, stateDir, installed, missing, containment));
+	else process.stdout.write(greeting(gateway, stateDir, installed, missing, confinement));
 }
 
 /** This machine's runner at this gateway: enrolled at the first start, by a token made for it. */
@@ -136,7 +141,7 @@ function greeting(
 	stateDir: string,
 	installed: { name: string; version: string | null }[],
 	missing: string[],
-	containment: { reached: string; why?: string },
+	confinement: Confinement,
 ): string {
 	const names = installed.map((p) => (p.version === null ? p.name : `${p.name} ${p.version}`)).join(", ");
 	const install: Record<string, string> = {
@@ -148,7 +153,7 @@ function greeting(
 HotPlex Edge is ready at ${gateway.url}
 
   providers   ${names}
-  isolation   ${containment.reached}${containment.why === undefined ? "" : ` (${containment.why})`}
+  jail        ${confinement.jail}, isolation ${confinement.isolation}${confinement.why === undefined ? "" : ` (${confinement.why})`}
   state       ${stateDir}
   API key     in ${join(stateDir, "client.json")}
 ${onlyDemo ? `\nNo coding CLI was found, so the built-in demonstration answers. Install one and start again:\n${missing.map((m) => `  ${install[m] ?? m}`).join("\n")}\n` : ""}

@@ -16,6 +16,8 @@ export interface AcpOptions {
 	mode?: string;
 	/** For agents that want `authenticate` before a session. */
 	authMethod?: string;
+	/** False: it is known to make calls without asking. */
+	asks?: boolean;
 }
 
 /** Any agent that speaks the Agent Client Protocol, version 1, over stdio. `opencode acp` is the one it was made with. */
@@ -23,6 +25,8 @@ export function acp(options: AcpOptions): Provider {
 	return {
 		launch: () => ({ args: options.args, env: options.env ?? {} }),
 		dialogue: (launch) => new AcpDialogue(launch, options),
+		// The protocol has no hook: what the agent does not ask about, nobody judges; the jail bounds it.
+		waf: options.asks === false ? "jail-only" : "asked",
 		// A request that comes twice is done twice; of all but the prompt that is harmless.
 		mayRepeat: (line) => !line.includes('"method":"session/prompt"'),
 	};
@@ -45,6 +49,7 @@ interface Ask {
 	options: Record<string, unknown>[];
 }
 interface Call {
+	kind: string | undefined;
 	tool: string | undefined;
 	title: string | undefined;
 	input: unknown;
@@ -108,6 +113,9 @@ class AcpDialogue implements Dialogue {
 				break;
 			case "decide":
 				this.#decide(input);
+				break;
+			case "verdict":
+				// It never asks for one: its requests for permission are approvals.
 				break;
 		}
 		return { events: this.#events, writes: this.#writes };
@@ -416,11 +424,19 @@ class AcpDialogue implements Dialogue {
 	}
 
 	#call(toolCallId: string, update: Record<string, unknown>): Call {
-		const call = this.#calls.get(toolCallId) ?? { tool: undefined, title: undefined, input: {}, told: false, ended: false };
+		const call = this.#calls.get(toolCallId) ?? {
+			kind: undefined,
+			tool: undefined,
+			title: undefined,
+			input: {},
+			told: false,
+			ended: false,
+		};
 		const title = text(update.title);
 		// opencode's first title is the tool's name; later ones describe the call.
 		const named = title !== undefined && /^[\w.-]+$/.test(title) ? title : undefined;
 		call.tool ??= text(update.name) ?? named ?? text(update.kind);
+		call.kind ??= text(update.kind);
 		call.title = title ?? call.title;
 		if (update.rawInput !== undefined && update.rawInput !== null) call.input = update.rawInput;
 		this.#calls.set(toolCallId, call);
@@ -448,7 +464,16 @@ class AcpDialogue implements Dialogue {
 		const call = this.#call(toolCallId ?? requestId, asked);
 		if (toolCallId !== undefined) this.#tell(toolCallId, call);
 		const of = toolCallId === undefined ? {} : { toolCallId };
-		this.#events.push({ type: "approval_requested", requestId, ...of, tool: call.tool ?? "tool", ...titleOf(call), input: call.input });
+		const kind = call.kind === undefined ? {} : { kind: call.kind };
+		this.#events.push({
+			type: "approval_requested",
+			requestId,
+			...of,
+			tool: call.tool ?? "tool",
+			...kind,
+			...titleOf(call),
+			input: call.input,
+		});
 	}
 
 	// ------------------------------------------------------------ the end of a turn

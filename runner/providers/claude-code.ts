@@ -21,11 +21,20 @@ export const claudeCode: Provider = {
 		env: { CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: "1", CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS: "1" },
 	}),
 	dialogue: (launch) => new ClaudeDialogue(launch),
+	waf: "all",
 	// Tried: a prompt's uuid is run once in a process, however often it comes; an answer to what is not asked any more says nothing.
 	mayRepeat: () => true,
 };
 
 const INITIALIZE_ID = "hotplex-initialize";
+/**
+ * Every tool call, of subagents and MCP servers too, and in every mode, waits for this hook's answer. It comes over stdio, which no file of a
+ * workspace can switch off, and a call without an answer is not made: an error is a denial by `onFailure`, silence one by the time-out.
+ */
+const GATE_ID = "hotplex-gate";
+/** In seconds, as the CLI counts it: long enough for a daemon that is restarted and a gateway that is deployed. */
+const GATE_TIMEOUT_S = 600;
+const HOOKS = { PreToolUse: [{ matcher: "*", hookCallbackIds: [GATE_ID], timeout: GATE_TIMEOUT_S, onFailure: "block" }] };
 /** Ended tasks are remembered so that their end is told once; more than this at a time is not expected. */
 const MAX_TASKS = 1000;
 
@@ -97,6 +106,8 @@ class ClaudeDialogue implements Dialogue {
 	/** By the tool call of the subagent that streams; "" is the main loop. */
 	readonly #messages = new Map<string, Message>();
 	readonly #asks = new Map<string, Ask>();
+	/** Calls that wait for their verdict, by the CLI's id of the question. */
+	readonly #gates = new Set<string>();
 	readonly #tasks = new Map<string, Task>();
 	#unnamed = 0;
 	#events: DialogueEvent[] = [];
@@ -113,7 +124,7 @@ class ClaudeDialogue implements Dialogue {
 		this.#writes = [];
 		switch (input.type) {
 			case "start":
-				this.#write({ type: "control_request", request_id: INITIALIZE_ID, request: { subtype: "initialize" } });
+				this.#write({ type: "control_request", request_id: INITIALIZE_ID, request: { subtype: "initialize", hooks: HOOKS } });
 				break;
 			case "line":
 				this.#line(input.text);
@@ -127,6 +138,9 @@ class ClaudeDialogue implements Dialogue {
 				break;
 			case "decide":
 				this.#decide(input.requestId, input.decision);
+				break;
+			case "verdict":
+				this.#verdict(input);
 				break;
 		}
 		return { events: this.#events, writes: this.#writes };
@@ -177,6 +191,14 @@ class ClaudeDialogue implements Dialogue {
 		this.#endAskTurn();
 	}
 
+	#verdict({ requestId, verdict, reason }: Extract<DialogueInput, { type: "verdict" }>): void {
+		if (!this.#gates.delete(requestId)) return;
+		const said = { hookEventName: "PreToolUse", permissionDecision: verdict, permissionDecisionReason: reason };
+		const response = verdict === "pass" ? {} : { hookSpecificOutput: said };
+		this.#write({ type: "control_response", response: { subtype: "success", request_id: requestId, response } });
+		this.#endAskTurn();
+	}
+
 	// ------------------------------------------------------------ from the CLI
 
 	#line(raw: string): void {
@@ -216,8 +238,14 @@ class ClaudeDialogue implements Dialogue {
 			this.#events.push({ type: "start_failed", detail: text(response.error) ?? "the CLI refused to initialize" });
 			return;
 		}
+		const initialized = record(response.response);
+		const version = text(initialized.claude_code_version);
+		if (initialized.hooks_applied !== true || initialized.hook_on_failure_supported !== true) {
+			const detail = `claude ${version ?? "of an unknown version"} does not let every tool call be judged before it is made; update it (2.1.295 or newer)`;
+			this.#events.push({ type: "start_failed", detail });
+			return;
+		}
 		this.#ready = true;
-		const version = text(record(response.response).claude_code_version);
 		this.#events.push({ type: "ready", ...(version === undefined ? {} : { version }) });
 		if (this.#turn.phase === "held") this.#send(this.#turn.turnId, this.#turn.text);
 	}
@@ -227,6 +255,7 @@ class ClaudeDialogue implements Dialogue {
 		const request = record(line.request);
 		const tool = text(request.tool_name);
 		if (requestId === undefined) return this.#raw(raw);
+		if (request.subtype === "hook_callback" && request.callback_id === GATE_ID) return this.#gate(requestId, record(request.input));
 		if (request.subtype !== "can_use_tool" || tool === undefined) {
 			// Whatever it wanted to be allowed, it is not: an error answer is a denial.
 			const error = `not supported: control request ${text(request.subtype) ?? "without a subtype"}`;
@@ -256,7 +285,33 @@ class ClaudeDialogue implements Dialogue {
 		});
 	}
 
+	#gate(requestId: string, hook: Record<string, unknown>): void {
+		const tool = text(hook.tool_name);
+		if (tool === undefined) {
+			// What cannot be judged is not made: `onFailure` makes an error a denial.
+			const error = "the hook's input names no tool";
+			this.#write({ type: "control_response", response: { subtype: "error", request_id: requestId, error } });
+			return;
+		}
+		this.#openTurn(typeof hook.agent_id === "string");
+		this.#gates.add(requestId);
+		const toolCallId = text(hook.tool_use_id);
+		const cwd = text(hook.cwd);
+		this.#events.push({
+			type: "gate_requested",
+			requestId,
+			...(toolCallId === undefined ? {} : { toolCallId }),
+			tool,
+			input: record(hook.tool_input),
+			...(cwd === undefined ? {} : { cwd }),
+		});
+	}
+
 	#withdraw(requestId: string | undefined, why: string): void {
+		if (requestId !== undefined && this.#gates.delete(requestId)) {
+			this.#events.push({ type: "approval_withdrawn", requestId, why });
+			return this.#endAskTurn();
+		}
 		// Not one of ours: it was answered already, the answers crossed.
 		if (requestId === undefined || !this.#asks.delete(requestId)) return;
 		this.#events.push({ type: "approval_withdrawn", requestId, why });
@@ -265,7 +320,7 @@ class ClaudeDialogue implements Dialogue {
 
 	/** A turn that was opened only so that a background subagent could ask ends with the answer; no result will come. */
 	#endAskTurn(): void {
-		if (this.#turn.phase === "open" && this.#turn.forAsk && this.#asks.size === 0) this.#endTurn("end_turn");
+		if (this.#turn.phase === "open" && this.#turn.forAsk && this.#asks.size === 0 && this.#gates.size === 0) this.#endTurn("end_turn");
 	}
 
 	#system(line: Record<string, unknown>, raw: string): void {

@@ -1,5 +1,5 @@
 import type { ErrorCode } from "../../shared/errors.ts";
-import type { Question, RunnerEvent, StopReason, Usage } from "../../shared/events.ts";
+import type { Question, RunnerEvent, StopReason, Usage, WafReach } from "../../shared/events.ts";
 import type { Decision, SessionSpec } from "../../shared/frames.ts";
 
 /**
@@ -12,6 +12,8 @@ export interface Provider {
 	launch(launch: Launch): { args: string[]; env: Record<string, string> };
 	/** The conversation with one process, from its start to its end. */
 	dialogue(launch: Launch): Dialogue;
+	/** Which of its tool calls it lets be judged before they run. */
+	waf: WafReach;
 	/** Whether a line for stdin does nothing more when the CLI gets it twice, as it may when a daemon is killed while it writes. */
 	mayRepeat(line: string): boolean;
 }
@@ -39,12 +41,22 @@ export type DialogueInput =
 	/** End the running turn, keep the process. */
 	| { type: "interrupt" }
 	/** A person's answer to the request that was reported with this id. */
-	| { type: "decide"; requestId: string; decision: Omit<Decision, "approvalId"> };
+	| { type: "decide"; requestId: string; decision: Omit<Decision, "approvalId" | "remember"> }
+	/** What the gates say of the call that was reported with this id. `pass`: nothing objects; the CLI's own mode says whether it asks. */
+	| { type: "verdict"; requestId: string; verdict: "allow" | "pass" | "ask" | "deny"; reason: string };
 
 export interface DialogueOutput {
 	events: DialogueEvent[];
 	/** Lines for stdin, without newlines, in order. */
 	writes: string[];
+}
+
+/** A tool call as the gates judge it. */
+interface Call {
+	toolCallId?: string;
+	tool: string;
+	kind?: string;
+	input: unknown;
 }
 
 /** Events of the log whose turn (and approval id) the host fills in. */
@@ -62,7 +74,9 @@ export type DialogueEvent =
 	/** For the turn that is about to end, not cumulative. Comes before its `turn_ended`. */
 	| ({ type: "usage" } & Usage)
 	| WithoutTurn<Extract<RunnerEvent, { type: Stamped }>>
-	| { type: "approval_requested"; requestId: string; toolCallId?: string; tool: string; title?: string; input: unknown; reason?: string }
+	/** A call that runs unless its verdict, which the CLI waits for, says otherwise. `cwd`: where, if not in the work directory. */
+	| ({ type: "gate_requested"; requestId: string; cwd?: string } & Call)
+	| ({ type: "approval_requested"; requestId: string; title?: string; reason?: string } & Call)
 	| { type: "question_asked"; requestId: string; toolCallId?: string; questions: Question[] }
 	| { type: "approval_withdrawn"; requestId: string; why?: string }
 	| Extract<RunnerEvent, { type: "background_task" | "raw" }>

@@ -23,3 +23,14 @@ export function commandsIn(text: string, place: Place): (readonly string[])[] {
 	if (text.length <= MAX_COMMAND_LENGTH) new Shell(place, seen).judge(text);
 	return seen;
 }
+
+/**
+ * All rules that object to a command line, each once, and the commands that it would run, resolved and without what is around them: `git push`
+ * of `cd x && sudo g"i"t push`. For policies, which grade rules and name commands. As total and bounded as `judgeCommand`.
+ */
+export function inspectCommand(text: string, place: Place): { objections: Judgement[]; commands: string[] } {
+	if (text.length > MAX_COMMAND_LENGTH) return { objections: [judgementOf(shellRules["too-long"], text.slice(0, 128))], commands: [] };
+	const shell = new Shell(place);
+	shell.judge(text);
+	return { objections: [...shell.objections.values()], commands: shell.commands };
+}

@@ -1,24 +1,28 @@
 import { createHash, randomBytes } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
-import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { exportJWK, exportSPKI, generateKeyPair, type JWTHeaderParameters, type JWTPayload, SignJWT } from "jose";
+import { exportJWK, generateKeyPair, type JWTHeaderParameters, SignJWT } from "jose";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ALL_SCOPES, type CreatedKey, type Scope } from "../../shared/api.ts";
 import { Client } from "../../shared/client.ts";
 import type { Problem } from "../../shared/errors.ts";
 import { PROTOCOL_VERSION, SUBPROTOCOL, type ToClientFrame } from "../../shared/frames.ts";
 import { idBody, type SessionId } from "../../shared/ids.ts";
+import { AUDIENCE, type Claims, type Issuer, seconds, startIssuer } from "../support/issuer.ts";
 import { dialSession, newKeyPair, RawSocket, refusal } from "../support/raw-runner.ts";
 import { type Stack, startStack } from "../support/stack.ts";
 
-const AUDIENCE = "the-application-s-tag";
 const ORIGIN = "https://console.example.com";
 const OTHER_KEY = `hpk_other_${idBody(randomBytes(26))}_${randomBytes(32).toString("base64url")}`;
 /** Well-formed, of nobody. */
 const UNKNOWN = { sessionId: `ses_${"0".repeat(26)}`, turnId: `trn_${"0".repeat(26)}`, approvalId: `apr_${"0".repeat(26)}` };
-const PATH_IDS: Record<string, string> = { ...UNKNOWN, runnerId: `run_${"0".repeat(26)}`, keyId: `key_${"0".repeat(26)}` };
+const PATH_IDS: Record<string, string> = {
+	...UNKNOWN,
+	runnerId: `run_${"0".repeat(26)}`,
+	keyId: `key_${"0".repeat(26)}`,
+	version: "0",
+	bypassId: "none",
+};
 
 /** Every route that needs a scope, with a body that is right, so that nothing but the credential can be wrong. */
 const ROUTES: { route: string; scope: Scope; body?: object }[] = [
@@ -34,6 +38,7 @@ const ROUTES: { route: string; scope: Scope; body?: object }[] = [
 	{ route: "POST /v1/sessions/{sessionId}/approvals/{approvalId}", scope: "sessions:write", body: { decision: "allow" } },
 	{ route: "GET /v1/sessions/{sessionId}/events", scope: "sessions:read" },
 	{ route: "GET /v1/sessions/{sessionId}/stats", scope: "sessions:read" },
+	{ route: "GET /v1/approvals", scope: "sessions:read" },
 	{ route: "GET /v1/queue", scope: "sessions:read" },
 	{ route: "GET /v1/runners", scope: "runners:read" },
 	{ route: "POST /v1/runners/{runnerId}/drain", scope: "runners:write" },
@@ -43,6 +48,15 @@ const ROUTES: { route: string; scope: Scope; body?: object }[] = [
 	{ route: "GET /v1/keys", scope: "keys:write" },
 	{ route: "POST /v1/keys", scope: "keys:write", body: { name: "k", scopes: ["keys:write"] } },
 	{ route: "DELETE /v1/keys/{keyId}", scope: "keys:write" },
+	{ route: "GET /v1/policy", scope: "policy:read" },
+	// Made from a version that is not there, so that nothing changes.
+	{ route: "PUT /v1/policy", scope: "policy:write", body: { policy: {}, baseVersion: 999 } },
+	{ route: "GET /v1/policy/versions", scope: "policy:read" },
+	{ route: "GET /v1/policy/versions/{version}", scope: "policy:read" },
+	{ route: "POST /v1/policy/test", scope: "policy:read", body: { rows: [{ id: 1, kind: "command", text: "ls" }] } },
+	{ route: "POST /v1/policy/bypass", scope: "policy:write", body: { reason: "none", forMs: 1000, sessionId: UNKNOWN.sessionId } },
+	{ route: "DELETE /v1/policy/bypass/{bypassId}", scope: "policy:write" },
+	{ route: "GET /v1/audit", scope: "audit:read" },
 ];
 const SESSION_ROUTES = ROUTES.filter((r) => r.route.includes("{sessionId}") || r.route.includes("/tickets"));
 
@@ -438,10 +452,10 @@ describe("tickets and origins", () => {
 			expect((await call("GET /v1/sessions", { ...bearer(stack.apiKey), origin })).status).toBe(200);
 	});
 
-	test("fifty subprotocols and one of 8 KB are no way in", async () => {
+	test("fifty subprotocols and one of 8 KB are refused before anything else", async () => {
 		const many = Array.from({ length: 50 }, (_, i) => `p${i}`);
-		expect((await refusal(`${stack.url}/v1/sessions/${sessionId}/socket`, { protocols: many })).status).toBe(401);
-		expect((await refusal(`${stack.url}/v1/sessions/${sessionId}/socket`, { protocols: ["x".repeat(8192)] })).status).toBe(401);
+		expect((await refusal(`${stack.url}/v1/sessions/${sessionId}/socket`, { protocols: many })).status).toBe(400);
+		expect((await refusal(`${stack.url}/v1/sessions/${sessionId}/socket`, { protocols: ["x".repeat(8192)] })).status).toBe(400);
 	});
 });
 
@@ -490,43 +504,3 @@ describe("two teams", () => {
 		expect(await call("POST /v1/runners", bearer(stack.apiKey), { publicKey, name: "x" })).toMatchObject({ status: 401 });
 	});
 });
-
-function seconds(): number {
-	return Math.floor(Date.now() / 1000);
-}
-
-type Claims = { [claim in keyof JWTPayload]: JWTPayload[claim] | undefined };
-
-interface Issuer {
-	server: Server;
-	url: string;
-	publicPem: string;
-	fetches(): number;
-	/** A token for our application and ten minutes, but for what is said otherwise; `undefined` leaves a claim out. */
-	sign(claims: Claims, kid?: string): Promise<string>;
-}
-
-/** Cloudflare Access as far as a token's check can see it: a key set at its address. */
-async function startIssuer(): Promise<Issuer> {
-	const { publicKey, privateKey } = await generateKeyPair("RS256", { extractable: true });
-	const keys = [{ ...(await exportJWK(publicKey)), kid: "k1", alg: "RS256", use: "sig" }];
-	let fetches = 0;
-	const server = createServer((request, response) => {
-		if (request.url !== "/cdn-cgi/access/certs") return void response.writeHead(404).end();
-		fetches++;
-		response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify({ keys }));
-	});
-	await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-	server.unref();
-	const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-	return {
-		server,
-		url,
-		publicPem: await exportSPKI(publicKey),
-		fetches: () => fetches,
-		sign: (claims, kid = "k1") => {
-			const payload = { iss: url, aud: AUDIENCE, sub: "u", iat: seconds(), exp: seconds() + 600, ...claims };
-			return new SignJWT(JSON.parse(JSON.stringify(payload)) as JWTPayload).setProtectedHeader({ alg: "RS256", kid }).sign(privateKey);
-		},
-	};
-}

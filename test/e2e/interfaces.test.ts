@@ -379,7 +379,7 @@ describe("frames that are not understood", () => {
 	test("[P3] half a character in a prompt is taken, once, and breaks no prototype", async () => {
 		const session = await stack.client.openSession({ provider: "away" });
 		const { socket } = await watch(session);
-		const frame = '{"type":"input","clientId":"c-1","text":"half \\ud83d, nul \\u0000.","__proto__":{"polluted":true},"clientId":"c-1"}';
+		const frame = '{"type":"input","clientId":"c-1","text":"half \\ud83d.","__proto__":{"polluted":true},"clientId":"c-1"}';
 		socket.sendText(frame);
 		expect(await socket.next("accepted")).toMatchObject({ clientId: "c-1", duplicate: false });
 		socket.sendText(frame);

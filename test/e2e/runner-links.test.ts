@@ -419,15 +419,22 @@ describe("batches", () => {
 
 	test("[BAT-4] what is desired is said whole at every attach: turn, interrupt and decisions", async () => {
 		const { runner, session, hosting } = await hosted();
-		expect(hosting.attached.desired).toEqual({
+		expect(hosting.attached.desired).toMatchObject({
 			turn: { turnId: hosting.turnId, text: "hello", interrupt: false },
 			decisions: [],
+			verdicts: [],
+			policy: { version: 0 },
 			stop: false,
 		});
 		const approvalId = `apr_${idBody(randomBytes(26))}` as never;
 		hosting.report(
 			{ type: "turn_started", turnId: hosting.turnId as never, origin: "input" },
-			{ type: "approval_requested", turnId: hosting.turnId as never, approvalId, tool: "Bash", input: { command: "ls" } },
+			{
+				type: "question_asked",
+				turnId: hosting.turnId as never,
+				approvalId,
+				questions: [{ question: "Go on?", header: "q", options: [{ label: "yes" }], multiSelect: false }],
+			},
 		);
 		await hosting.acked();
 		await session.decide(approvalId, { decision: "allow" });
@@ -435,7 +442,7 @@ describe("batches", () => {
 		await session.interrupt();
 		const again = await runner.attach(session.id, hosting.generation);
 		kept(again.link);
-		expect(again.attached.desired).toEqual({
+		expect(again.attached.desired).toMatchObject({
 			turn: { turnId: hosting.turnId, text: "hello", interrupt: true },
 			decisions: [{ approvalId, decision: "allow" }],
 			stop: false,

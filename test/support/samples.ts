@@ -1,4 +1,4 @@
-import type { RunnerEvent, SessionEvent } from "../../shared/events.ts";
+import type { RunnerEvent, RunnerReport, SessionEvent } from "../../shared/events.ts";
 import type { Snapshot } from "../../shared/frames.ts";
 import { ApprovalId, Epoch, generation, idBody, offset, RunnerId, SessionId, seq, TurnId } from "../../shared/ids.ts";
 
@@ -24,6 +24,14 @@ export const GATEWAY_EVENTS: Samples<GatewayEvent> = {
 	lease_granted: { type: "lease_granted", runnerId, generation: generation(1) },
 	lease_ended: { type: "lease_ended", runnerId, generation: generation(1), why: "released" },
 	log_trimmed: { type: "log_trimmed", firstOffset: offset(513), why: "size" },
+	tool_verdict: {
+		...{ type: "tool_verdict", turnId, toolCallId: "t1", tool: "Bash", layer: "gateway", policyVersion: 3, by: "policy:3" },
+		...{ verdict: "deny", rule: "rm-root", category: "destroy", reason: "it deletes everything", suggestion: "name a directory" },
+	},
+	prompt_flagged: {
+		...{ type: "prompt_flagged", turnId, policyVersion: 3, by: "access:ann@example.com" },
+		...{ verdict: "ask", rule: "prompt-order", category: "destroy", reason: "it orders a deletion" },
+	},
 };
 
 /** One of each event that a runner reports. */
@@ -54,6 +62,15 @@ export const RUNNER_EVENTS: Samples<RunnerEvent> = {
 	notice: { type: "notice", code: "silent", detail: "nothing for 60 s" },
 	raw: { type: "raw", source: "stderr", text: "warning: \u0000" },
 	part: { type: "part", partId: "p1", index: 0, count: 2, text: '{"type":"tool_re' },
+};
+
+/** What a runner says to the session alone. */
+export const GATE_EVENTS: Samples<Exclude<RunnerReport, RunnerEvent>> = {
+	gate_requested: { type: "gate_requested", turnId, approvalId, toolCallId: "t1", tool: "Bash", input: { command: "ls" } },
+	gate_denied: {
+		...{ type: "gate_denied", turnId, toolCallId: "t1", tool: "Bash", subject: "ls" },
+		...{ verdict: "deny", rule: "entry:owner-deny-1", category: "policy", reason: "the machine's owner denies it" },
+	},
 };
 
 /** What a reader is told that came too late for the first 40 events. */

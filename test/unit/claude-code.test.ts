@@ -20,7 +20,7 @@ const lines = (name: string) =>
 const parsed = (line: string) => record(JSON.parse(line));
 const INITIALIZED = JSON.stringify({
 	type: "control_response",
-	response: { subtype: "success", request_id: "hotplex-initialize", response: {} },
+	response: { subtype: "success", request_id: "hotplex-initialize", response: { hooks_applied: true, hook_on_failure_supported: true } },
 });
 const INIT = JSON.stringify({ type: "system", subtype: "init", session_id: "s" });
 
@@ -58,11 +58,17 @@ function play(name: string, nativeSessionId: string | null = null): { events: Di
 		for (const event of output.events) {
 			if (event.type === "turn_ended" || event.type === "ready") prompt();
 			if (event.type === "approval_requested" || event.type === "question_asked") decide(event.requestId);
+			if (event.type === "gate_requested") judge(event.requestId);
 		}
 	};
 	const prompt = () => {
 		const text = prompts.shift();
 		if (text !== undefined) feed({ type: "turn", turnId: "t", text });
+	};
+	const judge = (requestId: string) => {
+		const said = record(record(answers.get(requestId)).hookSpecificOutput);
+		const verdict = said.permissionDecision === "deny" ? "deny" : "pass";
+		feed({ type: "verdict", requestId, verdict, reason: String(said.permissionDecisionReason) });
 	};
 	const decide = (requestId: string) => {
 		const answer = answers.get(requestId);
@@ -84,7 +90,11 @@ function play(name: string, nativeSessionId: string | null = null): { events: Di
 	for (const line of lines(name)) {
 		const id = String(record(parsed(line).response).request_id);
 		if (id.startsWith("int-")) feed({ type: "interrupt" });
-		feed({ type: "line", text: id === "r31fny" ? line.replace(id, "hotplex-initialize") : line });
+		// Recorded without hooks; the others begin with an answer of ours.
+		const initialized = line
+			.replace(id, "hotplex-initialize")
+			.replace('"pid":', '"hooks_applied":true,"hook_on_failure_supported":true,"pid":');
+		feed({ type: "line", text: id === "r31fny" ? initialized : line.replace('"callback_id":"waf"', '"callback_id":"hotplex-gate"') });
 	}
 	return { events, writes };
 }
@@ -244,7 +254,7 @@ const EXPECTED: Record<string, string[]> = {
 		'native_session { "nativeSessionId": "11005a4a-d409-48bf-a90d7ea8" }',
 		"turn_started",
 		'tool_call { "toolCallId": "5d11", "tool": "Bash", "input": { "command": "curl http://example.com", "description": "scripted command" } }',
-		'raw { "source": "stdout" } "subtype":"hook_callback"',
+		'gate_requested { "requestId": "8b52d22b-3840-42e3-a22bbdf4", "toolCallId": "5d11", "tool": "Bash", "input": { "command": "curl http://example.com", "description": "scripted command" }, "cwd": "/workspace" }',
 		'tool_result { "toolCallId": "5d11", "status": "failed", "output": "PreToolUse:Bash hook error: WAF rule 7: curl is forbidden" }',
 		"text_delta 7457:0 It| was| blocked.",
 		'usage { "inputTokens": 19416, "outputTokens": 21, "cacheReadTokens": 0, "cacheWriteTokens": 0, "costUsd": 0.058563 }',
@@ -287,6 +297,47 @@ describe("recordings of Claude Code 2.1.330", () => {
 			for (const text of texts) expect([...said.values()], name).toContain(text);
 			expect([...said.values()].filter((text) => texts.includes(text)).length, name).toBe(texts.length);
 		}
+	});
+
+	test("[GAT-1] a verdict is written exactly as the recorded host wrote it", () => {
+		const recorded = lines("hook-callback-deny.stdin").map(parsed).at(-1);
+		expect(play("hook-callback-deny").writes.map(parsed).at(-1)).toEqual(recorded);
+	});
+
+	test("[GAT-3] a call that names no tool is answered with an error, which denies it", () => {
+		const talk = running();
+		const hook = {
+			type: "control_request",
+			request_id: "h",
+			request: { subtype: "hook_callback", callback_id: "hotplex-gate", input: {} },
+		};
+		const { events, writes } = talk.take({ type: "line", text: JSON.stringify(hook) });
+		expect([events, record(parsed(writes[0] ?? "").response).subtype]).toEqual([[], "error"]);
+	});
+
+	test.each([
+		["hooks that it did not take", { hook_on_failure_supported: true }],
+		["hooks whose failure lets the call be made", { hooks_applied: true }],
+	])("[GAT-3] a CLI with %s is not used", (_, response) => {
+		const talk = dialogue();
+		talk.take({ type: "start" });
+		const answer = { type: "control_response", response: { subtype: "success", request_id: "hotplex-initialize", response } };
+		expect(take(talk, JSON.stringify(answer))).toMatchObject([{ type: "start_failed" }]);
+	});
+
+	test.each([
+		["deny", { hookSpecificOutput: { hookEventName: "PreToolUse", permissionDecision: "deny", permissionDecisionReason: "why" } }],
+		["ask", { hookSpecificOutput: { hookEventName: "PreToolUse", permissionDecision: "ask", permissionDecisionReason: "why" } }],
+		["allow", { hookSpecificOutput: { hookEventName: "PreToolUse", permissionDecision: "allow", permissionDecisionReason: "why" } }],
+		["pass", {}],
+	] as const)("[GAT-1] the verdict %s is said in the CLI's words, once", (verdict, said) => {
+		const talk = running();
+		const input = { tool_name: "Bash", tool_input: { command: "ls" }, tool_use_id: "t", cwd: "/w" };
+		const hook = { type: "control_request", request_id: "h", request: { subtype: "hook_callback", callback_id: "hotplex-gate", input } };
+		take(talk, JSON.stringify(hook));
+		const { writes } = talk.take({ type: "verdict", requestId: "h", verdict, reason: "why" });
+		expect(record(parsed(writes[0] ?? "").response).response).toEqual(said);
+		expect(talk.take({ type: "verdict", requestId: "h", verdict, reason: "why" }).writes).toEqual([]);
 	});
 
 	test("[PRV-8] approvals and answers are written exactly as the recorded host wrote them", () => {

@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from "vitest";
 import { Client, LogLost, ProblemError, TurnText, Unreachable, type WatchItem } from "../../shared/client.ts";
 import { problem } from "../../shared/errors.ts";
-import { type LoggedEvent, type SessionEvent, splitEvent } from "../../shared/events.ts";
+import { type LoggedEvent, type RunnerEvent, type SessionEvent, splitEvent } from "../../shared/events.ts";
 import { offset, TurnId } from "../../shared/ids.ts";
 import { SNAPSHOT } from "../support/samples.ts";
 import {
@@ -103,7 +103,7 @@ test("[WAT-3] each connection proves itself by a ticket of its own, never by the
 
 test("a client cut after any frame sees the same events", async () => {
 	const big: SessionEvent = { type: "tool_result", turnId: TURN, toolCallId: "t1", status: "completed", output: "é".repeat(9000) };
-	const parts = splitEvent(big as Parameters<typeof splitEvent>[0], "p1", 4096);
+	const parts = splitEvent(big as RunnerEvent, "p1", 4096);
 	expect(parts.length).toBeGreaterThan(5);
 	const log = logOf([...ANSWER.slice(0, 3).map((logged) => logged.event), ...parts, ENDED]);
 	const expected = [...log.slice(0, 3), { ...log[log.length - 2], event: big }, log.at(-1)];
@@ -149,7 +149,7 @@ test("[LOG-5] a rewind makes the client forget and take the same events again", 
 
 test("[LOG-5] a rewind that a welcome tells, in the middle of a split event, loses nothing", async () => {
 	const big: SessionEvent = { type: "tool_result", turnId: TURN, toolCallId: "t1", status: "completed", output: "x".repeat(3000) };
-	const parts = splitEvent(big as Parameters<typeof splitEvent>[0], "p1", 4096 - 1200);
+	const parts = splitEvent(big as RunnerEvent, "p1", 4096 - 1200);
 	const log = logOf([said("a"), ...parts, ENDED]);
 	const gateway = await gatewayThat({
 		hello: (peer) => {
@@ -543,6 +543,9 @@ test("openSession tells a new session from a known one, and the gateway's reason
 		runnerId: null,
 		selector: null,
 		principal: "key:key_1",
+		isolation: null,
+		jail: null,
+		waf: null,
 		createdAt: 1,
 		updatedAt: 1,
 	};

@@ -7,7 +7,7 @@ import { LineSplitter } from "../../runner/lines.ts";
 import { acp } from "../../runner/providers/acp.ts";
 import { claudeCode } from "../../runner/providers/claude-code.ts";
 import { type Dialogue, type DialogueEvent, type Launch, type Provider, record } from "../../runner/providers/provider.ts";
-import { PartJoiner, RunnerEvent } from "../../shared/events.ts";
+import { PartJoiner, RunnerEvent, type SessionEvent } from "../../shared/events.ts";
 import type { Decision } from "../../shared/frames.ts";
 import { type ApprovalId, idBody, type TurnId } from "../../shared/ids.ts";
 import { MAX_EVENT_BYTES, MAX_LINE_BYTES } from "../../shared/limits.ts";
@@ -35,6 +35,14 @@ const READY = says({ type: "ready", version: "2.1" });
 const BEGINS = says({ type: "turn_started" });
 const TEXT = says({ type: "text_delta", messageId: "m", text: "hi" });
 const ASKS = says({ type: "approval_requested", requestId: "r1", tool: "Bash", input: { command: "ls" } });
+/** The machine's own gate does not object. */
+const JUDGED: Note = {
+	type: "judged",
+	requestId: "r1",
+	place: { workDir: "/w", cwd: "/w", home: null },
+	judgement: { verdict: "allow", rule: null, category: null, reason: "no rule objects" },
+};
+const { place, judgement: judged } = JUDGED;
 const ENDS = says({ type: "turn_ended", stopReason: "end_turn" });
 const exited = (more: Partial<Extract<Note, { type: "exited" }>> = {}): Note => ({
 	type: "exited",
@@ -202,22 +210,22 @@ describe("one process", () => {
 		],
 		[
 			"[APR-1] an approval gets an id of ours",
-			[STARTED, TURN, BEGINS, ASKS],
-			[{ type: "approval_requested", turnId, approvalId: id.apr(5), tool: "Bash", input: { command: "ls" } }],
+			[STARTED, TURN, BEGINS, ASKS, JUDGED],
+			[{ type: "approval_requested", turnId, approvalId: id.apr(5), tool: "Bash", input: { command: "ls" }, place, judged }],
 		],
 		[
 			"[APR-2] the CLI withdraws by its own id",
-			[STARTED, TURN, BEGINS, ASKS, says({ type: "approval_withdrawn", requestId: "r1" })],
+			[STARTED, TURN, BEGINS, ASKS, JUDGED, says({ type: "approval_withdrawn", requestId: "r1" })],
 			[{ type: "approval_withdrawn", approvalId: id.apr(5), why: "the CLI withdrew it" }],
 		],
 		[
 			"[APR-2] what still waits at the turn's end is withdrawn before it",
-			[STARTED, TURN, BEGINS, ASKS, ENDS],
+			[STARTED, TURN, BEGINS, ASKS, JUDGED, ENDS],
 			[{ type: "approval_withdrawn", approvalId: id.apr(5), why: "its turn ended" }, ended("end_turn"), process("ready")],
 		],
 		[
 			"[APR-2] and at the process's",
-			[STARTED, TURN, READY, BEGINS, ASKS, exited({ why: "drained" })],
+			[STARTED, TURN, READY, BEGINS, ASKS, JUDGED, exited({ why: "drained" })],
 			[{ type: "approval_withdrawn", approvalId: id.apr(6), why: "its turn ended" }, ended("cancelled"), DIED("drained")],
 		],
 	])("%s", (_, entries, events) => {
@@ -226,7 +234,7 @@ describe("one process", () => {
 
 	test("[APR-2] a decision is said to the CLI with its own id, once", () => {
 		const hosting = host();
-		fold(hosting, [STARTED, TURN, BEGINS, ASKS]);
+		fold(hosting, [STARTED, TURN, BEGINS, ASKS, JUDGED]);
 		expect([hosting.isWaiting, [...hosting.pending]]).toEqual([true, [[id.apr(5), "r1"]]]);
 		const decision: Decision = { approvalId: id.apr(5), decision: "deny", message: "no" };
 		expect(hosting.take({ type: "decide", decision })).toEqual({
@@ -248,8 +256,8 @@ describe("one process", () => {
 	test("[APR-3] an approval that is too large to be shown is denied, and said so", () => {
 		const large = says({ type: "approval_requested", requestId: "r1", tool: "Write", input: { content: "x".repeat(MAX_EVENT_BYTES) } });
 		const hosting = host();
-		fold(hosting, [STARTED, TURN, BEGINS]);
-		expect(hosting.take(large)).toEqual({
+		fold(hosting, [STARTED, TURN, BEGINS, large]);
+		expect(hosting.take(JUDGED)).toEqual({
 			events: [
 				{
 					type: "notice",
@@ -270,7 +278,7 @@ describe("one process", () => {
 		expect(events.length).toBeGreaterThan(3);
 		for (const event of events) expect(Buffer.byteLength(JSON.stringify(event))).toBeLessThanOrEqual(MAX_EVENT_BYTES);
 		const joiner = new PartJoiner();
-		expect(events.map((event) => joiner.push(event)).filter((event) => event !== null)).toEqual([{ ...result, turnId }]);
+		expect(events.map((event) => joiner.push(event as SessionEvent)).filter((event) => event !== null)).toEqual([{ ...result, turnId }]);
 	});
 
 	const HUGE = "x".repeat(2 * MAX_EVENT_BYTES);
@@ -283,7 +291,10 @@ describe("one process", () => {
 		["a version", [STARTED, TURN, says({ type: "ready", version: HUGE })]],
 		["stderr", [STARTED, TURN, exited({ stderr: HUGE })]],
 		["why it did not start", [TURN, { type: "not_started", code: "start_failed", detail: HUGE }]],
-		["why an approval is withdrawn", [STARTED, TURN, BEGINS, ASKS, says({ type: "approval_withdrawn", requestId: "r1", why: HUGE })]],
+		[
+			"why an approval is withdrawn",
+			[STARTED, TURN, BEGINS, ASKS, JUDGED, says({ type: "approval_withdrawn", requestId: "r1", why: HUGE })],
+		],
 	])("[TRN-3] what the session must read is never in parts: %s", (_, entries) => {
 		const { events } = last(...entries);
 		expect(events.length).toBeGreaterThan(0);

@@ -31,8 +31,10 @@ const DEFAULTS: RunnerConfig = {
 	drainGrace: 30_000,
 	maxJournal: 1024 ** 3,
 	minFreeDisk: 128 * 1024 ** 2,
+	jail: { mode: "auto", read: [], write: [], network: "proxy" },
+	policy: { deny: [], ask: [], builtIn: "team" },
 };
-const PROVIDER = { kind: "claude-code", command: "claude", args: [], env: [] } as const;
+const PROVIDER = { kind: "claude-code", command: "claude", args: [], env: [], read: [], write: [], asks: true } as const;
 
 describe("runner.toml", () => {
 	test("[CFG-1] without a file everything has a default", () => {
@@ -51,6 +53,8 @@ describe("runner.toml", () => {
 		drainGrace: ['drainGrace = "250ms"', 250],
 		maxJournal: ['maxJournal = "64MiB"', 64 * 1024 ** 2],
 		minFreeDisk: ['minFreeDisk = "1GiB"', 1024 ** 3],
+		jail: ['[jail]\nmode = "require"', { ...DEFAULTS.jail, mode: "require" }],
+		policy: ['[policy]\nbuiltIn = "enforce"', { deny: [], ask: [], builtIn: "enforce" }],
 		providers: ['[providers.mine]\nkind = "claude-code"\ncommand = "claude"', { mine: PROVIDER }],
 	};
 	test.each(Object.entries(KEYS))("[CFG-2] %s has an effect, and only its own", (key, [toml, value]) => {
@@ -62,8 +66,12 @@ describe("runner.toml", () => {
 		command: ['command = "/opt/agent"', "/opt/agent"],
 		args: ['args = ["acp"]', ["acp"]],
 		env: ['env = ["API_KEY"]', ["API_KEY"]],
+		read: ['read = ["/opt/x", "?~/.config/x"]', ["/opt/x", "?~/.config/x"]],
+		write: ['write = ["~/.x"]', ["~/.x"]],
+		hosts: ['hosts = ["*.corp.test", "127.0.0.1:8080"]', ["*.corp.test", "127.0.0.1:8080"]],
 		mode: ['mode = "ask"', "ask"],
 		authMethod: ['authMethod = "key"', "key"],
+		asks: ["asks = false", false],
 	};
 	test.each(Object.entries(PROVIDER_KEYS))("[CFG-2] a provider's %s has an effect, and only its own", (key, [toml, value]) => {
 		const plain = Object.entries({ kind: 'kind = "claude-code"', command: 'command = "claude"' }).filter(([k]) => k !== key);
@@ -71,8 +79,25 @@ describe("runner.toml", () => {
 		expect(read(text)).toEqual({ ...DEFAULTS, providers: { mine: { ...PROVIDER, [key]: value } } });
 	});
 
+	const JAIL_KEYS: Record<keyof RunnerConfig["jail"], [toml: string, value: unknown]> = {
+		mode: ['mode = "off"', "off"],
+		read: ['read = ["/opt/x"]', ["/opt/x"]],
+		write: ['write = ["/srv/cache"]', ["/srv/cache"]],
+		network: ['network = "host"', "host"],
+		maxMemory: ['maxMemory = "2GiB"', 2 * 1024 ** 3],
+		maxProcesses: ["maxProcesses = 100", 100],
+	};
+	test.each(Object.entries(JAIL_KEYS))("[CFG-2] the jail's %s has an effect, and only its own", (key, [toml, value]) => {
+		expect(read(`[jail]\n${toml}`)).toEqual({ ...DEFAULTS, jail: { ...DEFAULTS.jail, [key]: value } });
+	});
+
 	test.each([
 		["capcity = 3", "capcity"],
+		['[jail]\nmode = "maybe"', "jail.mode"],
+		['[jail]\nread = ["opt"]', "jail.read.0: expected an absolute path or one in ~/"],
+		["[jail]\nmaxProcesses = 1", "jail.maxProcesses"],
+		["[jail]\nnetwrk = 1", "netwrk"],
+		["jail = 1", "jail"],
 		['[providers.mine]\nkind = "acp"\ncommand = "x"\nargz = []', "argz"],
 		["capacity = 0", "capacity"],
 		["capacity = 1.5", "capacity"],
@@ -139,6 +164,24 @@ describe("flags and environment", () => {
 		]);
 	});
 
+	const JAIL_FILE = '[jail]\nmode = "auto"\nread = ["/f"]\nwrite = ["/f"]\nnetwork = "proxy"\nmaxMemory = "1MiB"\nmaxProcesses = 20';
+	const JAIL_FROM: [keyof RunnerConfig["jail"], flag: Flags, env: NodeJS.ProcessEnv, inEnv: unknown, inFlag: unknown][] = [
+		["mode", { requireJail: true }, { HOTPLEX_JAIL: "off" }, "off", "require"],
+		["mode", { unsafeNoJail: true }, { HOTPLEX_JAIL: "require" }, "require", "off"],
+		["read", { jailRead: ["/flag"] }, { HOTPLEX_JAIL_READ: "/env:~/env" }, ["/env", "~/env"], ["/flag"]],
+		["write", { jailWrite: ["/flag"] }, { HOTPLEX_JAIL_WRITE: "/env" }, ["/env"], ["/flag"]],
+		["network", { jailNetwork: "proxy" }, { HOTPLEX_JAIL_NETWORK: "host" }, "host", "proxy"],
+		["maxMemory", { maxMemory: "3MiB" }, { HOTPLEX_MAX_MEMORY: "2MiB" }, 2 * 1024 ** 2, 3 * 1024 ** 2],
+		["maxProcesses", { maxProcesses: "40" }, { HOTPLEX_MAX_PROCESSES: "30" }, 30, 40],
+	];
+	test.each(JAIL_FROM)("[CFG-4] the jail's %s: flag over environment over file", (key, flag, env, inEnv, inFlag) => {
+		const base = read(JAIL_FILE) as RunnerConfig;
+		expect([read(JAIL_FILE, {}, env), read(JAIL_FILE, flag, env)]).toEqual([
+			{ ...base, jail: { ...base.jail, [key]: inEnv } },
+			{ ...base, jail: { ...base.jail, [key]: inFlag } },
+		]);
+	});
+
 	test("[CFG-4] the file itself: flag over environment over the state directory's, and a named one must exist", () => {
 		const [ofFlag, ofEnv] = ["flag.toml", "env.toml"].map((name) => join(root, name)) as [string, string];
 		writeFileSync(ofFlag, 'name = "flag"');
@@ -159,6 +202,8 @@ describe("flags and environment", () => {
 		[{}, { HOTPLEX_LABELS: "a=b=c" }, "a label is name=value, not a=b=c"],
 		[{ capacity: "many" }, {}, "capacity"],
 		[{}, { HOTPLEX_CAPACITY: "" }, "capacity"],
+		[{ requireJail: true, unsafeNoJail: true }, {}, "contradict"],
+		[{}, { HOTPLEX_JAIL: "yes" }, "jail.mode"],
 		[{ idleTimeout: "30" }, {}, "idleTimeout: expected a number with a unit"],
 	])("[CFG-3] %j %j is refused: %s", (flags, env, words) => {
 		expect(read(undefined, flags, env)).toEqual(expect.stringContaining(words));

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { neutralise, oneLine, Screen, type ScreenOptions, Sink } from "../../runner/commands/screen.ts";
 import type { WatchItem } from "../../shared/client.ts";
-import { type SessionEvent, splitEvent } from "../../shared/events.ts";
+import { type RunnerEvent, type SessionEvent, splitEvent } from "../../shared/events.ts";
 import { offset, TurnId } from "../../shared/ids.ts";
 import { SNAPSHOT } from "../support/samples.ts";
 import { APPROVAL, EPOCH, logOf, said, TURN } from "../support/scripted-gateway.ts";
@@ -17,7 +17,9 @@ function shown(items: (SessionEvent | WatchItem)[], options: Partial<ScreenOptio
 	const screen = new Screen({ text: sink, aside: sink, color: false, ...options });
 	let at = 0;
 	for (const item of items)
-		screen.show("kind" in item ? item : { kind: "event", epoch: EPOCH, logged: { offset: offset(++at), at: 0, event: item } });
+		screen.show(
+			"kind" in item && !("type" in item) ? item : { kind: "event", epoch: EPOCH, logged: { offset: offset(++at), at: 0, event: item } },
+		);
 	return out;
 }
 const eventItems = (events: SessionEvent[]): WatchItem[] => logOf(events).map((logged) => ({ kind: "event", logged, epoch: EPOCH }));
@@ -193,7 +195,7 @@ test("[LOG-5] what a rewind brings again is not shown twice; what it changed is"
 test("[LOG-7] a split event is shown as the one that it is, and other turns' can be left out", () => {
 	const big: SessionEvent = { type: "text_delta", turnId: TURN, messageId: "m1", text: "x".repeat(5000) };
 	const other: SessionEvent = { type: "text_delta", turnId: OTHER_TURN, messageId: "m0", text: "not this" };
-	const parts = splitEvent(big as Parameters<typeof splitEvent>[0], "p", 4096);
+	const parts = splitEvent(big as RunnerEvent, "p", 4096);
 	expect(shown([other, ...parts, other], { wanted: (event) => !("turnId" in event) || event.turnId === TURN })).toBe("x".repeat(5000));
 });
 

@@ -10,6 +10,8 @@ interface Config {
 	publicUrl: URL | null;
 	reconnectWindowMs: number;
 	retention: { maxBytes: number; maxAgeMs: number | null };
+	rates: { requests: number; inputs: number; sockets: number; failures: number; links: number };
+	addressHeader: string | null;
 }
 const path: string = "../../worker/config.ts";
 const { readConfig, readCapacities, readRetention } = (await import(path)) as {
@@ -23,6 +25,8 @@ const hash = "ab".repeat(32);
 const KEYS = { HOTPLEX_KEYS: `hpk_default_${id}:${hash}` };
 const ACCESS = { CF_ACCESS_TEAM_DOMAIN: "acme.cloudflareaccess.com", CF_ACCESS_AUD: "a".repeat(64) };
 const retention = { maxBytes: 256 * 1024 * 1024, maxAgeMs: null };
+const rates = { requests: 12_000, inputs: 3_000, sockets: 3_000, failures: 600, links: 30_000 };
+const LIMITS = { rates, addressHeader: null };
 const WITH_KEYS: Config = {
 	keys: new Map([[`hpk_default_${id}`, hash]]),
 	teams: new Set(["default"]),
@@ -31,6 +35,7 @@ const WITH_KEYS: Config = {
 	publicUrl: null,
 	reconnectWindowMs: 600_000,
 	retention,
+	...LIMITS,
 };
 const WITH_ACCESS: Config = {
 	keys: new Map(),
@@ -40,6 +45,7 @@ const WITH_ACCESS: Config = {
 	publicUrl: null,
 	reconnectWindowMs: 600_000,
 	retention,
+	...LIMITS,
 };
 
 describe("the gateway's configuration", () => {
@@ -100,6 +106,19 @@ describe("the gateway's configuration", () => {
 			{ ...WITH_KEYS, retention: { maxBytes: 64 * 1024 * 1024, maxAgeMs: 30 * 86_400_000 } },
 		],
 		["a reconnect window", { ...KEYS, RECONNECT_WINDOW: "24h" }, { ...WITH_KEYS, reconnectWindowMs: 86_400_000 }],
+		[
+			"limits, and who says where a call comes from",
+			{
+				...KEYS,
+				RATE_LIMIT_REQUESTS: 1,
+				RATE_LIMIT_INPUTS: "2",
+				RATE_LIMIT_SOCKETS: "0",
+				RATE_LIMIT_FAILURES: "4",
+				RATE_LIMIT_LINKS: "5",
+				ADDRESS_HEADER: "X-Real-IP",
+			},
+			{ ...WITH_KEYS, rates: { requests: 1, inputs: 2, sockets: 0, failures: 4, links: 5 }, addressHeader: "X-Real-IP" },
+		],
 		["bindings are no settings", { ...KEYS, SESSION: {}, TEAM: {}, ANYTHING: "else" }, WITH_KEYS],
 	])("[CFG-6] %s", (_, env, config) => {
 		expect(readConfig(env)).toEqual({ ok: true, value: config });
@@ -133,6 +152,9 @@ describe("the gateway's configuration", () => {
 		["ALLOWED_ORIGINS", { ...KEYS, ALLOWED_ORIGINS: "https://a.example/" }],
 		["ALLOWED_ORIGINS", { ...KEYS, ALLOWED_ORIGINS: "a.example" }],
 		["PUBLIC_URL", { ...KEYS, PUBLIC_URL: "hotplex.example" }],
+		["RATE_LIMIT_REQUESTS", { ...KEYS, RATE_LIMIT_REQUESTS: "many" }],
+		["RATE_LIMIT_FAILURES", { ...KEYS, RATE_LIMIT_FAILURES: "-1" }],
+		["ADDRESS_HEADER", { ...KEYS, ADDRESS_HEADER: "X-Real-IP: 1" }],
 		["LOG_MAX_BYTES", { ...KEYS, LOG_MAX_BYTES: "1000000" }],
 		["LOG_MAX_BYTES", { ...KEYS, LOG_MAX_BYTES: "64MB" }],
 		["LOG_MAX_BYTES", { ...KEYS, LOG_MAX_BYTES: "512KiB" }],

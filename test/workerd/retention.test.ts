@@ -152,6 +152,7 @@ describe("a log with a bound in size", () => {
 			const { sql } = state.storage;
 			sql.exec("UPDATE kv SET value = json_remove(value, '$.kept', '$.asked') WHERE key = 'now'");
 			sql.exec("DROP INDEX turns_by_offset");
+			sql.exec("DROP TABLE outbox");
 			sql.exec("UPDATE schema SET version = 1");
 		});
 		await evictDurableObject(session.stub);
@@ -178,7 +179,7 @@ describe("a log with a bound in size", () => {
 		await evictDurableObject(session.stub);
 		await session.say(100_000);
 		expect(await pageOf(session)).toMatchObject({ firstOffset: 1 });
-		expect(await session.stub.decide({ approvalId: approvalOf(1), decision: "allow" }, "key:test")).toBeNull();
+		expect(await session.stub.decide({ approvalId: approvalOf(1), decision: "allow" }, "key:test", false)).toBeNull();
 		expect((await pageOf(session)).firstOffset).toBeGreaterThan(1);
 		expect((await rowsOf(session)).bytes).toBeLessThan(MIB);
 	});
@@ -474,7 +475,8 @@ describe("readers of a log that is trimmed", () => {
 					else if (s.do === "call") link.report(called(turnId));
 					else if (s.do === "input") await stub.input(`input ${truth.size}`, null, "key:test");
 					else if (s.do === "ask" && asked < 25) link.report(asks(turnId, ++asked));
-					else if (s.do === "decide" && asked > 0) await stub.decide({ approvalId: approvalOf(asked), decision: "deny" }, "key:test");
+					else if (s.do === "decide" && asked > 0)
+						await stub.decide({ approvalId: approvalOf(asked), decision: "deny" }, "key:test", false);
 					else if (s.do === "wait") {
 						clock.pass(FLUSH_AFTER_MS);
 						await runDurableObjectAlarm(stub);

@@ -78,7 +78,7 @@ async function* life(session: Made, seen: { watcher: Watcher | null }): AsyncGen
 			"tool call",
 			() => link.report({ type: "tool_call", turnId: TurnId.parse(turnId), toolCallId: "t1", tool: "Bash", input: {} }, asks(turnId)),
 		],
-		["decided", () => session.stub.decide({ approvalId: APPROVAL, decision: "allow" }, "key:test")],
+		["decided", () => session.stub.decide({ approvalId: APPROVAL, decision: "allow" }, "key:test", false)],
 		["last words", () => link.report(said(turnId, "four "), said(turnId, "five"))],
 		["ended", () => link.report(ended(turnId), { type: "process_state", state: "ready" })],
 		["interrupted for nothing", () => session.stub.interrupt("key:test")],
@@ -241,7 +241,7 @@ describe("storage", () => {
 			state.storage.sql.exec("CREATE TRIGGER full BEFORE INSERT ON log BEGIN SELECT RAISE(ABORT, 'disk full'); END");
 		});
 		// Inside the object: a rejected call across would be reported as nobody's by the test runner too.
-		await runInDurableObject(stub, (object) => expect(() => object.input("hello", "c-1", "key:test")).toThrow("disk full"));
+		await runInDurableObject(stub, (object) => expect(object.input("hello", "c-1", "key:test")).rejects.toThrow("disk full"));
 		expect(await log()).toEqual(before);
 		await runInDurableObject(stub, (_, state) => {
 			state.storage.sql.exec("DROP TRIGGER full");
@@ -275,7 +275,7 @@ describe("the clock", () => {
 		expect(watcher.view.at(-1)).toMatchObject({ type: "approval_decided", approvalId: APPROVAL, decision: "deny", by: "gateway" });
 		const told = await link.socket.frame("desired", (f) => f.desired.decisions.length > 0);
 		expect(told.desired.decisions).toMatchObject([{ approvalId: APPROVAL, decision: "deny" }]);
-		expect(await stub.decide({ approvalId: APPROVAL, decision: "allow" }, "key:late")).toMatchObject({ code: "conflict" });
+		expect(await stub.decide({ approvalId: APPROVAL, decision: "allow" }, "key:late", false)).toMatchObject({ code: "conflict" });
 	});
 
 	test("[TRN-6] a turn that no runner takes says why it waits, and ends as no_runner after thirty minutes", async () => {

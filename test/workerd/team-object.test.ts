@@ -15,7 +15,7 @@ const teamObject = (team: TeamId) => bindings.TEAM.getByName(team);
 
 async function enrolled(team: TeamId, labels: Record<string, string> = {}): Promise<ScriptedRunner> {
 	const stub = teamObject(team);
-	const { token } = await stub.createRunnerToken(labels, 3600_000);
+	const { token } = await stub.createRunnerToken(labels, 3600_000, "key:test");
 	return ScriptedRunner.make(async (publicKey) => {
 		const made = await stub.enrol(await digest(token), publicKey, "machine");
 		if (!made.ok) throw new Error(made.error.detail);
@@ -238,7 +238,7 @@ describe("placement", () => {
 
 	test("[P7] a draining runner gets nothing, and the session says that it drains", async () => {
 		const { stub, runner, control, session } = await withRunner(1);
-		await stub.drainRunner(runner.runnerId);
+		await stub.drainRunner(runner.runnerId, "key:test");
 		await control.frame("drain");
 		const waiting = await session();
 		await expect.poll(waiting.whys).toEqual(["1 runner offers scripted, draining; position 1"]);
@@ -501,7 +501,7 @@ describe("credentials", () => {
 	test("a runner token that has run out enrols nobody, and a key that has is nobody's", async () => {
 		const team = freshTeam();
 		const stub = teamObject(team);
-		const { token } = await stub.createRunnerToken({}, 1000);
+		const { token } = await stub.createRunnerToken({}, 1000, "key:test");
 		const key = await stub.createKey({ name: "k", scopes: ["sessions:read"], expiresInMs: 1000 }, principalOf(team));
 		if (!key.ok) throw new Error(key.error.detail);
 		const known = async () => stub.authenticateKey(KeyId.parse(key.value.keyId), await digest(key.value.apiKey));

@@ -1,0 +1,572 @@
+import {
+	chmodSync,
+	chownSync,
+	existsSync,
+	lchownSync,
+	lstatSync,
+	mkdirSync,
+	readdirSync,
+	readlinkSync,
+	realpathSync,
+	rmSync,
+	statSync,
+	writeFileSync,
+} from "node:fs";
+import { homedir } from "node:os";
+import { basename, dirname, isAbsolute, join, resolve, sep } from "node:path";
+import { type Problem, problem } from "../shared/errors.ts";
+import type { Isolation, Jail as JailKind } from "../shared/events.ts";
+import type { SessionId } from "../shared/ids.ts";
+import { err, ok, type Result } from "../shared/result.ts";
+import { type CgroupBase, type Limits, openCgroup } from "./cgroup.ts";
+import { writeWhole } from "./journal.ts";
+import { seccompProgram } from "./seccomp.ts";
+import { ownWorkDir } from "./work-dir.ts";
+
+// ------------------------------------------------------------ what a jail is
+
+/** Where a session's processes live in the jail; the same for all, so that nothing of the runner's own user shows. */
+export const JAIL_HOME = "/home/hotplex";
+/** Where the session's way to the network lies in the jail, if it has one. */
+export const JAIL_SOCKETS = "/run/hotplex";
+export const JAIL_PROXY_PORT = 3128;
+/** /tmp and /dev/shm are memory: one session may not fill the machine's. */
+const TMP_BYTES = 1024 ** 3;
+/** Whom a root runner's own work directories belong to: in a range that no distribution hands out. */
+export const SERVICE_UID = 60_700;
+
+/** One thing that can be seen in the jail, at `path`. */
+export type Mount =
+	| { kind: "ro" | "rw"; source: string; path: string }
+	/** An empty directory in memory. `ro` over something that lies in another mount and must not be seen. */
+	| { kind: "tmpfs" | "mask"; path: string }
+	| { kind: "symlink"; target: string; path: string };
+
+/**
+ * As whom the processes run. `self`: the runner's own user, in a user namespace. `drop`: a root runner makes the mounts and then becomes this
+ * user. `root`: the work directory is root's own; its owner's id is kept, in a user namespace in which it has none of root's powers.
+ */
+export type RunAs = { kind: "self" | "root" } | { kind: "drop"; uid: number; gid: number };
+
+export interface JailDescription {
+	mounts: Mount[];
+	workDir: string;
+	runAs: RunAs;
+	/** `proxy`: an empty network and a bridge to the session's proxy; `none`: an empty network; `host`: the machine's own. */
+	network: "proxy" | "none" | "host";
+	/** A descriptor that holds a seccomp program; null where there is none for this machine. */
+	seccompFd: number | null;
+	/** Whether bwrap knows --disable-userns (0.8). */
+	canDisableUserns: boolean;
+}
+
+/**
+ * What of /proc is the kernel's, not the jail's. Much of it is guarded by nothing but its owner's id, which is root's, and a session in a root's
+ * work directory has that id. (core_pattern alone would be a way out: the kernel runs it outside.)
+ */
+const KERNEL = {
+	readOnly: ["/proc/sys", "/proc/fs", "/proc/irq", "/proc/bus"],
+	hidden: [
+		"sysrq-trigger",
+		"kcore",
+		"keys",
+		"key-users",
+		"kmsg",
+		"kpagecount",
+		"kpageflags",
+		"kpagecgroup",
+		"mtrr",
+		"timer_list",
+		"sched_debug",
+		"vmallocinfo",
+	]
+		.filter((name) => existsSync(`/proc/${name}`))
+		.map((name) => `/proc/${name}`),
+};
+
+/** The uid that a process of the jail sees itself as: root's would make CLIs refuse and tools misbehave. */
+const SEEN_UID = 1000;
+
+/** bwrap's arguments, without the command. Order counts: what lies deeper comes later, and the root is closed last. */
+export function jailArguments(jail: JailDescription): string[] {
+	const { runAs } = jail;
+	const made = new Set(["/", "/dev", "/proc"]);
+	const args = ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", "--hostname", "hotplex"];
+	if (jail.network !== "host") args.push("--unshare-net");
+	if (runAs.kind === "drop") {
+		// What it takes to enter somebody else's directory, to become that somebody, and to give up even that.
+		const caps = ["CAP_DAC_READ_SEARCH", "CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"];
+		args.push("--cap-drop", "ALL", ...caps.flatMap((cap) => ["--cap-add", cap]));
+	} else {
+		args.push("--unshare-user");
+		if (jail.canDisableUserns) args.push("--disable-userns");
+		if (runAs.kind === "root") args.push("--uid", String(SEEN_UID), "--gid", String(SEEN_UID), "--cap-drop", "ALL");
+	}
+	args.push("--proc", "/proc", "--dev", "/dev");
+	for (const path of KERNEL.readOnly) args.push("--ro-bind-try", path, path);
+	for (const path of KERNEL.hidden) args.push("--ro-bind-try", "/dev/null", path);
+	const ordered = inOrder(jail.mounts);
+	for (const [i, mount] of ordered.entries()) {
+		// What bwrap makes by itself on the way to a mount, only its maker may enter.
+		for (const dir of ancestors(mount.path)) {
+			const above = ordered.slice(0, i).findLast((m) => m.kind !== "symlink" && isIn(dir, m.path));
+			if (made.has(dir) || above?.kind === "ro" || above?.kind === "rw") continue;
+			made.add(dir);
+			args.push("--perms", "0755", "--dir", dir);
+		}
+		switch (mount.kind) {
+			case "ro":
+				args.push("--ro-bind", mount.source, mount.path);
+				break;
+			case "rw":
+				args.push("--bind", mount.source, mount.path);
+				break;
+			case "tmpfs":
+				args.push("--perms", "1777", "--size", String(TMP_BYTES), "--tmpfs", mount.path);
+				break;
+			case "mask":
+				args.push("--perms", "0555", "--size", "4096", "--tmpfs", mount.path);
+				break;
+			case "symlink":
+				args.push("--symlink", mount.target, mount.path);
+				break;
+		}
+	}
+	if (jail.seccompFd !== null) args.push("--seccomp", String(jail.seccompFd));
+	for (const mount of jail.mounts) if (mount.kind === "mask") args.push("--remount-ro", mount.path);
+	args.push("--chdir", jail.workDir, "--remount-ro", "/");
+	return args;
+}
+
+/** Programs of the machine that stand before the CLI inside the jail. */
+export interface JailTools {
+	setpriv: string;
+	prlimit: string | null;
+	socat: string | null;
+	node: string;
+}
+
+/** What runs in the jail: the bridge if there is one, the change of user if there is one, then the command itself, which is in neither's way. */
+export function jailedCommand(jail: Pick<JailDescription, "runAs" | "network">, tools: JailTools, command: string[]): string[] {
+	const bridged = jail.network === "proxy" ? ["/bin/sh", "-c", bridge(tools), "hotplex-bridge", ...command] : command;
+	if (jail.runAs.kind !== "drop") return bridged;
+	const { uid, gid } = jail.runAs;
+	const user = ["--reuid", String(uid), "--regid", String(gid), "--clear-groups"];
+	return [tools.setpriv, ...user, "--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all", "--", ...bridged];
+}
+
+/** In a session of its own and nobody's child, so that no signal for the CLI reaches it and no CLI has to reap it. */
+function bridge({ socat, node }: JailTools): string {
+	const socket = `${JAIL_SOCKETS}/proxy.sock`;
+	if (socat !== null)
+		return `(setsid ${socat} TCP-LISTEN:${JAIL_PROXY_PORT},bind=127.0.0.1,fork,reuseaddr,backlog=128 UNIX-CONNECT:${socket} </dev/null >/dev/null 2>&1 &); exec "$@"`;
+	const program = `require("net").createServer({allowHalfOpen:true},c=>{const u=require("net").connect({path:"${socket}",allowHalfOpen:true});for(const[a,b]of[[c,u],[u,c]])a.pipe(b),a.on("error",()=>b.destroy())}).listen(${JAIL_PROXY_PORT},"127.0.0.1",()=>require("fs").closeSync(1))`;
+	// It starts slower than some CLIs do: they wait for its pipe to close.
+	return `: $( (setsid ${node} -e '${program}' </dev/null 2>/dev/null &) ); exec "$@"`;
+}
+
+/** The directories on the way to a path, from the top, without the root and itself. */
+function ancestors(path: string): string[] {
+	const parts = path.split(sep).slice(1, -1);
+	return parts.map((_, i) => sep + parts.slice(0, i + 1).join(sep));
+}
+
+/** Parents before what lies in them; of two at one place the later one wins. */
+function inOrder(mounts: Mount[]): Mount[] {
+	const byPath = new Map(mounts.map((mount) => [mount.path, mount]));
+	const depth = (path: string) => (path === sep ? 0 : path.split(sep).length);
+	return [...byPath.values()].sort((a, b) => depth(a.path) - depth(b.path));
+}
+
+// ------------------------------------------------------------ what is mounted
+
+const isIn = (path: string, dir: string): boolean => path === dir || dir === sep || path.startsWith(dir + sep);
+
+/** The parts of /etc that programs need to find libraries, names, certificates and the time. No secret of the machine is among them. */
+const ETC = [
+	"alternatives",
+	"bash.bashrc",
+	"ca-certificates",
+	"ca-certificates.conf",
+	"crypto-policies",
+	"debian_version",
+	"fonts",
+	"host.conf",
+	"inputrc",
+	"java",
+	"ld.so.cache",
+	"ld.so.conf",
+	"ld.so.conf.d",
+	"localtime",
+	"login.defs",
+	"lsb-release",
+	"magic",
+	"manpath.config",
+	"mime.types",
+	"nsswitch.conf",
+	"os-release",
+	"pki",
+	"profile",
+	"profile.d",
+	"protocols",
+	"python3",
+	"services",
+	"shells",
+	"ssl/certs",
+	"ssl/openssl.cnf",
+	"terminfo",
+	"timezone",
+];
+
+/** Files in a work directory that programs outside the jail act upon later: a write there would be an escape with a delay. */
+export const PROTECTED = [".git/hooks", ".git/config", ".git/config.worktree", ".claude", ".mcp.json", ".vscode", ".envrc"];
+
+/** Variables that name files which are then mounted, and variables that name places of the machine, which mean nothing in the jail. */
+const FILE_VARIABLES = ["SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "OPENCODE_CONFIG", "OPENCODE_CONFIG_DIR"];
+const PLACE_VARIABLES = [
+	"TMPDIR",
+	"XDG_CONFIG_HOME",
+	"XDG_DATA_HOME",
+	"XDG_STATE_HOME",
+	"XDG_CACHE_HOME",
+	"CLAUDE_CONFIG_DIR",
+	"CLAUDE_CODE_TMPDIR",
+	"CODEX_HOME",
+	"HOTPLEX_DEMO_DIR",
+];
+
+/** Whom and what a session's jail is for. */
+export interface Inmate {
+	sessionId: SessionId;
+	/** A real path. */
+	workDir: string;
+	/** Absolute, as it was found on PATH. */
+	file: string;
+	args: string[];
+	env: Record<string, string>;
+	/** More of the machine that it may read or write, as the owner wrote it: absolute, or in the runner's home (`~/...`), where it then lies in the jail's. */
+	read: string[];
+	write: string[];
+	limits: Limits;
+	/** The directory of its proxy's socket; null if it has no network, `host` if it has the machine's. */
+	network: { socketDir: string } | "none" | "host";
+}
+
+export interface Grounds {
+	mounts: Mount[];
+	env: Record<string, string>;
+	/** What to execute: the command as the jail sees it. */
+	file: string;
+}
+
+/** Whether this uid's user may have the path's content, as far as modes tell: a root runner must not hand out what only root may read. */
+function isPublic(path: string): boolean {
+	const found = statSync(path, { throwIfNoEntry: false });
+	return found !== undefined && (found.mode & 0o004) !== 0;
+}
+
+function systemMounts(): Mount[] {
+	const mounts: Mount[] = [{ kind: "ro", source: "/usr", path: "/usr" }];
+	for (const name of ["bin", "sbin", "lib", "lib32", "lib64", "libx32"]) {
+		const path = `/${name}`;
+		const found = lstatSync(path, { throwIfNoEntry: false });
+		if (found?.isSymbolicLink()) mounts.push({ kind: "symlink", target: readlinkSync(path), path });
+		else if (found?.isDirectory()) mounts.push({ kind: "ro", source: path, path });
+	}
+	if (existsSync("/nix/store")) mounts.push({ kind: "ro", source: "/nix/store", path: "/nix/store" });
+	for (const name of ETC) {
+		const path = `/etc/${name}`;
+		if (isPublic(path)) mounts.push({ kind: "ro", source: realpathSync(path), path });
+	}
+	return mounts;
+}
+
+/** The runner's home and everybody's: never mounted whole, whatever lies on PATH. */
+function isHome(path: string): boolean {
+	return path === sep || path === "/root" || path === homedir() || dirname(path) === "/home" || path === "/home";
+}
+
+/** A directory of programs, with the libraries beside it that they load. */
+function programDir(dir: string): string[] {
+	const real = realOrNull(dir);
+	if (real === null || isHome(real) || !statSync(real).isDirectory()) return [];
+	const parent = dirname(dir);
+	if (basename(dir) === ".bin" && basename(parent) === "node_modules") return [parent];
+	// Version managers put small scripts on PATH that look for the rest above them.
+	if (basename(dir) === "shims") return isHome(dirname(real)) ? [dir] : [parent];
+	if (basename(dir) !== "bin" && basename(dir) !== "sbin") return [dir];
+	return [dir, ...["lib", "libexec"].map((name) => join(parent, name)).filter(existsSync)];
+}
+
+/** What the command itself is made of, if it does not lie in a directory of programs. */
+function programOf(file: string): string[] {
+	const real = realpathSync(file);
+	const modules = real.indexOf(`${sep}node_modules${sep}`);
+	if (modules >= 0) return [real.slice(0, modules + `${sep}node_modules`.length)];
+	return basename(dirname(real)) === "bin" ? programDir(dirname(real)) : [real];
+}
+
+/** Everything that a session's processes see, and how they are told of it. The files are looked at, nothing is changed but empty `.git/hooks`. */
+export function layOut(inmate: Inmate, homeDir: string, stateDir: string): Result<Grounds, Problem> {
+	const { workDir } = inmate;
+	const state = realOrNull(stateDir) ?? stateDir;
+	const mounts: Mount[] = systemMounts();
+	mounts.push({ kind: "tmpfs", path: "/tmp" }, { kind: "tmpfs", path: "/dev/shm" }, { kind: "symlink", target: "/tmp", path: "/var/tmp" });
+	mounts.push({ kind: "rw", source: join(homeDir, "home"), path: JAIL_HOME });
+	for (const name of ["passwd", "group", "hosts"]) mounts.push({ kind: "ro", source: join(homeDir, name), path: `/etc/${name}` });
+
+	const isSeen = (path: string) => isIn(path, workDir) || mounts.some((m) => (m.kind === "ro" || m.kind === "rw") && isIn(path, m.path));
+	const add = (path: string) => {
+		const real = realOrNull(path);
+		// Not into a work directory, where it would be read-only at once; not the runner's own state, which `mask` covers.
+		if (real === null || isIn(real, state)) return;
+		for (const place of new Set([real, path])) if (!isSeen(place)) mounts.push({ kind: "ro", source: real, path: place });
+	};
+	const path = (inmate.env.PATH ?? "").split(":").filter((dir) => isAbsolute(dir));
+	for (const dir of path) for (const found of programDir(resolve(dir))) add(found);
+	if (!isSeen(inmate.file)) for (const found of programOf(inmate.file)) add(found);
+	for (const arg of inmate.args)
+		if (isAbsolute(arg) && statSync(arg, { throwIfNoEntry: false })?.isFile()) for (const found of programOf(arg)) add(found);
+	for (const name of FILE_VARIABLES) {
+		const value = inmate.env[name];
+		if (value !== undefined && isAbsolute(value)) add(value);
+	}
+
+	for (const [kind, asked] of [...inmate.read.map((p) => ["ro", p] as const), ...inmate.write.map((p) => ["rw", p] as const)]) {
+		const optional = asked.startsWith("?");
+		const named = optional ? asked.slice(1) : asked;
+		const inHome = named.startsWith("~/") ? named.slice(2) : null;
+		const real = realOrNull(inHome === null ? named : join(homedir(), inHome));
+		if (real === null) {
+			if (optional) continue;
+			return err(problem("start_failed", `${named} is to be mounted in the jail and does not exist; mend the runner's configuration`));
+		}
+		if (isIn(real, state)) return err(problem("start_failed", `${named} lies in the runner's state directory, which no session may see`));
+		if (inHome !== null) makeWay(join(homeDir, "home"), dirname(inHome));
+		for (const place of inHome === null ? new Set([resolve(named), real]) : [join(JAIL_HOME, inHome)])
+			mounts.push({ kind, source: real, path: place });
+	}
+
+	mounts.push({ kind: "rw", source: workDir, path: workDir });
+	for (const dir of [workDir, ...inmate.write.filter((p) => isAbsolute(p) && existsSync(p))]) mounts.push(...protection(dir));
+	// The key, the journals, other sessions' homes: wherever a mount would show them. A work directory in it comes later, being deeper.
+	if (mounts.some((m) => (m.kind === "ro" || m.kind === "rw") && m.path !== workDir && isIn(state, m.path)) || isIn(state, workDir))
+		mounts.push({ kind: "mask", path: state });
+	if (typeof inmate.network === "object") mounts.push({ kind: "ro", source: inmate.network.socketDir, path: JAIL_SOCKETS });
+
+	const env: Record<string, string> = {};
+	for (const [name, value] of Object.entries(inmate.env)) {
+		// What the loader reads would act on the jail's own maker first, outside.
+		if (name.startsWith("LD_")) continue;
+		if (PLACE_VARIABLES.includes(name) && !isSeen(value)) continue;
+		env[name] = value;
+	}
+	Object.assign(env, { HOME: JAIL_HOME, USER: "hotplex", LOGNAME: "hotplex", TMPDIR: "/tmp" });
+	const file = isSeen(inmate.file) ? inmate.file : realpathSync(inmate.file);
+	return ok({ mounts, env, file });
+}
+
+/** Makes the directories on the way to a mount in the session's home, as its own: else whoever mounts would own them. */
+function makeWay(home: string, to: string): void {
+	const { uid, gid } = statSync(home);
+	for (const dir of [...ancestors(join(sep, to, "x"))]) {
+		const path = join(home, dir);
+		if (lstatSync(path, { throwIfNoEntry: false }) !== undefined) continue;
+		mkdirSync(path, { mode: 0o700 });
+		lchownSync(path, uid, gid);
+	}
+}
+
+/**
+ * The protected files of a directory, read-only. A directory above one is mounted on itself too: the kernel does not rename or remove a place
+ * where something is mounted, but does so with a directory that contains such places. What is not there cannot be protected without leaving
+ * something in a person's work directory, and is not; an empty `.git/hooks` is the exception.
+ */
+function protection(dir: string): Mount[] {
+	const mounts: Mount[] = [];
+	const git = join(dir, ".git");
+	if (lstatSync(git, { throwIfNoEntry: false })?.isDirectory()) {
+		mounts.push({ kind: "rw", source: git, path: git });
+		try {
+			mkdirSync(join(git, "hooks"));
+			const { uid, gid } = statSync(git);
+			chownSync(join(git, "hooks"), uid, gid);
+		} catch {
+			// It is there, or it cannot be made here, and neither by the session.
+		}
+	} else if (lstatSync(git, { throwIfNoEntry: false })?.isFile()) mounts.push({ kind: "ro", source: git, path: git });
+	for (const name of PROTECTED) {
+		const path = join(dir, name);
+		const found = lstatSync(path, { throwIfNoEntry: false });
+		// A symbolic link cannot be mounted upon; where it leads is protected if it lies here, and is not there if not.
+		if (found === undefined || (name.startsWith(".git/") && lstatSync(git).isSymbolicLink())) continue;
+		const real = found.isSymbolicLink() ? realOrNull(path) : path;
+		if (real !== null && isIn(real, dir)) mounts.push({ kind: "ro", source: real, path: real });
+	}
+	return mounts;
+}
+
+function realOrNull(path: string): string | null {
+	try {
+		return realpathSync(path);
+	} catch {
+		return null;
+	}
+}
+
+// ------------------------------------------------------------ as whom
+
+/** As whom a session's processes run: never as a root that can do what root can. */
+export function runAs(runnerUid: number, workDir: { uid: number; gid: number }): RunAs {
+	if (runnerUid !== 0) return { kind: "self" };
+	return workDir.uid === 0 ? { kind: "root" } : { kind: "drop", uid: workDir.uid, gid: workDir.gid };
+}
+
+// ------------------------------------------------------------ into the jail
+
+/** What this machine can do to keep sessions in, found out by trying (layers.ts). */
+export interface Confinement {
+	jail: JailKind;
+	isolation: Isolation;
+	/** What is not as strong as it could be, and what to do about it. */
+	why?: string;
+	/** For `namespaces`: bwrap itself and what it knows. */
+	bwrap: string;
+	canDisableUserns: boolean;
+	tools: JailTools;
+	/** Where limits can be set, if they can. */
+	cgroup: CgroupBase | null;
+	/** Without a jail: the command line before the CLI's own, for a pid namespace where that can be had. */
+	prefix: string[];
+}
+
+/** How to start a session's command so that it is confined: all of what the new process gets. */
+export interface Launch {
+	file: string;
+	args: string[];
+	/** All of it: nothing of the daemon's own environment is added. */
+	env: Record<string, string>;
+	cwd: string;
+	/** Files that it has open for reading, from descriptor 3 on. */
+	descriptors: string[];
+	/** Where all that it starts can be found and ended, if it has a cgroup of its own. */
+	cgroup: string | null;
+}
+
+const ARGS_FD = 3;
+const SECCOMP_FD = 4;
+
+/**
+ * As whom a session's processes run here: as their work directory's owner, where the runner is root. A directory that the runner made for the
+ * session is given to a user of its own first.
+ */
+export function userOf(confinement: Confinement, stateDir: string, sessionId: SessionId, workDir: string): RunAs {
+	const uid = process.getuid?.() ?? 0;
+	if (confinement.jail === "none") return { kind: "self" };
+	if (uid === 0 && workDir === realOrNull(ownWorkDir(stateDir, sessionId)) && statSync(workDir).uid === 0)
+		giveAway(workDir, { uid: SERVICE_UID, gid: SERVICE_UID });
+	return runAs(uid, statSync(workDir));
+}
+
+/** Prepares a session's jail and says how to start its command in it. */
+export function enter(confinement: Confinement, stateDir: string, inmate: Inmate): Result<Launch, Problem> {
+	const { workDir } = inmate;
+	if (confinement.jail === "none") {
+		const limited = limitedBy(confinement, inmate.limits, { kind: "self" });
+		return ok(
+			inCgroup(confinement, inmate, {
+				command: [...confinement.prefix, ...limited, inmate.file, ...inmate.args],
+				env: inmate.env,
+				cwd: workDir,
+				descriptors: [],
+			}),
+		);
+	}
+	const as = userOf(confinement, stateDir, inmate.sessionId, workDir);
+	const dir = furnish(stateDir, inmate.sessionId, as);
+	const grounds = layOut(inmate, dir, stateDir);
+	if (!grounds.ok) return grounds;
+	const { mounts, env, file } = grounds.value;
+	const filter = seccompProgram(process.arch);
+	const jail: JailDescription = {
+		mounts,
+		workDir,
+		runAs: as,
+		network: typeof inmate.network === "object" ? "proxy" : inmate.network,
+		seccompFd: filter === null ? null : SECCOMP_FD,
+		canDisableUserns: confinement.canDisableUserns,
+	};
+	// Not on the command line, which everybody on the machine can read.
+	const argsFile = join(dir, "bwrap.args");
+	writeWhole(argsFile, jailArguments(jail).join("\0"));
+	const descriptors = [argsFile];
+	if (filter !== null) {
+		const filterFile = join(dir, "seccomp.bpf");
+		writeFileSync(filterFile, filter, { mode: 0o600 });
+		descriptors.push(filterFile);
+	}
+	const limited = limitedBy(confinement, inmate.limits, as);
+	const inside = jailedCommand(jail, confinement.tools, [...limited, file, ...inmate.args]);
+	const command = [confinement.bwrap, "--args", String(ARGS_FD), "--", ...inside];
+	return ok(inCgroup(confinement, inmate, { command, env, cwd: "/", descriptors }));
+}
+
+/** Where there is no cgroup that counts them: the kernel counts processes by user then, which are this session's alone in a user namespace of their own. */
+function limitedBy({ cgroup, tools }: Confinement, { maxProcesses }: Limits, as: RunAs): string[] {
+	if (maxProcesses === undefined || cgroup?.controllers.includes("pids") || tools.prlimit === null || as.kind === "root") return [];
+	return [tools.prlimit, `--nproc=${maxProcesses}:${maxProcesses}`, "--"];
+}
+
+/** Puts a command into a cgroup of its session, where limits ask for one or where nothing else would end all of it. */
+function inCgroup(
+	{ cgroup, isolation }: Confinement,
+	{ sessionId, limits }: Inmate,
+	{ command, ...launch }: Pick<Launch, "env" | "cwd" | "descriptors"> & { command: string[] },
+): Launch {
+	const isLimited =
+		cgroup !== null &&
+		((limits.maxMemory !== undefined && cgroup.controllers.includes("memory")) ||
+			(limits.maxProcesses !== undefined && cgroup.controllers.includes("pids")));
+	const [file = "", ...args] = command;
+	if (cgroup === null || !(isLimited || isolation === "cgroup")) return { file, args, ...launch, cgroup: null };
+	const dir = openCgroup(cgroup, sessionId, limits);
+	return { file: "/bin/sh", args: ["-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', dir, file, ...args], ...launch, cgroup: dir };
+}
+
+// ------------------------------------------------------------ what stays of a session between its processes
+
+export const homesDir = (stateDir: string): string => join(stateDir, "homes");
+export const homeOf = (stateDir: string, sessionId: string): string => join(homesDir(stateDir), sessionId);
+
+/** Makes the session's home and its files of /etc, or gives them to whom they belong now. Answers their directory. */
+function furnish(stateDir: string, sessionId: string, as: RunAs): string {
+	const dir = homeOf(stateDir, sessionId);
+	const home = join(dir, "home");
+	mkdirSync(home, { recursive: true, mode: 0o700 });
+	const uid = as.kind === "drop" ? as.uid : as.kind === "root" ? SEEN_UID : (process.getuid?.() ?? SEEN_UID);
+	const gid = as.kind === "drop" ? as.gid : as.kind === "root" ? SEEN_UID : (process.getgid?.() ?? SEEN_UID);
+	const owner = as.kind === "drop" ? { uid, gid } : { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
+	if (statSync(home).uid !== owner.uid) giveAway(home, owner);
+	const nobody = "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n";
+	writeWhole(
+		join(dir, "passwd"),
+		`root:x:0:0:root:/root:/usr/sbin/nologin\nhotplex:x:${uid}:${gid}:HotPlex session:${JAIL_HOME}:/bin/bash\n${nobody}`,
+	);
+	writeWhole(join(dir, "group"), `root:x:0:\nhotplex:x:${gid}:\nnogroup:x:65534:\n`);
+	writeWhole(join(dir, "hosts"), "127.0.0.1 localhost hotplex\n::1 localhost\n");
+	for (const name of ["passwd", "group", "hosts"]) chmodSync(join(dir, name), 0o644);
+	return dir;
+}
+
+/** Changes a whole tree's owner; of symbolic links themselves, never of what they lead to, nor of files that have another name elsewhere. */
+function giveAway(path: string, owner: { uid: number; gid: number }): void {
+	const found = lstatSync(path);
+	if (!found.isDirectory() && found.nlink > 1) return;
+	lchownSync(path, owner.uid, owner.gid);
+	if (found.isDirectory()) for (const name of readdirSync(path)) giveAway(join(path, name), owner);
+}
+
+/** What the session's processes kept for each other goes with the session. */
+export function removeHome(stateDir: string, sessionId: string): void {
+	rmSync(homeOf(stateDir, sessionId), { recursive: true, force: true });
+}

@@ -1,0 +1,1115 @@
+import { unreachable } from "../result.ts";
+import { judgeCommand } from "./command.ts";
+import { judgePath } from "./paths.ts";
+import {
+	BUILD_VERBS,
+	COMMAND_OR_WORD,
+	COMMAND_WORDS,
+	CONCEPTS,
+	type Concept,
+	FILLERS,
+	FINITE,
+	HAN,
+	JOINERS,
+	LIKENESS,
+	MODALS,
+	NEGATIONS,
+	POINTERS,
+	QUESTION_WORDS,
+	REQUESTS,
+	RUN_VERBS,
+	RUNNING_THINGS,
+	SHOWN,
+	SPEAK_VERBS,
+	SPEAKERS,
+	SUBORDINATORS,
+	TEXT_THINGS,
+	WANT_VERBS,
+	WISHES,
+	WORK_VERBS,
+} from "./prompt-words.ts";
+import { graver, type Judgement, NO_OBJECTION, type Place } from "./verdict.ts";
+
+/** Rules of prompts; an order of a command has the rule of the command. */
+export const PROMPT_RULES = {
+	"prompt-control-characters": {
+		category: "unresolved",
+		verdict: "deny",
+		reason: "It holds control characters (NUL, escape sequences or the like) or characters that change the direction of text or hide it",
+		suggestion: "Send plain text; new lines and tabs are fine.",
+	},
+	"prompt-order": {
+		category: "unresolved",
+		verdict: "deny",
+		reason: "It orders something that the rules would stop",
+		suggestion: "Say what is to be achieved, within the work directory; to talk about it, ask a question or put it in quotes.",
+	},
+	"prompt-mention": {
+		category: null,
+		verdict: "allow",
+		reason: "It only speaks of something that the rules would stop",
+	},
+} as const;
+
+/** `order`: the prompt says to do what a rule would stop; `mention`: it only speaks of such a thing. */
+export type PromptJudgement = Judgement & { kind: "order" | "mention" | "none" };
+
+/** Units that are judged of a longer prompt: this many from its beginning and these from its end, where orders stand. */
+const HEAD_UNITS = 48 * 1024;
+const TAIL_UNITS = 16 * 1024;
+/** What is given to the command engine for one prompt, altogether. */
+const MAX_CANDIDATES = 192;
+const MAX_CANDIDATE_UNITS = 64 * 1024;
+const MAX_BLOCK_UNITS = 8 * 1024;
+const MAX_SENTENCE_UNITS = 2000;
+/** How far after a verb its object may stand. */
+const OBJECT_UNITS = 240;
+
+/**
+ * Whether a prompt orders what the rules would stop, or only speaks of it: commands in it are judged by the command engine, orders in words by a
+ * table of concepts, and both by how the sentence around them speaks. Advice at the gateway's door: what a CLI then does is judged at each
+ * tool call. Never throws; linear; of a prompt over 64 KiB the first 48 and the last 16 KiB are judged.
+ */
+export function judgePrompt(text: string): PromptJudgement {
+	if (holdsControls(text)) {
+		const { category, verdict, reason, suggestion } = PROMPT_RULES["prompt-control-characters"];
+		return { kind: "none", rule: "prompt-control-characters", category, verdict, reason, suggestion };
+	}
+	try {
+		return new Reading(text).judgement();
+	} catch {
+		return { ...orderOf("something that cannot be judged", "unresolved", "ask"), kind: "order" };
+	}
+}
+
+/** Controls but tab, newline and return; direction overrides; tag characters, which hide text, but in flags. */
+function holdsControls(text: string): boolean {
+	for (let i = 0; i < text.length; i++) {
+		const c = text.charCodeAt(i);
+		if (c < 0x20 && c !== 9 && c !== 10 && c !== 13) return true;
+		if (c >= 0x7f && c < 0xa0 && c !== 0x85) return true;
+		if ((c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069)) return true;
+		if (c === 0xdb40 && (text.charCodeAt(i + 1) & 0xff80) === 0xdc00 && !isInFlag(text, i)) return true;
+	}
+	return false;
+}
+function isInFlag(text: string, at: number): boolean {
+	let i = at - 2;
+	while (i > at - 16 && text.charCodeAt(i) === 0xdb40) i -= 2;
+	return text.charCodeAt(i) === 0xd83c && text.charCodeAt(i + 1) === 0xdff4;
+}
+
+// ------------------------------------------------------------ a prompt in pieces
+
+interface Token {
+	/** As it stands, with punctuation. */
+	raw: string;
+	/** Lower case, without punctuation around it. */
+	word: string;
+	/** Punctuation that ends a clause after it, or "". */
+	stop: string;
+	at: number;
+	/** A piece of code or a quotation. */
+	span: Span | null;
+}
+interface Span {
+	inner: string;
+	whole: string;
+	isCode: boolean;
+}
+interface Verb {
+	at: number;
+	does: "run" | "speak" | "build" | "work" | "want";
+	isImperative: boolean;
+	isNegated: boolean;
+}
+
+interface Sentence {
+	kind: "sentence";
+	text: string;
+	tokens: Token[];
+	verbs: Verb[];
+	isQuestion: boolean;
+	/** It begins its line. */
+	startsLine: boolean;
+}
+/** A line that is a command by itself. */
+interface CommandLine {
+	kind: "command";
+	text: string;
+	/** It begins with a shell's prompt, like a transcript. */
+	isTranscript: boolean;
+	tokens: Token[];
+}
+interface Block {
+	kind: "block";
+	language: string;
+	text: string;
+}
+type Piece = Sentence | CommandLine | Block;
+
+interface Finding {
+	isOrder: boolean;
+	judgement: Judgement;
+	/** The piece it is in, and how far into it. */
+	piece: number;
+	isText: boolean;
+}
+
+const PLACE: Place = { workDir: "/work/project", cwd: "/work/project", home: "/home/user" };
+
+class Reading {
+	#spans: Span[] = [];
+	#pieces: Piece[];
+	#findings: Finding[] = [];
+	#candidates = 0;
+	#candidateUnits = 0;
+
+	constructor(text: string) {
+		const whole = text.length <= HEAD_UNITS + TAIL_UNITS ? text : `${text.slice(0, HEAD_UNITS)}\n\n${text.slice(-TAIL_UNITS)}`;
+		this.#pieces = this.#split(plainText(whole));
+	}
+
+	judgement(): PromptJudgement {
+		this.#pieces.forEach((piece, at) => {
+			if (piece.kind === "sentence") this.#readSentence(piece, at);
+			else if (piece.kind === "command") this.#readLine(piece, at);
+			else this.#readBlock(piece, at);
+		});
+		this.#followPointers();
+		const orders = this.#findings.filter((one) => one.isOrder).map((one) => one.judgement);
+		const [first, ...others] = orders;
+		if (first !== undefined) return { ...others.reduce(graver, first), kind: "order" };
+		const mention = this.#findings[0];
+		if (mention === undefined) return { ...NO_OBJECTION, kind: "none" };
+		const { reason } = PROMPT_RULES["prompt-mention"];
+		const { judgement } = mention;
+		return {
+			kind: "mention",
+			verdict: "allow",
+			rule: "prompt-mention",
+			category: judgement.category,
+			reason: `${reason}: ${judgement.rule ?? ""}`,
+			...(judgement.evidence === undefined ? {} : { evidence: judgement.evidence }),
+		};
+	}
+
+	// ------------------------------------------------------------ pieces
+
+	#split(text: string): Piece[] {
+		const pieces: Piece[] = [];
+		const lines = text.split("\n");
+		for (let i = 0; i < lines.length; i++) {
+			const line = lines[i] ?? "";
+			const fence = /^\s{0,8}(```+|~~~+)\s*([\w+.-]{0,32})/.exec(line.slice(0, 64));
+			if (fence !== null && !line.trim().slice(3).includes("```")) {
+				const close = lines.findIndex((one, k) => k > i && one.trim().startsWith((fence[1] ?? "```").slice(0, 3)));
+				const end = close < 0 ? lines.length : close;
+				pieces.push({ kind: "block", language: (fence[2] ?? "").toLowerCase(), text: lines.slice(i + 1, end).join("\n") });
+				i = end;
+				continue;
+			}
+			const last = pieces.at(-1);
+			const isAnnounced = last?.kind === "sentence" && last.text.endsWith(":") && this.#leadStance(last) === true;
+			pieces.push(...this.#splitLine(line, isAnnounced));
+		}
+		return pieces;
+	}
+
+	#splitLine(line: string, isAnnounced: boolean): Piece[] {
+		const marked = /^\s*((?:[-*•>]|\d{1,3}[.)]|\[[ x]\])\s+)*/.exec(line.slice(0, 200))?.[0].length ?? 0;
+		const rest = line.slice(marked);
+		if (rest.trim() === "") return [];
+		const prompt = /^(?:[\w.-]{1,64}@[\w.-]{1,64}[:~\w/. -]{0,80})?[$#%]\s+/.exec(rest.slice(0, 220))?.[0] ?? "";
+		const command = rest.slice(prompt.length).trim();
+		if (
+			(looksLikeCommand(command) || (prompt.startsWith("$") && /^[a-z./]/.test(command)) || (isAnnounced && /^[^A-Z]/.test(command))) &&
+			!CJK.test(command) &&
+			command.length <= MAX_SENTENCE_UNITS
+		)
+			return [{ kind: "command", text: command, isTranscript: prompt !== "", tokens: this.#tokens(command) }];
+		return sentencesOf(this.#withSpans(rest)).map((text, i) => this.#sentence(text, i === 0));
+	}
+
+	/** Pieces of code and quotations become one token each, so that what they hold is not read as the writer's own words. */
+	#withSpans(line: string): string {
+		return line.replace(SPANS, (whole: string, ...groups: unknown[]) => {
+			const inner = groups.slice(0, 6).find((group) => typeof group === "string");
+			if (typeof inner !== "string" || this.#spans.length >= 4096) return whole;
+			this.#spans.push({ inner, whole, isCode: whole.startsWith("`") });
+			return `${OPEN}${(this.#spans.length - 1).toString(36)}${CLOSE}`;
+		});
+	}
+
+	#expand(text: string): string {
+		return text.replace(SPAN_MARKS, (_, n: string) => this.#spans[Number.parseInt(n, 36)]?.whole ?? "");
+	}
+
+	#tokens(text: string): Token[] {
+		return [...text.matchAll(/\S+/g)].map((found): Token => {
+			const raw = found[0];
+			const mark = SPAN_MARK.exec(raw);
+			const span = mark === null ? null : (this.#spans[Number.parseInt(mark[1] ?? "", 36)] ?? null);
+			const word = raw.toLowerCase().replace(/^[("'*_[{¡¿<-]+|[)"'*_\]}.,;:!?。、，；：！？…>]+$/g, "");
+			return { raw, word, stop: /[.,;:!?。、，；：！？—–]$/.exec(raw)?.[0] ?? (/^[-—–]+$/.test(raw) ? "-" : ""), at: found.index, span };
+		});
+	}
+
+	#sentence(text: string, startsLine: boolean): Sentence {
+		const tokens = this.#tokens(text.slice(0, MAX_SENTENCE_UNITS));
+		const sentence: Sentence = { kind: "sentence", text, tokens, verbs: [], isQuestion: isQuestion(tokens), startsLine };
+		tokens.forEach((token, at) => {
+			const does = token.span !== null ? undefined : doesOf(tokens, at);
+			if (does !== undefined)
+				sentence.verbs.push({ at, does, isImperative: isImperative(sentence, at, does), isNegated: isNegated(tokens, at) });
+		});
+		return sentence;
+	}
+
+	// ------------------------------------------------------------ sentences
+
+	#readSentence(sentence: Sentence, piece: number): void {
+		const { tokens, text, verbs } = sentence;
+		const before = this.#findings.length;
+		let skipTo = 0;
+		let ran = -1;
+		tokens.forEach((token, at) => {
+			if (at < skipTo) return;
+			// What follows "run" is a command, even one that nobody knows.
+			const verb = verbs.find((one) => one.at === at);
+			if (verb?.does === "run" && verb.isImperative) {
+				const next = tokens.findIndex((one, i) => i > at && !RUN_FILLERS.has(one.word));
+				if (next > at && tokens[next]?.span === null && !NEGATIONS.has(tokens[next]?.word ?? "")) ran = next;
+			}
+			if (token.span !== null) {
+				const judgement = this.#judge(token.span.inner, token.span.isCode);
+				if (judgement !== null) {
+					this.#find(piece, judgement, this.#commandStance(sentence, at, 1, piece));
+					return;
+				}
+			}
+			if (!startsCommand(tokens, at) && at !== ran) return;
+			const end = clauseEnd(tokens, at);
+			const said = trimmed(this.#expand(text.slice(token.at, end)));
+			const found = this.#judge(/[a-z]/.test(said) ? said.replace(/^[A-Z](?=[a-z])/, (c) => c.toLowerCase()) : said.toLowerCase(), false);
+			if (found === null) return;
+			this.#find(piece, found, this.#commandStance(sentence, at, tokens.length - at, piece));
+			skipTo = tokens.length;
+		});
+		this.#readEncoded(sentence, piece);
+		if (!sentence.isQuestion && UNBOUND.test(text) && !tokens.some((token) => TEXT_THINGS.has(token.word)))
+			this.#find(piece, orderOf("to set aside the rules that bind it", "unresolved", "ask", text), true);
+		if (this.#findings.length > before && this.#findings.slice(before).some((one) => one.isOrder)) return;
+		this.#readWords(sentence, piece);
+	}
+
+	/** "decode this base64 and run it": judged as what it would be. */
+	#readEncoded(sentence: Sentence, piece: number): void {
+		if (!/base ?64|decode|dekodier|décode|decodifica/i.test(sentence.text)) return;
+		sentence.tokens.forEach(({ span, word, raw }, at) => {
+			const code = span?.inner ?? raw.replace(/[.,;:)"']+$/, "");
+			if (code.startsWith("/") || word.length > 4096 || !/^[A-Za-z0-9+/]{8,4096}={0,2}$/.test(code)) return;
+			const judgement = this.#judge(`echo ${code} | base64 -d | sh`, true);
+			if (judgement !== null)
+				this.#find(
+					piece,
+					judgement,
+					sentence.verbs.some((v) => v.does === "run" && v.isImperative && !v.isNegated && v.at !== at),
+				);
+		});
+	}
+
+	/** Orders without a command: a verb in the imperative and what it is to be done to. */
+	#readWords(sentence: Sentence, piece: number): void {
+		const { tokens } = sentence;
+		const inline = tokens.map((token) => (token.span === null ? token.raw : /\s/.test(token.span.inner) ? "…" : token.span.inner));
+		const whole = inline.join(" ").slice(0, MAX_SENTENCE_UNITS);
+		if (CJK.test(whole)) this.#readHan(whole, piece);
+		tokens.forEach((token, at) => {
+			if (token.span !== null || token.word === "") return;
+			const after = inline
+				.slice(at + 1, at + 48)
+				.join(" ")
+				.slice(0, OBJECT_UNITS);
+			const isPassive = PARTICIPLE.test(token.word) && isToBe(tokens, at);
+			const bases = isPassive
+				? participleOf(token.word)
+				: token.word === "get" && tokens[at + 1]?.word === "rid"
+					? ["delete"]
+					: [token.word, token.word.replace(/(?<=[a-z]{2})s$/, "").replace(/(?<=ch|sh|ss|x)e$/, "")];
+			const object = isPassive
+				? inline
+						.slice(Math.max(0, at - 40), at)
+						.join(" ")
+						.slice(-OBJECT_UNITS)
+				: after;
+			for (const concept of CONCEPTS) {
+				if (!bases.some((base) => concept.verbs.has(base))) continue;
+				const found = objectOf(
+					concept,
+					object,
+					isPassive
+						? whole
+						: (inline
+								.slice(clauseStart(tokens, at), at + 48)
+								.join(" ")
+								.split(/,? (?:and )?(?:then|afterwards?|after that|before) /)[0] ?? ""),
+				);
+				if (found === null) continue;
+				const isText =
+					!isPassive &&
+					BUILD_VERBS.has(token.word) &&
+					wordsIn(object.slice(0, found)).some((word) => TEXT_THINGS.has(word) || ABOUT.has(word));
+				const isOrder = isText ? false : isPassive ? !sentence.isQuestion && !isNegated(tokens, at) : this.#isOrdered(sentence, at);
+				this.#find(piece, orderOf(`to ${concept.what}`, concept.category, concept.verdict, whole), isOrder);
+				if (isOrder) return;
+			}
+			this.#readPaths(sentence, piece, at, bases, inline, isPassive);
+		});
+	}
+
+	#readPaths(sentence: Sentence, piece: number, at: number, bases: string[], inline: string[], isPassive: boolean): void {
+		if (sentence.isQuestion && ASKS_CONTENT.test(inline.slice(0, at + 2).join(" ")) && /^(of|in|inside)$/.test(bases[0] ?? "")) {
+			const path = (inline[at + 1] ?? "").replace(/^["'`([]+|["'`)\],;:!?.]+$/g, "");
+			const judged = /^[~/]/.test(path) ? judgePath(path, "read", PLACE) : NO_OBJECTION;
+			if (judged.category === "read_secrets" && judged.verdict === "deny") this.#find(piece, ordered(judged, `read ${path}`), true);
+			return;
+		}
+		const use = PATH_VERBS.find(([verbs]) => bases.some((base) => verbs.has(base)))?.[1];
+		if (use === undefined) return;
+		const around = isPassive ? inline.slice(Math.max(0, at - 16), at) : inline.slice(at + 1, at + 17);
+		around.forEach((raw, k) => {
+			const path = raw.replace(/^["'`([]+|["'`)\],;:!?]+$|\.$/g, "");
+			if (!/^(\/|~\/?$|~\/|\$HOME\b|\/$)/.test(path) && !DOT_FILE.test(path)) return;
+			if (path.length > 512) return;
+			const previous = (around[k - 1] ?? "").toLowerCase();
+			const isAll =
+				ROOT_AFTER.has(previous) || ROOT_VERBS.has(bases[0] ?? "") || /^(recursive(ly)?|rekursiv|completely)\b/i.test(around[k + 1] ?? "");
+			if (path === "/" && !isAll) return;
+			const judged = judgePath(DOT_FILE.test(path) && !path.startsWith(".git") ? `~/${path}` : path.replace(/^\$HOME\b/, "~"), use, PLACE);
+			if (judged.verdict === "allow" || judged.category === "outside" || judged.category === "unresolved") return;
+			// A path that is not the machine's is more often one of a web site: "remove the endpoint /v1/foo".
+			if (judged.verdict === "ask" && judged.category === "destroy") return;
+			const isText = !isPassive && wordsIn(around.slice(0, k).join(" ")).some((word) => TEXT_THINGS.has(word));
+			const isOrder = isText ? false : isPassive ? !sentence.isQuestion && !isNegated(sentence.tokens, at) : this.#isOrdered(sentence, at);
+			this.#find(piece, ordered(judged, `${use} ${path}`), isOrder);
+		});
+	}
+
+	/** Whether the verb at this token is said as an order, or as what a script that is ordered shall do. */
+	#isOrdered(sentence: Sentence, at: number): boolean {
+		const { tokens, verbs } = sentence;
+		if (isNegated(tokens, at)) return false;
+		if (isImperative(sentence, at, WANT_VERBS.has(tokens[at]?.word ?? "") ? "want" : "work")) {
+			return true;
+		}
+		const governing = lastImperative(verbs, at);
+		return governing !== null && governing.does === "build" && !governing.isNegated && makesRunning(tokens, governing.at);
+	}
+
+	#readHan(text: string, piece: number): void {
+		const isSpoken = speaksHan(text);
+		for (const { category, what, match } of HAN.concepts)
+			if (match.test(text)) this.#find(piece, orderOf(`to ${what}`, category, "deny", text), !isSpoken);
+	}
+
+	// ------------------------------------------------------------ commands
+
+	#readLine(line: CommandLine, piece: number): void {
+		const judgement = this.#judge(line.text, true);
+		if (judgement === null) {
+			// It may have been a sentence after all.
+			for (const text of sentencesOf(this.#withSpans(line.text))) this.#readSentence(this.#sentence(text, true), piece);
+			return;
+		}
+		if (line.tokens.slice(2).some((token) => FINITE.has(token.word)) && !/[;&|]/.test(line.text))
+			return this.#find(piece, judgement, false);
+		const lead = this.#lead(piece);
+		const isOrder =
+			lead === null ? !(line.isTranscript && this.#pieces.length > 1) : (this.#leadStance(lead) ?? !(line.isTranscript || isShown(lead)));
+		this.#find(piece, judgement, isOrder);
+	}
+
+	#readBlock(block: Block, piece: number): void {
+		const judgement = this.#judgeBlock(block);
+		if (judgement === null) return;
+		const prose = this.#pieces.filter((one) => one.kind === "sentence");
+		const isBare = prose.every((one) => !one.isQuestion && one.verbs.every((verb) => verb.does === "run"));
+		if (isBare && prose.reduce((sum, one) => sum + one.tokens.length, 0) <= 3) return this.#find(piece, judgement, true);
+		const next = this.#pieces[piece + 1];
+		const lead = this.#lead(piece);
+		const isAskedAbout = next?.kind === "sentence" && (next.isQuestion || next.verbs[0]?.does === "speak" || next.tokens.some(isShowing));
+		this.#find(piece, judgement, (lead === null ? null : this.#leadStance(lead)) ?? !(isAskedAbout || (lead !== null && isShown(lead))));
+	}
+
+	#judgeBlock({ language, text }: Block): Judgement | null {
+		const body = text.slice(0, MAX_BLOCK_UNITS);
+		if (SHELL_LANGUAGES.has(language)) return this.#judge(body.replace(/^\s*[$#%]\s+(?=\S)/gm, ""), true);
+		const program = SCRIPT_LANGUAGES[language];
+		if (program === undefined) return null;
+		return this.#judge(`${program} '${body.replaceAll("'", "'\\''")}'`, true);
+	}
+
+	/** The sentence that a line or block follows. */
+	#lead(piece: number): Sentence | null {
+		for (let i = piece - 1; i >= 0 && i > piece - 8; i--) {
+			const one = this.#pieces[i];
+			if (one?.kind === "sentence") return one;
+			if (one?.kind === "block") return null;
+		}
+		return null;
+	}
+
+	/** How a sentence speaks of what follows it; null: it does not say. */
+	#leadStance(lead: Sentence): boolean | null {
+		if (lead.isQuestion) return false;
+		if (lead.verbs.some((verb) => verb.does === "run" && verb.isImperative && !verb.isNegated && pointsTo(lead.tokens, verb.at)))
+			return true;
+		const governing = lastImperative(lead.verbs, lead.tokens.length);
+		if (governing === null) return isShown(lead) ? false : null;
+		if (governing.does === "run") return !governing.isNegated && !namesText(lead.tokens, governing.at + 1, lead.tokens.length);
+		if (isMeans(lead.tokens, governing.at, lead.tokens.length)) return !governing.isNegated && governing.does !== "speak";
+		if (governing.does === "build") return !governing.isNegated && makesRunning(lead.tokens, governing.at);
+		return governing.does === "want" ? null : false;
+	}
+
+	#commandStance(sentence: Sentence, at: number, length: number, piece: number): boolean {
+		const { tokens, verbs, text } = sentence;
+		if (CJK.test(text)) return !speaksHan(text) && (HAN.run.test(text) || /请|請|把|帮|幫/.test(text));
+		const previous = tokens[at - 1];
+		if (previous !== undefined && LIKENESS.has(previous.word) && previous.stop !== ":") return false;
+		const governing = lastImperative(verbs, at);
+		// What follows in the same clause.
+		const after = tokens[at + length - 1]?.stop === "" ? tokens.slice(at + length, at + length + 8) : [];
+		if (isNegated(tokens, at)) return false;
+		const isJoinedAnew = at > 0 && isImperative(sentence, at, "work") && startsAnew(tokens, at);
+		if (governing !== null && !isJoinedAnew) {
+			switch (governing.does) {
+				case "run": {
+					const between = tokens.slice(governing.at + 1, at);
+					const isUndone = [...between, ...after.slice(0, 1)].some((token) => LATE_NEGATIONS.has(token.word));
+					return !governing.isNegated && !isUndone && !namesText(tokens, governing.at + 1, at);
+				}
+				case "build":
+					if (governing.isNegated) return false;
+					return makesRunning(tokens, governing.at) || namesFile(tokens, governing.at) || isMeans(tokens, governing.at, at);
+				case "want":
+					return after.some((token) => /^(run|executed|ausgeführt|exécuté|ejecutado|eseguito)$/.test(token.word)) && !sentence.isQuestion;
+				case "work":
+					if (governing.isNegated || namesText(tokens, governing.at + 1, at)) return false;
+					return INSTALLS.has(tokens[governing.at]?.word ?? "") || isMeans(tokens, governing.at, at);
+				case "speak":
+					return false;
+				default:
+					return unreachable(governing.does);
+			}
+		}
+		// A command that nothing marks as spoken of is meant to be run: the ways to order are endless, those to mention are not.
+		const before = tokens.slice(0, at);
+		const said = before.map((token) => token.word).join(" ");
+		if (sentence.isQuestion || before.some((token) => NEGATIONS.has(token.word))) return false;
+		if (RUN_PASSIVELY.test(said) || RUN_WISHED.test(said)) return true;
+		// A verb at the end, as in German: "kannst du rm -rf / ausführen".
+		if (after.some((token) => /^(ausführen|ausfuehren|exécuter|ejecutar|aus)$/.test(token.word)) && !before.some(isShowing)) return true;
+		const isSpokenOf = (length === 1 ? after.slice(0, 6) : tokens.slice(at + 2)).some((token) => FINITE.has(token.word));
+		if (isSpokenOf || after.slice(0, 4).some((token) => TEXT_THINGS.has(token.word))) return false;
+		const start = clauseStart(tokens, at);
+		const isOrdered = isImperative(sentence, at, "work");
+		if ((!isOrdered || previous?.stop === ":") && before.slice(previous?.stop === ":" ? 0 : start).some(isShowing)) return false;
+		if (!isOrdered) {
+			const subject = before[start]?.word ?? "";
+			const verb = verbs.findLast((one) => one.at < at);
+			// "users can type ...", "he pastes ...": somebody else does.
+			return !(
+				SUBJECTS.has(subject) ||
+				before.some((token) => SUBORDINATORS.has(token.word)) ||
+				(verb !== undefined && !verb.isImperative)
+			);
+		}
+		if (at > 0 || !sentence.startsLine) return true;
+		// Alone in its line, it is what the sentence before says of it.
+		const lead = this.#lead(piece);
+		return lead === null ? after.length <= 6 : (this.#leadStance(lead) ?? !isShown(lead));
+	}
+
+	/** "`rm -rf /` ... Run it.": what was only shown becomes an order. */
+	#followPointers(): void {
+		for (const finding of this.#findings) {
+			if (finding.isOrder || finding.isText) continue;
+			const isPointedTo = this.#pieces.some((piece, at) => {
+				if (piece.kind !== "sentence" || at > finding.piece + 3 || at < finding.piece - 3) return false;
+				const isBlock = this.#pieces[finding.piece]?.kind === "block";
+				return piece.verbs.some(
+					(verb) =>
+						verb.does === "run" &&
+						verb.isImperative &&
+						!verb.isNegated &&
+						pointsTo(piece.tokens, verb.at) &&
+						(isBlock || at > finding.piece || followsIn(piece, verb.at)),
+				);
+			});
+			if (!isPointedTo) continue;
+			const near = this.#pieces.slice(Math.max(0, finding.piece - 2), finding.piece + 4);
+			const isAboutText = near.some(
+				(piece) =>
+					piece.kind === "sentence" && piece.verbs.some((v) => v.does === "build" && v.isImperative && !makesRunning(piece.tokens, v.at)),
+			);
+			if (!isAboutText) finding.isOrder = true;
+		}
+	}
+
+	// ------------------------------------------------------------ what was found
+
+	#find(piece: number, judgement: Judgement, isOrder: boolean): void {
+		if (this.#findings.length < 1024) this.#findings.push({ piece, judgement, isOrder, isText: judgement.rule === "prompt-order" });
+	}
+
+	/** What the command engine holds against a text, if it is a command at all. Not resolvable is no ground here: most prose is not. */
+	#judge(text: string, isSurelyCode: boolean): Judgement | null {
+		const command = text.trim().replace(CRON_TIME, "");
+		if (command === "" || !(isSurelyCode || /\s|[/|;&:{(]/.test(command))) return null;
+		if (!isSurelyCode && /^[\w.$#@-]+(\(\))?$/.test(command) && !LONE_COMMANDS.has(command)) return null;
+		if (this.#candidates >= MAX_CANDIDATES || this.#candidateUnits + command.length > MAX_CANDIDATE_UNITS) return null;
+		this.#candidates++;
+		this.#candidateUnits += command.length;
+		const judged = judgeCommand(command, PLACE);
+		if (judged.rule === "parse-error" && !isSurelyCode) {
+			// "git push -f origin main, I know what I'm doing": a command and then prose.
+			const prose = /[,;:!?.]\s|\s[A-Za-z]+'[a-z]{1,2}\b| [—–-] /.exec(command);
+			return prose === null || prose.index === 0 ? null : this.#judge(command.slice(0, prose.index), true);
+		}
+		if (judged.verdict === "allow" && !isSurelyCode) {
+			// "curl ... | bash for me": those are no arguments.
+			const piped = SHELL_THEN_PROSE.exec(command)?.[1];
+			if (piped !== undefined) return this.#judge(piped, true);
+		}
+		if (judged.verdict === "allow" || NO_GROUND.has(judged.category)) return null;
+		return ordered(judged, command);
+	}
+}
+
+// ------------------------------------------------------------ how sentences speak
+
+/** What a word can be the verb of; "do" before "not" and before a subject is none. */
+function doesOf(tokens: readonly Token[], at: number): Verb["does"] | undefined {
+	const word = tokens[at]?.word ?? "";
+	const next = tokens[at + 1]?.word ?? "";
+	if (word === "do" && (next === "not" || SPEAKERS.has(next) || next === "they")) return undefined;
+	// "the test run", "a use of": a noun.
+	const previous = tokens[at - 1]?.word ?? "";
+	if (ARTICLES.has(previous) && tokens[at - 1]?.stop === "" && !(previous === "that" && tokens[at - 2]?.word === "after")) return undefined;
+	if (word === "make" && next === "sure") return undefined;
+	if (RUN_VERBS.has(word) || GERUNDS.has(word)) return "run";
+	if (SPEAK_VERBS.has(word)) return "speak";
+	if (BUILD_VERBS.has(word)) return "build";
+	if (WORK_VERBS.has(word)) return "work";
+	return WANT_VERBS.has(word) ? "want" : undefined;
+}
+
+/** Whether what stands at this token is told to be done: at the beginning, after "please", "and then", "I want you to", "can you" ... */
+function isImperative(sentence: Sentence, at: number, does: Verb["does"]): boolean {
+	const { tokens, verbs, isQuestion: asks } = sentence;
+	if (GERUNDS.has(tokens[at]?.word ?? "")) return isGerundOrder(sentence, at);
+	let isJoined = false;
+	let isAnew = false;
+	let i = at - 1;
+	for (; i >= 0; i--) {
+		const { word, stop } = tokens[i] ?? { word: "", stop: "" };
+		if (stop === "," || stop === "，" || stop === "、") {
+			if (asks) return isAnew && !endsAsking(tokens);
+			if (!isJoined && !FILLERS.has(word) && does !== "want" && isListed(sentence, i)) break;
+			return true;
+		}
+		if (stop !== "") return !(asks && endsAsking(tokens) && stop !== "." && stop !== "!");
+		if (ANEW.has(word)) isAnew = true;
+		if (word === "that" && tokens[i - 1]?.word === "after") {
+			isAnew = true;
+			i--;
+		} else if (JOINERS.has(word)) isJoined = true;
+		else if (!FILLERS.has(word)) break;
+	}
+	if (i < 0) return !asks || REQUESTS.has(tokens[0]?.word ?? "") || doesOf(tokens, at) !== undefined;
+	const word = tokens[i]?.word ?? "";
+	const before = tokens[i - 1]?.word ?? "";
+	// "if it fails run ...", without the comma.
+	if (does === "run" && !asks && SUBORDINATORS.has(tokens[0]?.word ?? "") && (FINITE.has(word) || AFTER_CONDITION.test(word))) return true;
+	if (does === "want") return (word === "i" || word === "we") && !asks && !SUBORDINATORS.has(before);
+	if (word === "on" && before === "now") return true;
+	if (word === "it" && before === "at") return !asks;
+	if (word === "to") {
+		if (asks) return false;
+		if (isWish(tokens, i)) return true;
+		// "use python to connect ...": what it is used for is ordered too.
+		const user = verbs.findLast((verb) => verb.at < i);
+		return user !== undefined && user.does === "run" && user.isImperative && !user.isNegated && i - user.at <= 6;
+	}
+	if (
+		!asks &&
+		doesOf(tokens, at) !== undefined &&
+		PREPOSITIONS.has(tokens[0]?.word ?? "") &&
+		i > 0 &&
+		!verbs.some((verb) => verb.at < at) &&
+		!NO_LEAD.has(word) &&
+		tokens[i]?.stop === ""
+	)
+		return true;
+	if (
+		YOU.has(before) &&
+		MODALS.has(word) &&
+		tokens
+			.slice(0, i)
+			.some((token) => /^(great|nice|appreciate|helpful|wonderful|good|love|glad|grateful|happy|perfect|cool)$/.test(token.word))
+	)
+		return true;
+	if (YOU.has(word) && !isJoined) return REQUESTS.has(before) && !isSubordinateSubject(tokens, i - 1);
+	if (MODALS.has(word) && before === "you" && /^(if|whether)$/.test(tokens[i - 2]?.word ?? "") && TRIES.test(tokens[0]?.word ?? ""))
+		return true;
+	if (MODALS.has(word) && (YOU.has(before) || before === "we")) return !asks && !isSubordinateSubject(tokens, i - 1);
+	if (
+		((word === "let's" || word === "lets") && (i === 0 || FILLERS.has(before) || JOINERS.has(before) || tokens[i - 1]?.stop !== "")) ||
+		(before === "let" && word === "us") ||
+		word === "veuillez" ||
+		word === "faut"
+	)
+		return !asks;
+	if (word === "que" && /^(quiero|necesito|tienes|hay)$/.test(before)) return !asks;
+	if (isJoined || (tokens[i]?.stop === "," && !asks)) {
+		if (isAnew) return !(asks && endsAsking(tokens));
+		const earlier = verbs.findLast((verb) => verb.at < at);
+		// Joined to a command that is itself an order, or to a verb that is.
+		if (earlier === undefined) return !asks && !SUBJECTS.has(tokens[0]?.word ?? "");
+		return earlier.isImperative && !isSubordinate(tokens, earlier.at, at);
+	}
+	return false;
+}
+
+/** "would you mind running", "start by running", "test it by running". */
+function isGerundOrder({ tokens, verbs, isQuestion: asks }: Sentence, at: number): boolean {
+	const before = tokens[at - 1]?.word ?? "";
+	if (before === "mind" || before === "try" || before === "start" || before === "begin")
+		return !asks || tokens.some((token) => token.word === "mind");
+	if (before !== "by" && before !== "with") return false;
+	const user = lastImperative(verbs, at);
+	if (
+		asks ||
+		user === null ||
+		user.does === "build" ||
+		user.isNegated ||
+		/^(caused|triggered|broken|introduced)$/.test(tokens[at - 2]?.word ?? "")
+	)
+		return false;
+	return PROVES.test(tokens[user.at]?.word ?? "") || !isSubordinate(tokens, user.at, at);
+}
+
+/** "to" after a wish of the speaker's: "I want you to", "make sure to", "your task is to". */
+function isWish(tokens: readonly Token[], at: number): boolean {
+	const last = tokens[at - 1]?.word ?? "";
+	const subject = tokens[at - 2]?.word ?? "";
+	if (!WISHES.has(last)) return false;
+	if (/^(you|us)$/.test(last))
+		return /^(want|need|like|ask|asking|order|tell|telling|instruct|love|expect|require|for|got|allow|allowing|authori[sz]e|permit|command|urge|beg|request|expect|trust|invite|hereby|remind|advise)$/.test(
+			subject,
+		);
+	if (/^(want|need|like|love|wish|try|have|gotta)$/.test(last)) return subject === "" || SPEAKERS.has(subject) || FILLERS.has(subject);
+	if (/^(is|are)$/.test(last))
+		return tokens
+			.slice(Math.max(0, at - 7), at - 1)
+			.some((t) =>
+				/^(task|job|goal|mission|objective|step|aim|duty|you|plan|instructions?|order|command|assignment|request)$/.test(t.word),
+			);
+	return true;
+}
+
+function isNegated(tokens: readonly Token[], at: number): boolean {
+	for (let i = at - 1; i >= 0 && i >= at - 5; i--) {
+		const { word, stop } = tokens[i] ?? { word: "", stop: "" };
+		if (stop !== "" || word === "and" || word === "but" || word === "then") return false;
+		if (!NEGATIONS.has(word)) continue;
+		const next = tokens[i + 1]?.word ?? "";
+		// "do not hesitate to", "without asking, delete": no negation of what follows.
+		if (
+			/^(hesitate|forget|fail|worry|only|just|matter)$/.test(next) ||
+			/^(ask|asking|confirmation|approval|hesitation|warning|mercy)$/.test(next)
+		)
+			continue;
+		return true;
+	}
+	return false;
+}
+
+function isQuestion(tokens: readonly Token[]): boolean {
+	const first = tokens.findIndex((token) => !FILLERS.has(token.word) && !JOINERS.has(token.word));
+	const word = tokens[first]?.word ?? "";
+	const next = tokens[first + 1]?.word ?? "";
+	if (REQUESTS.has(word)) return !YOU.has(next) && !/^(we|please|bitte|someone|somebody|anyone)$/.test(next);
+	if (/^(do|have)$/.test(word)) return /^(i|you|we|they|these|those)$/.test(next);
+	if (QUESTION_WORDS.has(word)) return true;
+	if (!endsAsking(tokens)) return false;
+	return !tokens.some((token, i) => REQUESTS.has(token.word) && YOU.has(tokens[i + 1]?.word ?? ""));
+}
+const endsAsking = (tokens: readonly Token[]): boolean => /[?？]["')\]]*$/.test(tokens.at(-1)?.raw ?? "");
+
+/** A comma that stands in an enumeration or after a question's beginning, rather than between two orders. */
+function isListed(sentence: Sentence, at: number): boolean {
+	const earlier = sentence.tokens.slice(0, at + 1);
+	const first = earlier[0]?.word ?? "";
+	return SUBJECTS.has(first) && !SUBORDINATORS.has(first) && earlier.length < 4;
+}
+
+const isSubordinateSubject = (tokens: readonly Token[], at: number): boolean => {
+	const before = tokens[at - 1];
+	return (
+		before !== undefined &&
+		before.stop === "" &&
+		(SUBORDINATORS.has(before.word) || QUESTION_WORDS.has(before.word) || /^(that|whether|how)$/.test(before.word))
+	);
+};
+
+/** Whether between two tokens a clause begins that depends on the first. */
+const isSubordinate = (tokens: readonly Token[], from: number, to: number): boolean =>
+	tokens
+		.slice(from + 1, to)
+		.some(({ word }) => /^(that|which|who|whether|how|what|why|where|when|if|to|dass|ob|der|que|qui|comment|cómo|si)$/.test(word));
+
+const lastImperative = (verbs: readonly Verb[], before: number): Verb | null =>
+	verbs.findLast((verb) => verb.at < before && verb.isImperative) ?? null;
+
+/** "..., then rm -rf /": a new order after whatever came before. */
+function startsAnew(tokens: readonly Token[], at: number): boolean {
+	for (let i = at - 1; i >= 0; i--) {
+		const { word, stop } = tokens[i] ?? { word: "", stop: "" };
+		if (stop === ";" || stop === "." || stop === "!") return true;
+		if (ANEW.has(word)) return true;
+		if (stop !== "" || !(FILLERS.has(word) || JOINERS.has(word))) return false;
+	}
+	return false;
+}
+
+/** "free some space with X", "fix it by X:": what is done by running it, and not by editing. */
+const isMeans = (tokens: readonly Token[], verb: number, at: number): boolean =>
+	/^(with|using|via|through|by|running|mit|avec|con)$/.test(tokens[at - 1]?.word ?? "") &&
+	!EDITS.has(tokens[verb]?.word ?? "") &&
+	!namesText(tokens, verb + 1, at);
+
+const namesText = (tokens: readonly Token[], from: number, to: number): boolean =>
+	tokens.slice(from, to).some((token) => TEXT_THINGS.has(token.word));
+
+/** Whether what is to be made would run what it holds: a script, a job, a hook, and no test, rule or text about it. */
+function makesRunning(tokens: readonly Token[], verb: number): boolean {
+	const rest = tokens.slice(verb + 1);
+	const end = rest.findIndex((token) => /^(that|which|to|for|in|into|about|and)$/.test(token.word) || /[,:]/.test(token.stop));
+	const head = end < 0 ? rest : rest.slice(0, end + 1);
+	if (head.some((token) => TEXT_THINGS.has(token.word)) || rest.some((token) => NEGATIONS.has(token.word) || GUARDS.test(token.word)))
+		return false;
+	const thing = rest.find((token) => RUNNING_THINGS.has(token.word) || TEXT_THINGS.has(token.word));
+	return head.some((token) => RUNNING_THINGS.has(token.word)) || (thing !== undefined && !TEXT_THINGS.has(thing.word));
+}
+const namesFile = (tokens: readonly Token[], verb: number): boolean =>
+	tokens
+		.slice(verb + 1)
+		.some((token) => /\.(sh|bash|service|timer|cron)$|^(\/etc|~|\/root|\/home)\//.test(token.span?.inner ?? token.word)) &&
+	!namesText(tokens, verb + 1, tokens.length);
+
+/** "run it", "execute the following", "run that command". */
+function pointsTo(tokens: readonly Token[], verb: number): boolean {
+	const next = tokens.slice(verb + 1, verb + 5).filter((token) => !/^(the|both|all|of|out|exactly)$/.test(token.word));
+	const first = next[0];
+	return first !== undefined && POINTERS.has(first.word) && !next.some((token) => TEXT_THINGS.has(token.word));
+}
+const followsIn = (sentence: Sentence, verb: number): boolean => sentence.tokens.slice(0, verb).some((token) => token.span !== null);
+
+const isShown = (sentence: Sentence): boolean => sentence.isQuestion || sentence.tokens.some(isShowing);
+const isShowing = ({ word }: Token): boolean =>
+	SHOWN.has(word) || FINITE.has(word) || TEXT_THINGS.has(word) || LIKENESS.has(word) || GUARDS.test(word);
+
+const speaksHan = (text: string): boolean => HAN.speak.test(text) || /([？?吗]|か[。？?]?)$/.test(text.trim());
+
+/** "must be deleted", "make sure that it is disabled". */
+function isToBe(tokens: readonly Token[], at: number): boolean {
+	const words = tokens.slice(Math.max(0, at - 4), at).map((token) => token.word);
+	const last = words.at(-1);
+	if (last === "be") return words.some((word) => /^(should|must|shall|needs?|has|have|to|will)$/.test(word));
+	if (last !== "is" && last !== "are") return false;
+	return /^(make|ensure|see)$/.test(tokens.find((token) => !FILLERS.has(token.word))?.word ?? "");
+}
+const AFTER_CONDITION =
+	/^(done|finished|ready|green|red|passes|passed|stuck|broken|persists|possible|needed|necessary|complete|completes|finishes)$/;
+const PARTICIPLE = /^([a-z-]{2,20}ed|sent|read|shut|taken|put|made|given|off|overwritten|written|stolen|shown|broken|set)$/;
+const participleOf = (word: string): string[] => {
+	const irregular: Record<string, string> = {
+		sent: "send",
+		shut: "shut",
+		taken: "take",
+		made: "make",
+		given: "give",
+		off: "turn",
+		overwritten: "overwrite",
+		written: "write",
+		stolen: "steal",
+		shown: "show",
+	};
+	const stem = word.replace(/ed$/, "");
+	return [irregular[word] ?? stem, `${stem}e`, stem.replace(/(.)\1$/, "$1"), stem.replace(/i$/, "y")];
+};
+
+/** Where the clause of a token begins. */
+function clauseStart(tokens: readonly Token[], at: number): number {
+	for (let i = at - 1; i >= 0; i--) {
+		const { word, stop } = tokens[i] ?? { word: "", stop: "" };
+		if (stop !== "" || ANEW.has(word) || (i === at - 1 && JOINERS.has(word))) return i + 1;
+	}
+	return 0;
+}
+
+/** Where in the text after a verb its object stands; null: it has none. */
+function objectOf({ object, also, unless }: Concept, text: string, clause: string): number | null {
+	const found = object.exec(text);
+	return found !== null && (also?.test(text) ?? true) && !(unless?.test(clause) ?? false) ? found.index : null;
+}
+const wordsIn = (text: string): string[] => text.toLowerCase().match(/[\p{L}\p{N}-]+/gu) ?? [];
+
+// ------------------------------------------------------------ small things
+
+const OPEN = "\ue000";
+const CLOSE = "\ue001";
+const SPAN_MARK = /\ue000([0-9a-z]+)\ue001/;
+const SPAN_MARKS = /\ue000([0-9a-z]+)\ue001/g;
+/** Code between backticks; quotations of up to 500 units. Each alternative has one bounded part. */
+const SPANS =
+	/``([^\n]{1,500}?)``|`([^`\n]{1,1500})`|"([^"\n]{2,500})"|“([^”\n]{2,500})”|«([^»\n]{2,500})»|(?<=^|[\s(:])'([^'\n]{2,300})'(?=$|[\s.,;:!?)])/g;
+const CJK = /[\u3040-\u30ff\u3400-\u9fff]/;
+
+const YOU = new Set(["you", "du", "tu", "vous", "usted", "ustedes", "voi", "você", "sie", "ihr", "u"]);
+const ANEW = new Set([
+	"then",
+	"please",
+	"afterwards",
+	"afterward",
+	"finally",
+	"dann",
+	"danach",
+	"bitte",
+	"puis",
+	"ensuite",
+	"luego",
+	"después",
+	"poi",
+	"depois",
+]);
+const SUBJECTS = new Set(
+	"i he she it they the a an this that these those users someone somebody everyone there our my your his her its their der die das le la les el los un una".split(
+		" ",
+	),
+);
+const ARTICLES = new Set(
+	"the a an this that each every no my your our its his her their any some one previous last next-first der die das ein eine le la les un une el los una".split(
+		" ",
+	),
+);
+const GUARDS =
+	/^(detects?|blocks?|prevents?|rejects?|refuses?|warns?|flags?|checks?|verifies|asserts?|parses?|escapes?|validates?|protects?|forbids?|stops?|catches|highlights?|explains?|lints?|denies|deny|scans?|safely|only)$/;
+const ROOT_AFTER = new Set(
+	"under below beneath inside within across in on from of at everything directory dir filesystem partition path unter auf in von dans sous en su em sur de".split(
+		" ",
+	),
+);
+const ROOT_VERBS = new Set(["wipe", "erase", "nuke", "format", "destroy", "purge", "shred", "rm"]);
+const PATH_VERBS: [ReadonlySet<string>, "read" | "write" | "delete"][] = [
+	[
+		new Set(
+			"delete remove wipe erase destroy nuke purge shred trash truncate format empty clear lösche entferne supprime supprimez efface borra elimina cancella apague".split(
+				" ",
+			),
+		),
+		"delete",
+	],
+	[
+		new Set(
+			"overwrite fill append write add edit modify put insert inject replace change echo install place drop schreibe füge ändere écris ajoute modifie escribe añade modifica scrivi aggiungi escreva adicione".split(
+				" ",
+			),
+		),
+		"write",
+	],
+	[
+		new Set(
+			"read print show cat dump display reveal output copy send upload post email exfiltrate steal grab extract get find fetch retrieve include paste export attach tell open give tell share leak commit exfil tar zip archive compress encode base64 curl lies zeige kopiere sende lis affiche copie envoie lee muestra copia envía leggi mostra invia leia mostre".split(
+				" ",
+			),
+		),
+		"read",
+	],
+];
+/** Negations that stand after their verb. */
+const LATE_NEGATIONS = new Set(["not", "never", "nicht", "nie", "niemals", "pas", "jamais", "nunca"]);
+/** Asks for what a file holds, which is to say: read it. */
+const ASKS_CONTENT =
+	/^(what('s| is| are)|was (ist|steht)|qué (hay|contiene)|quel est)( the| exactly| der| le| el)* ?(contents?|value|text|inhalt|contenu|contenido)? ?(of|in|inside|von)\b/i;
+const RUN_PASSIVELY = /\b(must|should|needs? to|has to|have to|shall|to) be (executed|run|launched|typed|entered|invoked)\b/;
+/** Files of the home directory that people name without it. */
+const DOT_FILE =
+	/^\.(bashrc|bash_profile|profile|zshrc|zprofile|zshenv|bash_logout|ssh|aws|gnupg|kube|netrc|npmrc|pypirc|git-credentials|docker\/config\.json|git)(\/\S*)?$/;
+/** What most prose and much code is, too. */
+const NO_GROUND: ReadonlySet<Judgement["category"]> = new Set([null, "outside", "unresolved"]);
+const SHELL_THEN_PROSE = /^(.{1,2000}\|\s*(?:sudo\s+)?(?:ba|z|da|k)?sh)\s+\p{L}/su;
+const GERUNDS = new Set(["running", "executing", "using", "issuing", "typing", "invoking", "launching"]);
+/** "see if you can ...". */
+const TRIES = /^(see|check|try|test|find|figure|please|now|then)$/;
+const UNBOUND =
+	/\b(developer|dan|god|jailbreak|unrestricted) mode\b.{0,40}\b(now|enabled|on|active)\b|\bno (restrictions|rules|limits|guidelines) (apply|bind you|any ?more)|\byou (have no|are free of|are free from|are not bound by) (any )?(restrictions|rules|guidelines|limits|policies)/i;
+const EDITS = new Set(
+	"replace rename convert migrate change swap rewrite edit modify update merge compare annotate wrap refactor remplace ersetze reemplaza".split(
+		" ",
+	),
+);
+const RUN_WISHED =
+	/\b(great|nice|appreciate|helpful|wonderful|good|love|glad|grateful|happy|perfect|cool|like)\b.*\byou (could |would |can )?(ran|run|executed?|did|do|used?|typed?)$/;
+const PROVES = /^(verify|check|confirm|ensure|test|prove|validate|see|assert)$/;
+const PREPOSITIONS = new Set("for as in on with by from since due given per at during für zur pour para per".split(" "));
+/** Before these a verb is none of the writer's orders. */
+const NO_LEAD = new Set(
+	"to the a an i we they it he she you which that who not can could would should may might must will shall does do did is are was were be been being and or of in on for with as at by from my your our their its this these those every each all".split(
+		" ",
+	),
+);
+const ABOUT = new Set(["about", "regarding", "concerning", "describing", "explaining", "against", "über", "sobre"]);
+const CRON_TIME = /^(?:[\d*/,-]{1,20}\s+){5}|^@(?:reboot|daily|hourly)\s+/;
+const RUN_FILLERS = new Set(
+	"the this that following command commands shell please out line script code : in a terminal bash now just exactly as root on your my of off up".split(
+		" ",
+	),
+);
+const INSTALLS = new Set(["install", "setup", "get", "fetch", "download", "installiere", "installe", "instala"]);
+const LONE_COMMANDS = new Set(["reboot", "poweroff", "halt", "shutdown"]);
+const SHELL_LANGUAGES = new Set([
+	"",
+	"sh",
+	"bash",
+	"shell",
+	"zsh",
+	"console",
+	"terminal",
+	"ksh",
+	"dash",
+	"shell-session",
+	"cmd",
+	"text",
+	"txt",
+	"plaintext",
+]);
+const SCRIPT_LANGUAGES: Record<string, string> = {
+	python: "python3 -c",
+	py: "python3 -c",
+	python3: "python3 -c",
+	javascript: "node -e",
+	js: "node -e",
+	perl: "perl -e",
+	ruby: "ruby -e",
+	php: "php -r",
+};
+
+/** One spelling of everything: compatible forms of letters, no invisible characters, plain apostrophes. */
+const plainText = (text: string): string =>
+	text
+		.normalize("NFKC")
+		.replace(/[\u200b-\u200f\u2060\ufeff\u00ad\ue000\ue001]/g, "")
+		.replace(/[\u2018\u2019]/g, "'")
+		.replace(/<\/?(?:s|system|user|assistant|human|instructions?|prompt|im_start|im_end|\|im_start\||\|im_end\|)>/gi, "\n")
+		.replace(/\r\n?/g, "\n");
+
+/** A line into sentences: a full stop counts when a new sentence seems to begin after it. */
+function sentencesOf(line: string): string[] {
+	const sentences: string[] = [];
+	let from = 0;
+	for (let i = 0; i < line.length; i++) {
+		const c = line.charAt(i);
+		if (c === "." && ABBREVIATION.test(line.slice(Math.max(0, i - 6), i))) continue;
+		const isHan = "。！？".includes(c);
+		if (!isHan && !".!?".includes(c)) continue;
+		if (
+			!isHan &&
+			!/^["')\]]?\s+["'(¿¡\ue000]?[\p{Lu}\p{N}\ue000\u3400-\u9fff]/u.test(line.slice(i + 1, i + 8)) &&
+			!(c !== "." && /^\s/.test(line.slice(i + 1, i + 2)))
+		)
+			continue;
+		sentences.push(line.slice(from, i + 1).trim());
+		from = i + 1;
+	}
+	sentences.push(line.slice(from).trim());
+	return sentences.filter((text) => text !== "").slice(0, 2000);
+}
+
+const ABBREVIATION = /(^|[\s("'])(e\.g|i\.e|etc|vs|cf|z\.B|p\.ex|ej|bzw|approx|ca|no|mr|dr)$/i;
+
+/** Whether a line seems to be a command: by its first word, or because nobody would write prose like that. */
+function looksLikeCommand(line: string): boolean {
+	const [first = "", second = ""] = line.split(/\s+/, 2);
+	if (/^(sudo|doas)$/.test(first)) return second !== "";
+	if (COMMAND_OR_WORD.has(first)) return ARGUMENT.test(line.slice(first.length, first.length + 80));
+	if (COMMAND_WORDS.has(first)) return second !== "" || LONE_COMMANDS.has(first);
+	if (/^(\.{0,2}\/|~\/|:\(\)|[A-Za-z_]\w{0,40}=)\S/.test(first)) return true;
+	return (
+		/[\\$'"`{]/.test(first) &&
+		/^["'\\$`{]|[a-z][\\'"]+[a-z'"]*[a-z]|\{[^}]{1,80},/.test(first) &&
+		!/^["'`]?[A-Z]?[a-z]+(['’][a-z]{1,2})?["'`,.:]*$/.test(first)
+	);
+}
+const ARGUMENT = /^\s+(-{1,2}[A-Za-z0-9]|[/~.$*]|\d|\S{0,60}[/|>$=*])|\|\s*\S|>\s*\S|&&/;
+
+/** Whether a command may begin at this token of a sentence: a command's name, with something after it that is no prose. */
+function startsCommand(tokens: readonly Token[], at: number): boolean {
+	const { raw, word, stop, span } = tokens[at] ?? { raw: "", word: "", stop: "", span: null };
+	if (span !== null || stop !== "") return raw.startsWith(":(){");
+	const name = raw.replace(/^[("'*_[]+/, "");
+	const isFirst = at === 0 && name.slice(1) === word.slice(1) && !COMMAND_OR_WORD.has(word);
+	if ((name === word || name === word.toUpperCase() || isFirst) && (COMMAND_WORDS.has(word) || COMMAND_OR_WORD.has(word))) {
+		const next = tokens.slice(at + 1, at + 4);
+		return (
+			(word === "sudo" && LONE_COMMANDS.has(next[0]?.word ?? "")) ||
+			next.some(
+				(token) =>
+					(token.span?.isCode === false && !COMMAND_OR_WORD.has(word)) ||
+					/^-{1,2}[A-Za-z0-9]|[/~$*|<>=]|^\d+$|^\.$|^[A-Z_]{4,}$/.test(token.raw),
+			)
+		);
+	}
+	if (/^(\/(usr\/)?(local\/)?s?bin\/|:\(\))/.test(name)) return true;
+	// Any word where a command may stand, if arguments follow it as they follow nothing else.
+	const previous = tokens[at - 1];
+	const isHead =
+		previous === undefined || previous.stop === ":" || JOINERS.has(previous.word) || ANEW.has(previous.word) || FILLERS.has(previous.word);
+	return (
+		isHead &&
+		/^(\.{0,2}\/)?[a-z][\w.-]*(\/[\w.-]+)*$/.test(name) &&
+		/^(-{1,2}[A-Za-z]|[~/$]|\.{1,2}\/|['"]\S*[/$])/.test(tokens[at + 1]?.span?.whole ?? tokens[at + 1]?.raw ?? "")
+	);
+}
+
+/** Where the command that begins at a token ends, in units: the end of the sentence. */
+function clauseEnd(tokens: readonly Token[], at: number): number {
+	const last = tokens.at(-1);
+	const cut = tokens.findIndex(
+		({ word, span }, i) => i > at && (span?.isCode === true || (i > at + 2 && /^(and|then|und|dann|et|puis|luego|,)$/.test(word))),
+	);
+	const end = cut < 0 ? last : tokens[cut - 1];
+	return end === undefined ? 0 : end.at + end.raw.length;
+}
+
+/** Without the punctuation of the sentence around it. */
+const trimmed = (command: string): string => command.replace(/(?<=\S)[.,;:!?)]+$/, "");
+
+const ordered = (judged: Judgement, evidence: string): Judgement => ({
+	...judged,
+	reason: `${PROMPT_RULES["prompt-order"].reason}: ${judged.reason}`.slice(0, 2048),
+	suggestion: judged.suggestion ?? PROMPT_RULES["prompt-order"].suggestion,
+	evidence: evidence.slice(0, 512),
+});
+
+const orderOf = (what: string, category: Judgement["category"], verdict: Judgement["verdict"], evidence?: string): Judgement => ({
+	verdict,
+	rule: "prompt-order",
+	category,
+	reason: `${PROMPT_RULES["prompt-order"].reason}: ${what}`,
+	suggestion: PROMPT_RULES["prompt-order"].suggestion,
+	...(evidence === undefined ? {} : { evidence: evidence.slice(0, 512) }),
+});
