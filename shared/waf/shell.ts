@@ -106,6 +106,8 @@ export class Shell {
 	#active: string[] = [];
 	/** `declare -n`: names that stand for other names. */
 	readonly #references = new Map<string, string>();
+	/** Functions that have run. */
+	readonly #called = new Set<string>();
 	#lenient = 0;
 	#fifo = false;
 	/** What the pipe that is being followed has: a `shell` that reads it, a `connection`. */
@@ -123,7 +125,8 @@ export class Shell {
 			const scope = new Scope(undefined, located(this.#place.cwd, { ...this.#place, cwd: "/" }), []);
 			this.#script(text, scope, { text: null }, []);
 			// A function that nobody has called yet may be called by what comes next.
-			for (const body of scope.functions.values()) this.#body(body, scope.inner(), { text: null }, ["function"]);
+			for (const [name, body] of scope.functions)
+				if (!this.#called.has(name)) this.#body(body, scope.inner(), { text: null }, ["function"]);
 		} catch (error) {
 			// The parser throws RangeError where it recurses too deeply; whatever else may come out of it is no reason to let anything through.
 			this.#hit(error instanceof Exhausted || error instanceof RangeError ? r["too-complex"] : r["engine-failed"], text.slice(0, 256));
@@ -537,6 +540,7 @@ export class Shell {
 			const body = scope.lookup((one) => one.functions, program);
 			if (body && !via.includes("command")) {
 				if (this.#active.filter((name) => name === program).length >= 3) return "";
+				this.#called.add(program);
 				return this.#within(program, () => {
 					const inner = new Scope(scope, scope.cwd, args);
 					const output = this.#body(body, inner, input, via);
@@ -621,7 +625,8 @@ export class Shell {
 				state.args = state.args.slice(Number(args[0] ?? 1) || 1);
 				return "";
 			case "unset":
-				for (const name of args) state.variables.set(name, "");
+				// An empty list is what is not set.
+				for (const name of args) state.variables.set(name, []);
 				return "";
 			case "alias":
 				for (const arg of args) {
@@ -763,8 +768,7 @@ export class Shell {
 				for (const [file, content] of this.#files) {
 					this.#spend(1);
 					const slash = file.lastIndexOf("/");
-					if (paths.includes(file) || paths.includes(file.slice(0, slash)) || paths.at(-1) === `${file.slice(0, slash)}/.`)
-						found.push(content);
+					if (paths.includes(file) || paths.includes(file.slice(0, slash))) found.push(content);
 				}
 				return found;
 			},
@@ -1004,7 +1008,7 @@ class Running implements Call {
 	filesIn(paths: readonly string[]): string[] {
 		const absolute = paths.slice(0, 64).flatMap((path) => [path, path.slice(path.search(/[=:@,]/) + 1)]);
 		for (const value of this.environment.values()) absolute.push(value);
-		return this.#engine.filesIn([...absolute.map((path) => located(path, this.place)), `${this.place.cwd}/.`]);
+		return this.#engine.filesIn(absolute.map((path) => located(path, this.place)));
 	}
 	variable(name: string): string | undefined {
 		return this.#engine.variable(name);

@@ -1,12 +1,22 @@
 import { spawnSync } from "node:child_process";
+import { createRequire } from "node:module";
 import fc from "fast-check";
-import sh from "mvdan-sh";
 import { forEachChild, parse, type SyntaxNode } from "unbash";
 import { describe, expect, test } from "vitest";
 import { commandsIn, judgeCommand, MAX_COMMAND_LENGTH, RULES } from "../../shared/waf/command.ts";
 import type { Place } from "../../shared/waf/verdict.ts";
 import { UNKNOWN } from "../../shared/waf/words.ts";
 import { REJECTED, RESOLVED } from "../fixtures/waf-shell-cases.ts";
+
+/** The part of mvdan-sh that is used here; it has no types. */
+interface SecondParser {
+	syntax: {
+		NewParser(): { Parse(text: string, name: string): unknown };
+		Walk(node: unknown, visit: (node: unknown) => boolean): void;
+		NodeType(node: unknown): string;
+	};
+}
+const sh = createRequire(import.meta.url)("mvdan-sh") as SecondParser;
 
 const place: Place = { workDir: "/srv/work/project", cwd: "/srv/work/project", home: "/home/ann" };
 const examples = [...RULES.values()].flatMap((rule) => [...rule.examples.match, ...rule.examples.pass]);
@@ -94,13 +104,16 @@ describe("a command line becomes the commands that bash would start", () => {
 			"@U",
 		);
 		const cases = fc.sample(fc.tuple(value, operation), { seed: 7, numRuns: 600 });
-		const printed = bash(["-c", cases.map(([text, how]) => `x='${text}'; printf '%s\\0' "\${x${how}}"`).join("\n")])
+		const printed = bash([
+			"-c",
+			cases.map(([text, how]) => `(x='${text}'; printf '%s\\0' "\${x${how}}") 2>/dev/null || printf 'failed\\0'`).join("\n"),
+		])
 			.stdout.split("\0")
 			.slice(0, -1);
 		const different = cases.filter(([text, how], index) => {
 			const last = commandsIn(`x='${text}'; y "\${x${how}}"`, place).at(-1)?.[1] ?? "";
 			// Not to know is no mistake.
-			return !last.includes(UNKNOWN) && last !== printed[index];
+			return !last.includes(UNKNOWN) && printed[index] !== "failed" && last !== printed[index];
 		});
 		expect(different).toEqual([]);
 	});
@@ -146,7 +159,7 @@ describe("a second parser sees the same commands", () => {
 		return found.sort();
 	};
 	/** Where the older parser is known to differ: it takes a carriage return for a blank, and does not know some of bash's newer words. */
-	const KNOWN_DIFFERENCES = /\r|\v|\$\[|\$'|coproc|declare|export|let |readonly|local |<\(|>\(|\{fd\}|select/;
+	const KNOWN_DIFFERENCES = /\r|\v|\$\[|\$'|coproc|declare|export|let |readonly|local |<\(|>\(|\{fd\}|select|\\\n|alias/;
 
 	test("on the tricky cases and on every rule's examples", () => {
 		const texts = [...RESOLVED.map(([text]) => text), ...examples].filter((text) => !KNOWN_DIFFERENCES.test(text));
@@ -241,12 +254,12 @@ describe("whatever it is given, the engine answers, and soon", () => {
 	test("any sequence of tokens", () => {
 		fc.assert(
 			fc.property(fc.array(fc.constantFrom(...TOKENS), { maxLength: 120 }), (tokens) => judged(tokens.join(""))),
-			{ seed: 20_261_123, numRuns: 3000 },
+			{ seed: 20_261_123, numRuns: 1500 },
 		);
 	});
 
 	test("any text", () => {
-		fc.assert(fc.property(fc.string({ unit: "binary", maxLength: 400 }), judged), { seed: 5, numRuns: 1000 });
+		fc.assert(fc.property(fc.string({ unit: "binary", maxLength: 400 }), judged), { seed: 5, numRuns: 500 });
 	});
 
 	test("examples, cut off, doubled and pasted together", () => {
@@ -256,27 +269,48 @@ describe("whatever it is given, the engine answers, and soon", () => {
 				judged(a.slice(0, at) + b);
 				judged(`${a}${b.slice(at)}`);
 			}),
-			{ seed: 11, numRuns: 1500 },
+			{ seed: 11, numRuns: 700 },
 		);
 	});
 
 	test.each([
-		...TOKENS.map((token) => [token] as const),
-		["{a,b}"],
-		["a=$a$a;"],
-		['"$(echo '],
-		["eval 'ls';"],
-		["$((1+"],
-		["f(){ f|f& };f;"],
-		["ls|"],
-		["../"],
-		["/ "],
-		["cd a;"],
-		["echo a>f;"],
-		["${a:-"],
-		["a[1]=2 "],
-		["sudo "],
-		["-exec ls \\; "],
+		...[
+			"$(",
+			"`",
+			"{",
+			"{a,",
+			"{a,b}",
+			"<<E\n",
+			"((",
+			"$((1+",
+			'"$(echo ',
+			"${x:-",
+			"[[ ",
+			"if ",
+			"\\",
+			"'",
+			'"',
+			"/",
+			"/ ",
+			"../",
+			"*",
+			"?a",
+			"~",
+		],
+		...[
+			"a=$a$a;",
+			"eval 'ls';",
+			"f(){ f|f& };f;",
+			"ls|",
+			"cd a;",
+			"echo a>f;",
+			"a[1]=2 ",
+			"sudo ",
+			"-exec ls \\; ",
+			"$'\\x",
+			"\ud800",
+			"${a//x*x/y};",
+		],
 	])("64 KiB of %j", (token) => {
 		judged(token.repeat(Math.floor(MAX_COMMAND_LENGTH / token.length)));
 		judged(`rm -rf ${token.repeat(Math.floor((MAX_COMMAND_LENGTH - 8) / token.length))}`);

@@ -335,7 +335,9 @@ const HOOK_OPTION =
 
 /** A file that this script has just written, and that this program is given or finds where it runs: its content is what runs. */
 function writtenBefore(call: Call): void {
-	for (const content of call.filesIn(call.args)) {
+	// A program that such a file has started is not given it again.
+	if (call.via.length > 8) return;
+	for (const content of call.filesIn(BUILDS.has(call.name) ? [...call.args, "."] : call.args)) {
 		if (squeezed(content).trim() === "") continue;
 		if (SHELL_WORD.test(content.replace(/^#![^\n]{0,64}/, ""))) call.hit(shellRules["shell-escape"]);
 		call.code(call.name, content);
