@@ -201,6 +201,11 @@ function main(): void {
 		if (!retired && connections === 0 && !isNamed()) process.exit(0);
 	};
 
+	process.on("uncaughtException", (cause) => {
+		console.error(cause);
+		// A connection that was cut where nobody listened is that connection's matter; anything else is not to be trusted any more.
+		if (!("syscall" in cause)) process.exit(1);
+	});
 	control.listen(`control.${process.pid}.sock`, () => {
 		const own = `process.${process.pid}.json`;
 		writeFileSync(own, JSON.stringify(identify(process.pid)), { mode: 0o600 });

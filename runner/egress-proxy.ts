@@ -100,7 +100,6 @@ export class SessionProxy {
 			this.#answer(request, response).catch((cause: unknown) => fail(response, cause));
 		});
 		this.#server.on("connect", (request, socket, head) => {
-			socket.on("error", () => socket.destroy());
 			this.#tunnel(request, socket, head).catch(() => socket.destroy());
 		});
 		this.#server.on("clientError", (cause: Error & { code?: string }, socket) => {
@@ -142,6 +141,8 @@ export class SessionProxy {
 	}
 
 	#track(socket: Duplex): void {
+		// Between two requests nobody else listens, and one connection's error must not be everybody's.
+		socket.on("error", () => socket.destroy());
 		this.#sockets.add(socket);
 		socket.once("close", () => this.#sockets.delete(socket));
 	}
@@ -186,7 +187,7 @@ export class SessionProxy {
 				...passedOn(request, []),
 			],
 			// Without an agent: never one that was opened for an earlier answer of the name.
-			createConnection: (of: object) => this.#network.connect(of as TcpNetConnectOpts),
+			createConnection: (of: object) => this.#network.connect(of as TcpNetConnectOpts).on("error", () => {}),
 			...(isAddress ? {} : { lookup: answering(checked.value.addresses), autoSelectFamily: true }),
 		});
 	}

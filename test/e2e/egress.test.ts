@@ -69,6 +69,8 @@ function connectTo(opened: OpenEgress) {
 	const at = openSync(opened.socketDir, "r");
 	const socket = connect(`/proc/self/fd/${at}/proxy.sock`);
 	closeSync(at);
+	// The proxy may end after its answer.
+	socket.on("error", () => {});
 	return socket;
 }
 const asModel = (opened: OpenEgress) => ask(opened, "/model/anthropic/v1/messages", { "x-api-key": opened.env.ANTHROPIC_API_KEY ?? "" });
