@@ -175,7 +175,10 @@ function main(): void {
 		});
 		tell({ build: options.build, sessions: proxies.sessions.map(({ sessionId }) => sessionId) });
 		proxies.tellRefused();
-		createInterface({ input: socket }).on("line", (line) => {
+		const lines = createInterface({ input: socket });
+		// It says the socket's errors again.
+		lines.on("error", () => {});
+		lines.on("line", (line) => {
 			let order: Order;
 			try {
 				order = Order.parse(JSON.parse(line));

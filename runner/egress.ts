@@ -315,12 +315,11 @@ class Control {
 			// By way of the directory's descriptor: a socket's path has 107 bytes at most, and a state directory may be anywhere.
 			const at = openSync(dir, "r");
 			const socket = connect(`/proc/self/fd/${at}/control.${pid}.sock`);
-			socket.once("connect", () => closeSync(at));
+			closeSync(at);
 			let control: Control | null = null;
 			const timer = setTimeout(() => socket.destroy(new Error("it does not answer")), ANSWER_MS);
-			socket.once("error", (cause) => {
-				if (socket.connecting || control === null) reject(cause);
-			});
+			// After the opening it closes, too, and that is told below.
+			socket.on("error", reject);
 			socket.once("close", () => {
 				clearTimeout(timer);
 				reject(new Error("it closed the connection"));
@@ -328,7 +327,10 @@ class Control {
 				for (const answer of control.#waiting.values()) answer(null);
 				control.onEnd();
 			});
-			createInterface({ input: socket }).on("line", (line) => {
+			const lines = createInterface({ input: socket });
+			// It says the socket's errors again.
+			lines.on("error", () => {});
+			lines.on("line", (line) => {
 				const told = Told.safeParse(parseJson(line));
 				if (!told.success) return;
 				if ("build" in told.data) {
