@@ -135,6 +135,18 @@ test("[EGR-6] a process that dies is started again, and its sessions are open ag
 	expect(pid()).not.toBe(before);
 });
 
+test("[EGR-6] one that dies with an order unread is no more than gone", async () => {
+	const egress = daemon();
+	const opened = await open(egress);
+	process.kill(pid(), "SIGSTOP");
+	const unread = expect(egress.update("ses_1", ["example.com"])).rejects.toThrow("it ended");
+	// A socket whose end dies with something unread is reset.
+	await new Promise((resolve) => setImmediate(resolve));
+	process.kill(pid(), "SIGKILL");
+	await unread;
+	await expect.poll(() => asModel(opened).catch(() => ""), { timeout: 10_000 }).toBe(`200 ${KEY}`);
+});
+
 test("[EGR-6] a process of another version is replaced: what it carried goes on there, what is new comes to the new one", async () => {
 	const first = daemon();
 	const opened = await open(first);
