@@ -17,6 +17,13 @@ export function judgeCommand(text: string, place: Place): Judgement {
 	return new Shell(place).judge(text);
 }
 
+/** The commands that a text would start, in order, their words resolved; those inside wrappers and nested shells come after these. */
+export function commandsIn(text: string, place: Place): (readonly string[])[] {
+	const seen: (readonly string[])[] = [];
+	if (text.length <= MAX_COMMAND_LENGTH) new Shell(place, seen).judge(text);
+	return seen;
+}
+
 /**
  * All rules that object to a command line, each once, and the commands that it would run, resolved and without what is around them: `git push`
  * of `cd x && sudo g"i"t push`. For policies, which grade rules and name commands. As total and bounded as `judgeCommand`.
