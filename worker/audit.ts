@@ -106,11 +106,7 @@ export class AuditLog {
 		this.#sql.exec("INSERT OR REPLACE INTO audit_counts (key, at, uncounted) VALUES (?, ?, 0)", key, entry.at);
 	}
 
-	get needsSeal(): boolean {
-		return this.#sql.exec("SELECT 1 FROM audit WHERE hash IS NULL LIMIT 1").toArray().length > 0;
-	}
-
-	/** Gives every entry its hash, in order, one caller after the other. */
+	/** Gives every entry its hash, in order, one caller after the other: also those of a life that ended before it came to that. */
 	seal(): Promise<void> {
 		const sealed = this.#sealing.then(() => this.#seal());
 		// The next caller tries again, whatever became of this one.

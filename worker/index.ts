@@ -134,7 +134,17 @@ app.use("*", async (c, next) => {
 	const exposed = exposedIn(c.req.raw, config.value);
 	if (exposed !== null) {
 		const { team: whose, ...detail } = exposed;
-		if (whose !== null) noteCrowd(c, { team: whose, actor: "unknown", action: "credential.in_url", subject: c.var.address, detail });
+		const { address } = c.var;
+		// Each key is told by itself, as long as the address has not shown too many wrong things: anybody can make up keys.
+		const isTold = whose !== null && failed(address, config.value, Date.now());
+		if (isTold)
+			noteCrowd(c, {
+				team: whose,
+				actor: "unknown",
+				action: "credential.in_url",
+				subject: exposed.keyId ?? address,
+				detail: { ...detail, address },
+			});
 		return answer(credentialInUrl());
 	}
 	const refused = checkOrigin(c.req.raw, config.value) ?? checkSubprotocols(c.req.raw);

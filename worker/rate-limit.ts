@@ -190,10 +190,9 @@ export async function checkFailures(address: string, credential: string | null, 
 	return tooMany("too many calls from this address with no credential or a wrong one", waitMs);
 }
 
-/** Counts a wrong credential. */
-export const failed = (address: string, { rates }: Config, now: number): void => {
-	limits.take(failuresOf(address), rates.failures, now);
-};
+/** Counts a wrong credential; false: it is one too many. */
+export const failed = (address: string, { rates }: Config, now: number): boolean =>
+	limits.take(failuresOf(address), rates.failures, now) === 0;
 const failuresOf = (address: string): string => `failures ${address}`;
 
 /** What a principal does that has a limit. */

@@ -164,6 +164,8 @@ export class SessionObject extends DurableObject<Env> {
 	#owedAgainAt: number | null = null;
 	/** Since when the lease's runner has no link; told (`detached`) after a grace, since most come back at once. */
 	#linkLostAt: number | null = null;
+	/** The team is being asked for its policy. */
+	#learning: Promise<boolean> | null = null;
 	/** What a client's socket may still send; a socket that is idle for so long that this is forgotten has all of it again. */
 	readonly #allowance = new WeakMap<WebSocket, { frames: Bucket; flood: Bucket }>();
 	/** Frames sent and not acknowledged, by socket; lost with the memory, and then counted from the attachment. */
@@ -251,7 +253,10 @@ export class SessionObject extends DurableObject<Env> {
 	}
 
 	/** Takes a prompt, once per client id. */
-	input(given: string, clientId: string | null, by: string): Result<AcceptedTurnDto, Problem> {
+	async input(given: string, clientId: string | null, by: string): Promise<Result<AcceptedTurnDto, Problem>> {
+		const learning = this.#learnPolicy();
+		if (learning !== null && !(await learning))
+			return err(problem("going_away", "the team's policy could not be asked for, and no prompt is taken without it; send it again"));
 		// SQLite keeps no half surrogates; the text that comes back must be the one that a repetition is compared with.
 		const text = given.toWellFormed();
 		if (byteLength(text) > MAX_INPUT_BYTES)
@@ -270,6 +275,29 @@ export class SessionObject extends DurableObject<Env> {
 		return taken
 			? ok({ ...this.#withWhy(taken.turn), duplicate: false })
 			: err(problem("internal", "the input was taken and is not there"));
+	}
+
+	/**
+	 * A session without work is not told of new policies, so it asks before its next input (POL-3). False: it was not answered. Null: it need not
+	 * ask.
+	 */
+	#learnPolicy(): Promise<boolean> | null {
+		const meta = this.#meta;
+		if (meta === null || this.#state.lease.phase !== "none") return null;
+		this.#learning ??= this.env.TEAM.getByName(meta.team)
+			.policyAfter(this.#policy.version)
+			.then((policy) => {
+				if (policy !== null) this.setPolicy(policy);
+				return true;
+			})
+			.catch((cause: unknown) => {
+				console.warn(`session ${meta.sessionId}: the policy was not asked for`, cause);
+				return false;
+			})
+			.finally(() => {
+				this.#learning = null;
+			});
+		return this.#learning;
 	}
 
 	/** Ends the running turn; answers its id, or null if none runs. */
@@ -424,9 +452,11 @@ export class SessionObject extends DurableObject<Env> {
 	}
 
 	override async webSocketMessage(ws: WebSocket, message: string | ArrayBuffer): Promise<void> {
+		// An input that waits for the policy keeps its place before what came after it.
+		if (this.#learning !== null && attachment(ws)?.kind === "client") await this.#learning;
 		const peer = attachment(ws);
 		try {
-			if (peer?.kind === "client") this.#fromClient(ws, peer, message);
+			if (peer?.kind === "client") await this.#fromClient(ws, peer, message);
 			else if (peer?.kind === "runner") await this.#fromRunner(ws, peer, message);
 		} catch (cause) {
 			// Without this the platform would leave the socket open and tell nobody.
@@ -471,7 +501,7 @@ export class SessionObject extends DurableObject<Env> {
 
 	// ------------------------------------------------------------ clients
 
-	#fromClient(ws: WebSocket, watcher: Watcher, message: string | ArrayBuffer): void {
+	async #fromClient(ws: WebSocket, watcher: Watcher, message: string | ArrayBuffer): Promise<void> {
 		if (isExpired(watcher.principal, Date.now())) return close(ws, "unauthorized", "the credential has expired");
 		const now = Date.now();
 		const allowance = this.#allowanceOf(ws, now);
@@ -503,7 +533,7 @@ export class SessionObject extends DurableObject<Env> {
 		const by = watcher.principal.actor;
 		switch (f.type) {
 			case "input": {
-				const taken = this.input(f.text, f.clientId, by);
+				const taken = await this.input(f.text, f.clientId, by);
 				if (taken.ok) sendTo(ws, { type: "accepted", clientId: f.clientId, turnId: taken.value.turnId, duplicate: taken.value.duplicate });
 				else sendTo(ws, { type: "error", re: f.clientId, problem: taken.error });
 				return;

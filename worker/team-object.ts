@@ -195,7 +195,6 @@ export class TeamObject extends DurableObject<Env> {
 		this.#credentials = new Credentials(this.#sql, () => this.#team);
 		this.#policies = new Policies(this.#sql);
 		this.#audit = new AuditLog(this.#sql);
-		if (this.#audit.needsSeal) this.#seal();
 		this.#noticeAbsence();
 	}
 

@@ -5,7 +5,8 @@ import { RunnerId, SessionId } from "../../shared/ids.ts";
 import { Policy, type PolicyEntry, type VersionedPolicy } from "../../shared/waf/policy.ts";
 import { digest } from "../../worker/secrets.ts";
 import { SessionObject } from "../../worker/session-object.ts";
-import { bindings, clock, freshTeam, principalOf, ScriptedRunner } from "./scripted.ts";
+import { TeamObject } from "../../worker/team-object.ts";
+import { bindings, clock, freshTeam, principalOf, ScriptedRunner, Watcher } from "./scripted.ts";
 
 beforeEach(() => clock.start());
 afterEach(() => clock.stop());
@@ -192,15 +193,41 @@ describe("what sessions go by", () => {
 		expect(await versionAt(session.object)).toBe(2);
 	});
 
-	test("[POL-3] an idle session is told when it gets a runner, and can ask before", async () => {
-		const { stub, control, open } = await working();
+	test("[POL-3] an idle session asks for the policy before its next input, and so do those that come meanwhile; they stay in order", async () => {
+		const { team, stub, control, open } = await working();
 		const session = await open();
+		// No runner comes that could bring it along.
+		control.close();
+		await control.ended();
 		await put(stub, policyOf({ mode: "log" }), 0);
 		expect(await versionAt(session.object)).toBe(0);
 		expect([(await stub.policyAfter(0))?.version, await stub.policyAfter(1)]).toEqual([1, null]);
-		await session.object.input("hello", null, "key:test");
-		await control.frame("offer", (f) => f.sessionId === session.sessionId);
+		const watcher = await Watcher.open(session.object, principalOf(team));
+		watcher.socket.send({ type: "input", clientId: "c-1", text: "first" });
+		watcher.socket.send({ type: "input", clientId: "c-2", text: "second" });
+		watcher.socket.send({ type: "interrupt" });
+		await watcher.socket.frame("accepted", (f) => f.clientId === "c-2");
+		await watcher.socket.settled();
 		expect(await versionAt(session.object)).toBe(1);
+		const turns = (await session.object.turns(10, null)).map((t) => [t.clientId, t.stopReason]);
+		expect(turns).toEqual([
+			["c-2", null],
+			["c-1", "cancelled"],
+		]);
+	});
+
+	test("[POL-3] without an answer from the team no prompt is taken, and the same one is taken later", async () => {
+		const { open } = await working();
+		const session = await open();
+		vi.spyOn(TeamObject.prototype, "policyAfter").mockImplementationOnce(() => {
+			throw new Error("not reached");
+		});
+		expect(await session.object.input("hello", "c-1", "key:test")).toMatchObject({
+			ok: false,
+			error: { code: "going_away", retryable: true },
+		});
+		expect(await session.object.turns(10, null)).toEqual([]);
+		expect(await session.object.input("hello", "c-1", "key:test")).toMatchObject({ ok: true, value: { duplicate: false } });
 	});
 
 	test("[POL-3] a session that cannot be told is pending, and is told by the alarm, over an eviction; an older version never replaces a newer one", async () => {
@@ -286,16 +313,24 @@ describe("the audit log", () => {
 		expect((await stub.readAudit(12, 2)).records.map((r) => r.n)).toEqual([13, 14]);
 	});
 
-	test("[AUD-1] an entry that had no hash yet when the gateway died gets it in the next life", async () => {
+	test("[AUD-1] entries that had no hash yet when the gateway died get it in the next life, in their order", async () => {
 		const { stub } = freshTeamObject();
-		await stub.createRunnerToken({}, 1000, "key:ann");
+		for (const by of ["key:a", "key:b", "key:c", "key:d"]) await stub.createRunnerToken({}, 1000, by);
 		await stub.readAudit(0, 1);
 		await runInDurableObject(stub, (_, { storage }) => {
-			storage.sql.exec("UPDATE audit SET hash = NULL, prev_hash = NULL");
+			storage.sql.exec("UPDATE audit SET hash = NULL, prev_hash = NULL WHERE n > 1");
 		});
 		await evictDurableObject(stub);
 		const { records, head } = await stub.readAudit(0, 10);
-		expect([records.length, head.n, records[0]?.hash]).toEqual([1, 1, head.hash]);
+		expect(records.map((r) => [r.n, r.actor])).toEqual([
+			[1, "key:a"],
+			[2, "key:b"],
+			[3, "key:c"],
+			[4, "key:d"],
+		]);
+		const verifier = new ChainVerifier();
+		for (const record of records) expect(await verifier.push(auditLine(record))).toMatchObject({ ok: true });
+		expect(verifier.head).toEqual(head);
 	});
 
 	test("[AUD-3] what a session hands over is taken once, however often and however cut it comes", async () => {

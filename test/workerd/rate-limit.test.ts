@@ -1,6 +1,7 @@
 import { createExecutionContext } from "cloudflare:test";
 import fc from "fast-check";
 import { afterEach, describe, expect, test } from "vitest";
+import type { Env } from "../../worker/config.ts";
 import worker from "../../worker/index.ts";
 import { addressOf, Bucket, Limits } from "../../worker/rate-limit.ts";
 import { digest } from "../../worker/secrets.ts";
@@ -129,6 +130,29 @@ test("[RAT-1] Cloudflare's own limit, where one is bound, refuses a principal's 
 	expect(answers.map((a) => a.status)).toEqual([200, 200, 429]);
 	expect(answers[2]?.headers.get("retry-after")).toBe("60");
 	expect(new Set(asked)).toEqual(new Set([`default/key:key_${"0".repeat(26)}`]));
+});
+
+test("[RAT-1][P14] calls, inputs and sockets of one principal have their own limits, which the settings set; the others go on", async () => {
+	const apiKey = `hpk_default_${"1".repeat(26)}_${"A".repeat(43)}`;
+	const keys = `hpk_default_${"1".repeat(26)}:${await digest(apiKey)}`;
+	const statuses = async (set: Partial<Env>, method: string, path: string, body?: object): Promise<number[]> => {
+		const answers: number[] = [];
+		for (let i = 0; i < 4; i++) {
+			const init = { method, headers: { authorization: `Bearer ${apiKey}`, upgrade: "websocket", "content-type": "application/json" } };
+			const request = new Request(`https://gateway.example${path}`, {
+				...init,
+				...(body === undefined ? {} : { body: JSON.stringify(body) }),
+			});
+			answers.push((await worker.fetch(request, { ...bindings, HOTPLEX_KEYS: keys, ...set }, createExecutionContext())).status);
+		}
+		return answers;
+	};
+	const session = `/v1/sessions/ses_${"0".repeat(26)}`;
+	expect(await statuses({ RATE_LIMIT_REQUESTS: "2" }, "GET", "/v1/keys")).toEqual([200, 200, 429, 429]);
+	expect(await statuses({ RATE_LIMIT_INPUTS: "2" }, "POST", `${session}/turns`, { text: "x" })).toEqual([404, 404, 429, 429]);
+	expect(await statuses({ RATE_LIMIT_SOCKETS: "2" }, "GET", `${session}/socket`)).toEqual([404, 404, 429, 429]);
+	expect(await statuses({ RATE_LIMIT_SOCKETS: "1" }, "GET", `${session}/events`)).toEqual([404, 404, 404, 404]);
+	expect(await statuses({}, "GET", "/v1/keys")).toEqual([200, 200, 200, 200]);
 });
 
 test("[RAT-4] links of runners have a limit of their own, by address, before any object is touched", async () => {

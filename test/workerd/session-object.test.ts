@@ -241,7 +241,7 @@ describe("storage", () => {
 			state.storage.sql.exec("CREATE TRIGGER full BEFORE INSERT ON log BEGIN SELECT RAISE(ABORT, 'disk full'); END");
 		});
 		// Inside the object: a rejected call across would be reported as nobody's by the test runner too.
-		await runInDurableObject(stub, (object) => expect(() => object.input("hello", "c-1", "key:test")).toThrow("disk full"));
+		await runInDurableObject(stub, (object) => expect(object.input("hello", "c-1", "key:test")).rejects.toThrow("disk full"));
 		expect(await log()).toEqual(before);
 		await runInDurableObject(stub, (_, state) => {
 			state.storage.sql.exec("DROP TRIGGER full");
