@@ -397,7 +397,8 @@ export function layOut(inmate: Inmate, { home: homeDir, etc: etcDir }: Furniture
 	}
 
 	mounts.push({ kind: "rw", source: workDir, path: workDir });
-	for (const dir of [workDir, ...inmate.write.filter((p) => isAbsolute(p) && existsSync(p))]) mounts.push(...protection(dir));
+	const writable = mounts.flatMap((m) => (m.kind === "rw" && m.path !== JAIL_HOME && statSync(m.source).isDirectory() ? [m.path] : []));
+	for (const dir of writable) if (existsSync(dir)) mounts.push(...protection(dir));
 	// The key, the journals, other sessions' homes: wherever a mount would show them. A work directory in it comes later, being deeper.
 	if (mounts.some((m) => (m.kind === "ro" || m.kind === "rw") && m.path !== workDir && isIn(state, m.path)) || isIn(state, workDir))
 		mounts.push({ kind: "mask", path: state });
