@@ -9,12 +9,14 @@ import {
 	readlinkSync,
 	realpathSync,
 	statSync,
+	writeFileSync,
 	writeSync,
 } from "node:fs";
 import { join } from "node:path";
 import { execa } from "execa";
 import { type Problem, problem } from "../shared/errors.ts";
 import { err, ok, type Result } from "../shared/result.ts";
+import { closeCgroup, killCgroup } from "./cgroup.ts";
 import type { Launch } from "./jail.ts";
 import { type Journal, seal, unseal, writeWhole } from "./journal.ts";
 
@@ -59,21 +61,28 @@ export class CliProcess {
 	readonly exited: Promise<Exit>;
 	readonly #stdin: string;
 	readonly #isJailed: boolean;
+	/** The cgroup that is its own, if it has one. */
+	readonly #cgroup: string | null;
 	#fd: number | null = null;
 	#pending: { bytes: Buffer; written: () => void }[] = [];
 	#retry: NodeJS.Timeout | null = null;
 	#gone = false;
 
-	private constructor(pid: number, stdin: string, exited: Promise<Exit>, isJailed: boolean) {
+	private constructor(pid: number, stdin: string, exited: Promise<Exit>, isJailed: boolean, cgroup: string | null) {
 		this.pid = pid;
 		this.#stdin = stdin;
 		this.#isJailed = isJailed;
+		this.#cgroup = cgroup;
 		this.exited = exited.then(async (exit) => {
 			this.#gone = true;
 			this.#closeStdin();
 			// The group's other members have no leader any more. The namespace's first process is one of them: with it the kernel ends all that
 			// is in the namespace, whatever it is, before that process itself is gone.
 			await endGroup(pid);
+			if (cgroup !== null) {
+				killCgroup(cgroup);
+				closeCgroup(cgroup);
+			}
 			return exit;
 		});
 	}
@@ -87,7 +96,8 @@ export class CliProcess {
 		const output = openSync(journal.path("stdout"), "a");
 		const errors = openSync(journal.path("stderr"), "a");
 		const more = launch.descriptors.map((path) => openSync(path, "r"));
-		const { file, args, env, cwd } = launch;
+		const { file, args, env, cwd, cgroup } = launch;
+		if (cgroup !== null) writeFileSync(join(journal.dir, CGROUP_FILE), cgroup);
 		let child: ChildProcess;
 		try {
 			// Not execa: it takes no plain file descriptors, and would pass the output through this process. A session of its own: without a
@@ -104,7 +114,7 @@ export class CliProcess {
 		child.unref();
 		const identity = identify(pid);
 		if (identity !== null) for (const name of IDENTITY_FILES) writeWhole(join(journal.dir, name), seal(identity));
-		return ok(new CliProcess(pid, stdin, exited, launch.descriptors.length > 0));
+		return ok(new CliProcess(pid, stdin, exited, launch.descriptors.length > 0, cgroup));
 	}
 
 	/** The process of an earlier daemon's journal, by its directory, if it is still the same one. */
@@ -118,7 +128,7 @@ export class CliProcess {
 				resolve({ exitCode: null, signal: null });
 			}, POLL_MS);
 		});
-		return new CliProcess(identity.pid, join(dir, "stdin"), exited, nameOf(identity.pid) === "bwrap");
+		return new CliProcess(identity.pid, join(dir, "stdin"), exited, nameOf(identity.pid) === "bwrap", cgroupIn(dir));
 	}
 
 	/**
@@ -185,6 +195,7 @@ export class CliProcess {
 	/** Ends it and all that is in its namespace now. */
 	kill(): void {
 		if (this.#gone) return;
+		if (this.#cgroup !== null) killCgroup(this.#cgroup);
 		const inits = this.#isJailed ? groupMembers(this.pid).filter((pid) => pid !== this.pid && isNamespaceInit(pid)) : [];
 		// Its maker, which waits for it, reaps it and ends with it. Were both killed at once, the reaping would be left to the machine's init,
 		// and not every container has one that does.
@@ -224,6 +235,17 @@ export class CliProcess {
 		if (this.#fd !== null) closeSync(this.#fd);
 		this.#fd = null;
 		this.#pending = [];
+	}
+}
+
+/** Which cgroup a journal's process has, for the next daemon. */
+const CGROUP_FILE = "cgroup";
+
+function cgroupIn(dir: string): string | null {
+	try {
+		return readFileSync(join(dir, CGROUP_FILE), "utf8");
+	} catch {
+		return null;
 	}
 }
 

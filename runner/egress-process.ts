@@ -8,7 +8,7 @@
  */
 import { lookup } from "node:dns/promises";
 import { chmodSync, chownSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, type Socket } from "node:net";
+import { connect, createServer, type Socket } from "node:net";
 import { networkInterfaces } from "node:os";
 import { createInterface } from "node:readline";
 import { z } from "zod";
@@ -28,8 +28,8 @@ const Options = z.object({
 	lookMs: z.number(),
 });
 
-/** Different ones that are remembered until they are told again, with how often they came. */
-const MAX_REFUSALS = 100;
+/** Different ones of a session that are remembered until they are told again; the others count as one. */
+const MAX_REFUSALS = 20;
 
 /** The proxies of all sessions, and what they refused. */
 class Proxies {
@@ -37,6 +37,8 @@ class Proxies {
 	readonly #network: Network;
 	/** By session and what was refused: how often since it was last told. */
 	readonly #refused = new Map<string, { sessionId: string; refusal: Refusal; times: number }>();
+	/** How many of them each session has. */
+	readonly #refusedOf = new Map<string, number>();
 	readonly tell = new Set<(told: object) => void>();
 
 	constructor(network: Network) {
@@ -80,6 +82,7 @@ class Proxies {
 	close(sessionId: string): void {
 		this.#open.get(sessionId)?.proxy.close();
 		this.#open.delete(sessionId);
+		this.tellRefused();
 		rmSync(`sessions/${sessionId}`, { recursive: true, force: true });
 	}
 
@@ -89,17 +92,19 @@ class Proxies {
 	}
 
 	#onRefused(sessionId: string, refusal: Refusal): void {
-		let key = [sessionId, refusal.host, refusal.port, refusal.rule].join(" ");
+		let key = `${sessionId} ${refusal.host} ${refusal.port} ${refusal.rule}`;
+		const ofSession = this.#refusedOf.get(sessionId) ?? 0;
+		// One that asks for a thousand names says no more by the last of them.
+		if (!this.#refused.has(key) && ofSession >= MAX_REFUSALS) key = `${sessionId} and others`;
 		const known = this.#refused.get(key);
 		if (known !== undefined) {
 			known.times++;
 			return;
 		}
-		if (this.#refused.size >= MAX_REFUSALS) key = `${sessionId} and others`;
-		const entry = this.#refused.get(key) ?? { sessionId, refusal, times: 0 };
-		entry.times++;
+		const entry = { sessionId, refusal, times: 1 };
 		this.#refused.set(key, entry);
-		if (this.tell.size > 0 && entry.times === 1 && this.#refused.size < MAX_REFUSALS) this.#tellOne(entry);
+		this.#refusedOf.set(sessionId, ofSession + 1);
+		if (this.tell.size > 0 && ofSession < MAX_REFUSALS) this.#tellOne(entry);
 	}
 
 	#tellOne(entry: { sessionId: string; refusal: Refusal; times: number }): void {
@@ -113,7 +118,10 @@ class Proxies {
 		if (this.tell.size === 0) return;
 		for (const [key, entry] of this.#refused) {
 			if (entry.times > 0) this.#tellOne(entry);
-			else this.#refused.delete(key);
+			else {
+				this.#refused.delete(key);
+				this.#refusedOf.set(entry.sessionId, (this.#refusedOf.get(entry.sessionId) ?? 1) - 1);
+			}
 		}
 	}
 }
@@ -123,6 +131,7 @@ function main(): void {
 	process.umask(0o077);
 	const proxies = new Proxies({
 		resolve: async (host) => (await lookup(host, { all: true, order: "verbatim" })).map(({ address }) => address),
+		connect,
 		ownAddresses: () =>
 			new Set(
 				Object.values(networkInterfaces())

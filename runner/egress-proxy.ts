@@ -7,8 +7,9 @@ import {
 	type ServerResponse,
 } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
-import { connect, isIP, type LookupFunction } from "node:net";
+import { isIP, type LookupFunction, type Socket, type TcpNetConnectOpts } from "node:net";
 import type { Duplex } from "node:stream";
+import { MAX_HELLO_BYTES, serverName } from "./client-hello.ts";
 import { type Authority, canonical, type Grant, grant, objection, parseAuthority, type Reach, type Refusal } from "./reach.ts";
 
 /** Where the proxy is inside a jail: the bridge there listens on this port and passes on to the session's socket. */
@@ -34,6 +35,8 @@ export interface Network {
 	resolve(host: string): Promise<string[]>;
 	/** Those of this machine's interfaces, in the spelling of `canonical`. */
 	ownAddresses(): ReadonlySet<string>;
+	/** Opens a connection to a host whose addresses are known already. */
+	connect(options: TcpNetConnectOpts): Socket;
 }
 
 /** Of one session, tunnels included. Beyond it connections are closed unheard. */
@@ -43,6 +46,8 @@ const HEADERS_TIMEOUT_MS = 60_000;
 /** For a connection on which nothing is asked; one in use has no bound, since a model may think for minutes. */
 const KEEP_ALIVE_MS = 60_000;
 const CONNECT_TIMEOUT_MS = 30_000;
+/** A client's first word comes in two or three; it is read again with each. */
+const MAX_HELLO_PIECES = 64;
 /** Shorter than any API's own, so that a request does not meet a connection that is being closed. */
 const UPSTREAM_IDLE_MS = 10_000;
 
@@ -61,6 +66,8 @@ export class SessionProxy {
 	readonly #onRefused: (refusal: Refusal) => void;
 	readonly #server: Server;
 	readonly #sockets = new Set<Duplex>();
+	/** Tunnels that carry plain requests, and to whom. */
+	readonly #tunnelsTo = new WeakMap<object, Authority>();
 	#retired = false;
 	readonly #agents = {
 		"http:": new HttpAgent({ keepAlive: true, timeout: UPSTREAM_IDLE_MS }),
@@ -145,7 +152,9 @@ export class SessionProxy {
 		if (this.#retired) response.shouldKeepAlive = false;
 		const odd = oddity(request);
 		if (odd !== null) return this.#refuse(response, 400, { host: "", port: 0, rule: "egress.malformed", why: odd });
-		const absolute = /^([a-z][a-z0-9+.-]*):\/\/([^/?#]*)(.*)$/i.exec(url);
+		const tunnel = this.#tunnelsTo.get(request.socket);
+		const target = tunnel === undefined ? url : url.startsWith("/") ? `http://${tunnel.host}${url}` : "";
+		const absolute = /^([a-z][a-z0-9+.-]*):\/\/([^/?#]*)(.*)$/i.exec(target);
 		if (absolute === null) return this.#model(request, response, url);
 		const [, scheme = "", authority = "", rest = ""] = absolute;
 		const to = parseAuthority(authority);
@@ -176,8 +185,8 @@ export class SessionProxy {
 				"close",
 				...passedOn(request, []),
 			],
-			// Never one that was opened for an earlier answer of the name.
-			agent: false,
+			// Without an agent: never one that was opened for an earlier answer of the name.
+			createConnection: (of: object) => this.#network.connect(of as TcpNetConnectOpts),
 			...(isAddress ? {} : { lookup: answering(checked.value.addresses), autoSelectFamily: true }),
 		});
 	}
@@ -237,7 +246,8 @@ export class SessionProxy {
 			port: number;
 			path: string;
 			headers: string[];
-			agent: HttpAgent | false;
+			agent?: HttpAgent;
+			createConnection?: (of: object) => Socket;
 			lookup?: LookupFunction;
 			autoSelectFamily?: boolean;
 		},
@@ -277,8 +287,19 @@ export class SessionProxy {
 		const checked = await this.#check({ ...to, port: to.port });
 		if (!checked.ok) return this.#refuseTunnel(socket, checked.error);
 		if (socket.destroyed) return;
-		const { host, port, isAddress } = checked.value.grant;
-		const far = connect({
+		const { host, port, isAddress, addresses } = checked.value.grant;
+		const open = () => socket.write("HTTP/1.1 200 Connection established\r\n\r\n");
+		// What the owner named with its port is his to answer for.
+		const isFree = addresses === "exact";
+		if (!isFree && port === 80) {
+			// Requests like any other, whose Host is judged: only their way here was another.
+			this.#tunnelsTo.set(socket, to);
+			open();
+			if (head.length > 0) socket.unshift(head);
+			this.#server.emit("connection", socket);
+			return;
+		}
+		const far = this.#network.connect({
 			host,
 			port,
 			allowHalfOpen: true,
@@ -290,10 +311,17 @@ export class SessionProxy {
 		far.once("connect", () => {
 			clearTimeout(timer);
 			connected = true;
-			socket.write("HTTP/1.1 200 Connection established\r\n\r\n");
-			if (head.length > 0) far.write(head);
+			open();
 			far.pipe(socket);
-			socket.pipe(far);
+			const through = (first: Buffer) => {
+				if (first.length > 0) far.write(first);
+				socket.pipe(far);
+			};
+			if (isFree) return through(head);
+			this.#named(socket, head, host).then(through, (why: unknown) => {
+				if (why instanceof Error) this.#onRefused({ host, port, rule: "egress.host", why: why.message });
+				socket.destroy();
+			});
 		});
 		far.on("error", (cause) => {
 			if (connected) socket.destroy();
@@ -301,6 +329,43 @@ export class SessionProxy {
 		});
 		far.once("close", () => clearTimeout(timer));
 		socket.once("close", () => far.destroy());
+	}
+
+	/** The first bytes of a tunnel, once they ask for the host that it was opened to. Fails with the reason, or with nothing if none came. */
+	#named(socket: Duplex, head: Buffer, host: string): Promise<Buffer> {
+		return new Promise((resolve, reject) => {
+			let seen = head;
+			let pieces = 0;
+			const settle = (result: Buffer | Error | null) => {
+				clearTimeout(timer);
+				socket.off("data", take);
+				socket.off("close", gone);
+				socket.pause();
+				if (result === null || result instanceof Error) reject(result);
+				else resolve(result);
+			};
+			const look = () => {
+				const name = serverName(seen);
+				if (name === host) settle(seen);
+				else if (name !== "more" || seen.length > MAX_HELLO_BYTES || ++pieces > MAX_HELLO_PIECES)
+					settle(
+						new Error(
+							name === null || name === "more"
+								? `what is said through a tunnel to port 443 must be TLS, for this host; its owner can name "${host}:443" in runner.toml ([providers.NAME] hosts)`
+								: `the tunnel was opened for this host, and was used for ${/^[a-z0-9.-]{1,253}$/.test(name) ? name : "another one"}`,
+						),
+					);
+			};
+			const take = (chunk: Buffer) => {
+				seen = Buffer.concat([seen, chunk]);
+				look();
+			};
+			const gone = () => settle(null);
+			const timer = setTimeout(gone, HEADERS_TIMEOUT_MS);
+			socket.on("data", take);
+			socket.once("close", gone);
+			if (seen.length > 0) look();
+		});
 	}
 
 	/** The rules, then the name's addresses: if one of them may not be connected to, none is. They are not looked up again. */

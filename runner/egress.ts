@@ -58,7 +58,7 @@ const RESTART_MS = 200;
 const MAX_RESTART_MS = 10_000;
 const TLS_ENV = ["SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS"];
 const MAIN = fileURLToPath(new URL("./egress-process.ts", import.meta.url));
-const SOURCES = ["egress-process.ts", "egress-orders.ts", "egress-proxy.ts", "reach.ts", "cli-process.ts"];
+const SOURCES = ["egress-process.ts", "egress-orders.ts", "egress-proxy.ts", "client-hello.ts", "reach.ts", "cli-process.ts"];
 
 /**
  * The network of this runner's sessions, as the daemon sees it: one proxy process, which it starts, finds again, replaces when it is of another version, and
@@ -154,10 +154,13 @@ export class Egress {
 		await control.ask({ order: "open", ...opened });
 	}
 
-	/** The proxy that runs, if one does; else null. */
+	/** The proxy that runs, if one does; else null. For what a proxy that is gone needs not be told. */
 	async #found(): Promise<Control | null> {
-		if (this.#control !== null || this.#connecting !== null) return this.#connected();
-		return existsSync(join(this.#dir, "process.json")) && storedProcess(this.#dir) !== null ? this.#connected() : null;
+		if (this.#left || (this.#control === null && this.#connecting === null && storedProcess(this.#dir) === null)) return null;
+		return this.#connected().catch((cause: unknown) => {
+			this.#options.log(`the network proxy does not answer: ${wordsOf(cause)}`);
+			return null;
+		});
 	}
 
 	#connected(): Promise<Control> {

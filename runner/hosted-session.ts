@@ -733,6 +733,7 @@ export class HostedSession {
 			env: network.value?.env ?? allEnv,
 			read: [...jail.read, ...installed.settings.read, ...roots.read],
 			write: [...jail.write, ...installed.settings.write, ...roots.write],
+			limits: { maxMemory: jail.maxMemory, maxProcesses: jail.maxProcesses },
 			network: network.value ?? "host",
 		});
 		if (!launch.ok) return launch;

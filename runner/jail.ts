@@ -18,6 +18,7 @@ import { type Problem, problem } from "../shared/errors.ts";
 import type { Isolation, Jail as JailKind } from "../shared/events.ts";
 import type { SessionId } from "../shared/ids.ts";
 import { err, ok, type Result } from "../shared/result.ts";
+import { type CgroupBase, type Limits, openCgroup } from "./cgroup.ts";
 import { writeWhole } from "./journal.ts";
 import { seccompProgram } from "./seccomp.ts";
 import { ownWorkDir } from "./work-dir.ts";
@@ -140,6 +141,7 @@ export function jailArguments(jail: JailDescription): string[] {
 /** Programs of the machine that stand before the CLI inside the jail. */
 export interface JailTools {
 	setpriv: string;
+	prlimit: string | null;
 	socat: string | null;
 	node: string;
 }
@@ -245,6 +247,7 @@ export interface Inmate {
 	/** More of the machine that it may read or write, as the owner wrote it: absolute, or in the runner's home (`~/...`), where it then lies in the jail's. */
 	read: string[];
 	write: string[];
+	limits: Limits;
 	/** The directory of its proxy's socket; null if it has no network, `host` if it has the machine's. */
 	network: { socketDir: string } | "none" | "host";
 }
@@ -339,6 +342,7 @@ export function layOut(inmate: Inmate, homeDir: string, stateDir: string): Resul
 			return err(problem("start_failed", `${named} is to be mounted in the jail and does not exist; mend the runner's configuration`));
 		}
 		if (isIn(real, state)) return err(problem("start_failed", `${named} lies in the runner's state directory, which no session may see`));
+		if (inHome !== null) makeWay(join(homeDir, "home"), dirname(inHome));
 		for (const place of inHome === null ? new Set([resolve(named), real]) : [join(JAIL_HOME, inHome)])
 			mounts.push({ kind, source: real, path: place });
 	}
@@ -360,6 +364,17 @@ export function layOut(inmate: Inmate, homeDir: string, stateDir: string): Resul
 	Object.assign(env, { HOME: JAIL_HOME, USER: "hotplex", LOGNAME: "hotplex", TMPDIR: "/tmp" });
 	const file = isSeen(inmate.file) ? inmate.file : realpathSync(inmate.file);
 	return ok({ mounts, env, file });
+}
+
+/** Makes the directories on the way to a mount in the session's home, as its own: else whoever mounts would own them. */
+function makeWay(home: string, to: string): void {
+	const { uid, gid } = statSync(home);
+	for (const dir of [...ancestors(join(sep, to, "x"))]) {
+		const path = join(home, dir);
+		if (lstatSync(path, { throwIfNoEntry: false }) !== undefined) continue;
+		mkdirSync(path, { mode: 0o700 });
+		lchownSync(path, uid, gid);
+	}
 }
 
 /**
@@ -419,6 +434,8 @@ export interface Confinement {
 	bwrap: string;
 	canDisableUserns: boolean;
 	tools: JailTools;
+	/** Where limits can be set, if they can. */
+	cgroup: CgroupBase | null;
 	/** Without a jail: the command line before the CLI's own, for a pid namespace where that can be had. */
 	prefix: string[];
 }
@@ -432,6 +449,8 @@ export interface Launch {
 	cwd: string;
 	/** Files that it has open for reading, from descriptor 3 on. */
 	descriptors: string[];
+	/** Where all that it starts can be found and ended, if it has a cgroup of its own. */
+	cgroup: string | null;
 }
 
 const ARGS_FD = 3;
@@ -453,8 +472,15 @@ export function userOf(confinement: Confinement, stateDir: string, sessionId: Se
 export function enter(confinement: Confinement, stateDir: string, inmate: Inmate): Result<Launch, Problem> {
 	const { workDir } = inmate;
 	if (confinement.jail === "none") {
-		const [file = inmate.file, ...args] = [...confinement.prefix, inmate.file, ...inmate.args];
-		return ok({ file, args, env: inmate.env, cwd: workDir, descriptors: [] });
+		const limited = limitedBy(confinement, inmate.limits, { kind: "self" });
+		return ok(
+			inCgroup(confinement, inmate, {
+				command: [...confinement.prefix, ...limited, inmate.file, ...inmate.args],
+				env: inmate.env,
+				cwd: workDir,
+				descriptors: [],
+			}),
+		);
 	}
 	const as = userOf(confinement, stateDir, inmate.sessionId, workDir);
 	const dir = furnish(stateDir, inmate.sessionId, as);
@@ -479,8 +505,32 @@ export function enter(confinement: Confinement, stateDir: string, inmate: Inmate
 		writeFileSync(filterFile, filter, { mode: 0o600 });
 		descriptors.push(filterFile);
 	}
-	const args = ["--args", String(ARGS_FD), "--", ...jailedCommand(jail, confinement.tools, [file, ...inmate.args])];
-	return ok({ file: confinement.bwrap, args, env, cwd: "/", descriptors });
+	const limited = limitedBy(confinement, inmate.limits, as);
+	const inside = jailedCommand(jail, confinement.tools, [...limited, file, ...inmate.args]);
+	const command = [confinement.bwrap, "--args", String(ARGS_FD), "--", ...inside];
+	return ok(inCgroup(confinement, inmate, { command, env, cwd: "/", descriptors }));
+}
+
+/** Where there is no cgroup that counts them: the kernel counts processes by user then, which are this session's alone in a user namespace of their own. */
+function limitedBy({ cgroup, tools }: Confinement, { maxProcesses }: Limits, as: RunAs): string[] {
+	if (maxProcesses === undefined || cgroup?.controllers.includes("pids") || tools.prlimit === null || as.kind === "root") return [];
+	return [tools.prlimit, `--nproc=${maxProcesses}:${maxProcesses}`, "--"];
+}
+
+/** Puts a command into a cgroup of its session, where limits ask for one or where nothing else would end all of it. */
+function inCgroup(
+	{ cgroup, isolation }: Confinement,
+	{ sessionId, limits }: Inmate,
+	{ command, ...launch }: Pick<Launch, "env" | "cwd" | "descriptors"> & { command: string[] },
+): Launch {
+	const isLimited =
+		cgroup !== null &&
+		((limits.maxMemory !== undefined && cgroup.controllers.includes("memory")) ||
+			(limits.maxProcesses !== undefined && cgroup.controllers.includes("pids")));
+	const [file = "", ...args] = command;
+	if (cgroup === null || !(isLimited || isolation === "cgroup")) return { file, args, ...launch, cgroup: null };
+	const dir = openCgroup(cgroup, sessionId, limits);
+	return { file: "/bin/sh", args: ["-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', dir, file, ...args], ...launch, cgroup: dir };
 }
 
 // ------------------------------------------------------------ what stays of a session between its processes

@@ -1,22 +1,9 @@
 import { spawnSync } from "node:child_process";
-import {
-	accessSync,
-	closeSync,
-	constants,
-	existsSync,
-	mkdirSync,
-	mkdtempSync,
-	openSync,
-	readFileSync,
-	realpathSync,
-	rmdirSync,
-	rmSync,
-	writeFileSync,
-} from "node:fs";
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Isolation, Jail as JailKind } from "../shared/events.ts";
-import { err, ok, type Result } from "../shared/result.ts";
+import { findCgroup } from "./cgroup.ts";
 import { findCommand } from "./cli-process.ts";
 import type { RunnerConfig } from "./config.ts";
 import { type Confinement, type JailTools, jailArguments, jailedCommand, type RunAs, SERVICE_UID } from "./jail.ts";
@@ -63,6 +50,7 @@ export function findLayers(config: Pick<RunnerConfig, "jail">, env: NodeJS.Proce
 	const pids = tryPidNamespace();
 	const socat = find("socat");
 	const filter = seccompProgram(process.arch);
+	const cgroup = findCgroup();
 	const layers: Layer[] = [maker.layer, ...maker.more];
 	if (maker.tools !== null) {
 		layers.push(
@@ -80,15 +68,21 @@ export function findLayers(config: Pick<RunnerConfig, "jail">, env: NodeJS.Proce
 			found: socat === null ? "by node; socat starts faster (apt install socat)" : `${socat}`,
 		});
 	} else layers.push(pids.layer);
-	layers.push(cgroupLayer(), userLayer(maker.tools !== null), landlockLayer());
+	layers.push(cgroupLayer(cgroup), userLayer(maker.tools !== null), landlockLayer());
 	const jail: JailKind = config.jail.mode === "off" || maker.tools === null ? "none" : "namespaces";
-	const isolation: Isolation = jail === "namespaces" || pids.prefix.length > 0 ? "pid_namespace" : "process_group";
-	const why =
+	const isolation: Isolation =
+		jail === "namespaces" || pids.prefix.length > 0 ? "pid_namespace" : cgroup.base?.canKill ? "cgroup" : "process_group";
+	const unlimited =
+		config.jail.maxMemory !== undefined && !cgroup.base?.controllers.includes("memory")
+			? "maxMemory has no effect: cgroup v2 with memory is not delegated to the runner"
+			: undefined;
+	const weak =
 		config.jail.mode === "off"
 			? "the jail is switched off (--unsafe-no-jail): a CLI sees what its user sees"
 			: jail === "none"
 				? `${maker.layer.found}; ${maker.layer.remedy ?? ""}`
 				: undefined;
+	const why = [weak, unlimited].filter((w) => w !== undefined).join("; ") || undefined;
 	return {
 		layers,
 		confinement: {
@@ -97,7 +91,8 @@ export function findLayers(config: Pick<RunnerConfig, "jail">, env: NodeJS.Proce
 			...(why === undefined ? {} : { why }),
 			bwrap: maker.bwrap ?? "bwrap",
 			canDisableUserns: maker.canDisableUserns,
-			tools: maker.tools ?? { setpriv: "setpriv", socat, node: realpathSync(process.execPath) },
+			tools: maker.tools ?? { setpriv: "setpriv", prlimit: find("prlimit"), socat, node: realpathSync(process.execPath) },
+			cgroup: cgroup.base,
 			prefix: pids.prefix,
 		},
 	};
@@ -141,7 +136,12 @@ function tryBwrap(find: (name: string) => string | null): Maker {
 	if (isRoot && setpriv === null) return failed("setpriv: not found");
 	const version = attempt([bwrap, "--version"]).said;
 	const canDisableUserns = attempt([bwrap, "--help"]).said.includes("--disable-userns");
-	const tools: JailTools = { setpriv: setpriv ?? "setpriv", socat: find("socat"), node: realpathSync(process.execPath) };
+	const tools: JailTools = {
+		setpriv: setpriv ?? "setpriv",
+		prlimit: find("prlimit"),
+		socat: find("socat"),
+		node: realpathSync(process.execPath),
+	};
 	// All that a root runner may need, since work directories have various owners.
 	const kinds: RunAs[] = isRoot ? [{ kind: "drop", uid: SERVICE_UID, gid: SERVICE_UID }, { kind: "root" }] : [{ kind: "self" }];
 	const dir = mkdtempSync(join(tmpdir(), "hotplex-try-"));
@@ -293,33 +293,24 @@ function tryPidNamespace(): { prefix: string[]; layer: Layer } {
 }
 
 /** Where limits of memory and processes can be set for a session as a whole. */
-function cgroupLayer(): Layer {
-	const own = /^0::(.*)$/m.exec(readFileSync("/proc/self/cgroup", "utf8"))?.[1];
-	const mount = /^\S+ \S+ \S+ \S+ (\S+) .* - cgroup2 /m.exec(readFileSync("/proc/self/mountinfo", "utf8"))?.[1];
+function cgroupLayer(found: ReturnType<typeof findCgroup>): Layer {
 	const layer = "cgroup";
-	const remedy = "run the runner as a service with Delegate=yes (hotplex runner service install writes one)";
-	if (own === undefined || mount === undefined)
-		return { layer, state: "missing", found: "no cgroup v2 here; limits by prlimit only", remedy };
-	const dir = join(mount, own);
-	try {
-		accessSync(dir, constants.W_OK);
-		const probe = join(dir, `hotplex-try-${process.pid}`);
-		mkdirSync(probe);
-		const hasKill = existsSync(join(probe, "cgroup.kill"));
-		rmdirSync(probe);
-		const controllers = readFileSync(join(dir, "cgroup.controllers"), "utf8").trim().split(" ").filter(Boolean);
-		const missing = ["memory", "pids"].filter((name) => !controllers.includes(name));
-		if (missing.length > 0)
-			return {
-				layer,
-				state: "weak",
-				found: `cgroup v2 without ${missing.join(" and ")}${hasKill ? ", cgroup.kill works" : ""}; limits by prlimit only`,
-				remedy,
-			};
-		return { layer, state: "ok", found: `cgroup v2 with ${controllers.join(", ")}` };
-	} catch {
-		return { layer, state: "missing", found: `cgroup v2 is not delegated to this user (${own}); limits by prlimit only`, remedy };
-	}
+	const remedy = "run the runner as a service with Delegate=yes (systemd)";
+	if (found.base === null)
+		return { layer, state: "missing", found: `${found.why}: maxMemory has no effect, maxProcesses counts by user`, remedy };
+	const { controllers, canKill } = found.base;
+	const missing = ["memory", "pids"].filter((name) => !controllers.includes(name));
+	if (missing.length === 0) return { layer, state: "ok", found: `cgroup v2 with ${controllers.join(" and ")}` };
+	const without = [
+		...(missing.includes("memory") ? ["maxMemory has no effect"] : []),
+		...(missing.includes("pids") ? ["maxProcesses counts by user"] : []),
+	];
+	return {
+		layer,
+		state: "weak",
+		found: `cgroup v2 without ${missing.join(" and ")}${canKill ? ", with cgroup.kill" : ""}: ${without.join(", ")}`,
+		remedy,
+	};
 }
 
 function userLayer(jailed: boolean): Layer {
@@ -346,10 +337,4 @@ function landlockLayer(): Layer {
 	} catch {
 		return { layer: "landlock", state: "weak", found: "unknown: /sys/kernel/security is not mounted" };
 	}
-}
-
-/** What `require` would refuse, and what `auto` would. */
-export function checkLayers(findings: Findings, config: Pick<RunnerConfig, "jail">): Result<Confinement, string> {
-	const no = refusal(findings, config);
-	return no === null ? ok(findings.confinement) : err(no);
 }

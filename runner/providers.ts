@@ -83,7 +83,15 @@ export async function installedProviders(
 ): Promise<{ installed: InstalledProvider[]; missing: string[] }> {
 	const table: Record<string, ProviderSettings> = config.providers ?? {
 		"claude-code": { kind: "claude-code", command: "claude", args: [], env: CLAUDE_ENV, read: [], write: [], asks: true },
-		opencode: { kind: "acp", command: "opencode", args: ["acp"], env: OPENCODE_ENV, read: ["?~/.config/opencode"], write: [], asks: true },
+		opencode: {
+			kind: "acp",
+			command: "opencode",
+			args: ["acp"],
+			env: OPENCODE_ENV,
+			read: ["opencode.json", "opencode.jsonc", "AGENTS.md"].map((name) => `?~/.config/opencode/${name}`),
+			write: [],
+			asks: true,
+		},
 	};
 	const installed: InstalledProvider[] = [];
 	const missing: string[] = [];

@@ -559,9 +559,13 @@ export class EventRedactor {
 				];
 			case "tool_result":
 				return [...this.#flush((piece) => piece.type === "tool_output" && piece.toolCallId === event.toolCallId), this.value(event)];
+			case "gate_denied":
+				// What the proxy refuses comes at any time, in the middle of a word too.
+				return event.layer === "jail"
+					? [this.#bounded(event)]
+					: [...this.#flush((piece) => piece.type !== "tool_output"), this.#bounded(event)];
 			case "approval_requested":
 			case "gate_requested":
-			case "gate_denied":
 			case "question_asked":
 				return [...this.#flush((piece) => piece.type !== "tool_output"), this.#bounded(event)];
 			case "turn_started":

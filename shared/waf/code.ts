@@ -48,6 +48,14 @@ export const codeRules = {
 			pass: [`python3 -c 'print("/bin/sh")'`],
 		},
 	}),
+	...rules("kill", {
+		"code-kills": {
+			verdict: "deny",
+			reason: "a program text that ends every process, or starts processes without end",
+			match: ["python3 -c 'import os,signal; os.kill(-1, signal.SIGKILL)'", "ruby -e 'loop { fork }'", "perl -e 'fork while fork'"],
+			pass: ["python3 -c 'import os; print(os.getpid())'"],
+		},
+	}),
 	...rules("exfiltrate", {
 		"code-sends-environment": {
 			verdict: "deny",
@@ -97,10 +105,8 @@ const SENDS =
 	/\b(requests\.(post|put|get|request)|urlopen|http\.client|https?['"]?\)?\.(request|get|post)|fetch|axios|Net::HTTP|LWP|curl_setopt|file_get_contents|sendall|urllib)\b/;
 const DELETES =
 	/\b(rmtree|rm_rf|rm_r|remove_entry|remove_dir|removeSync|rmSync|rmdirSync|unlinkSync|unlink|os\.remove|os\.unlink|os\.rmdir|os\.removedirs|FileUtils\.rm|File\.delete|Dir\.(delete|rmdir)|fs\.(rm|unlink|rmdir)|rimraf|remove_tree|rmdir|deleteRecursively|Files\.delete|truncate|delete-directory|delete-file)\b/;
-const WRITES =
-	/\b(open|write|writeFile|writeFileSync|appendFile|appendFileSync|write_text|write_bytes|file_put_contents|fopen|fwrite|File\.(write|open|new)|IO\.write|copyfile|copy2?|move|rename|symlink|link|chmod|chown|rename|put|output|createWriteStream|copyFileSync|install)\b/;
 const WRITE_MODE =
-	/["'](w|a|wb|ab|w\+|a\+|r\+|x)["']|writeFile|appendFile|write_text|write_bytes|file_put_contents|File\.write|IO\.write|copy|move|rename|symlink|["']>{1,2}|chmod|chown|>\s{0,4}["']\/|print\s{0,4}>|createWriteStream|>{1,2} \//;
+	/FileWriter|FileOutputStream|WriteFile|content =>|Out-File|Set-Content|Add-Content|["'](w|a|wb|ab|w\+|a\+|r\+|x)["']|writeFile|appendFile|write_text|write_bytes|file_put_contents|File\.write|IO\.write|copy|move|rename|symlink|["']>{1,2}|chmod|chown|>\s{0,4}["']\/|print\s{0,4}>|createWriteStream|>{1,2} \//;
 const BECOMES =
 	/\b(setuid|setgid|setreuid|setresuid|seteuid|cap_set|setgroups|setresgid|\$<\s{0,2}=|\$>\s{0,2}=)\b|(\$<|\$>)\s{0,4}=\s{0,4}0|Process(::|\.)(UID|Sys)|\bos\.(chroot|setns|unshare)\b|\bsetsid\b.{0,200}\bdup2\b/;
 
@@ -109,6 +115,9 @@ export function judgeCode(call: Call, language: string, source: string): void {
 	const text = withEnvironment(call, source.slice(0, MAX_CODE));
 	if (text.trim() === "") return;
 	if (!isKnown(text) && squeezed(text).trim() === "") return void call.hit(codeRules["code-unresolved"]);
+	// `eval(STDIN.read)`: the rest of the program comes through the pipe.
+	if (/\b(STDIN|stdin)\b/.test(text) && EVALUATES.test(text) && call.stdin !== null && isKnown(call.stdin) && !text.includes(call.stdin))
+		return judgeCode(call, language, `${text}\n${call.stdin}`);
 	const literals = literalsOf(text, language);
 	const runs =
 		RUNS_SURELY.test(text) ||
@@ -118,6 +127,18 @@ export function judgeCode(call: Call, language: string, source: string): void {
 		literals.some((literal) =>
 			/^(system|popen|exec[lv]?[pe]{0,2}|subprocess|child_process|os|pty|shell_exec|passthru)$/.test(literal.text),
 		) && /\b(getattr|__import__|import_module|require|send|call_user_func|globals|builtins|\$\w{1,16}\s{0,2}\()/.test(text);
+	if (/\bkill\w{0,4}\s{0,4}\(?\s{0,4}["']?\w{0,8}["']?,?\s{0,4}-1\b/.test(text)) call.hit(codeRules["code-kills"]);
+	if (
+		/\bfork\b/.test(text) &&
+		/\b(loop|while|until|forever|do)\b|for\s{0,4}\(\s{0,4};\s{0,4};/.test(text) &&
+		!/\bwait(pid)?\b|socket|accept/i.test(text)
+	)
+		call.hit(codeRules["code-kills"]);
+	if (
+		/\b(iex|invoke-expression)\b/i.test(text) &&
+		/downloadstring|\biwr\b|invoke-webrequest|\birm\b|invoke-restmethod|net\.webclient/i.test(text)
+	)
+		call.hit(codeRules["code-run-downloaded"]);
 	if (LOADS.test(text) && literals.some((literal) => /\.(so|dylib)$/.test(literal.text) && !/^lib\w{1,32}\.so/.test(literal.text)))
 		call.hit(codeRules["code-loads-library"]);
 	if (
@@ -128,7 +149,7 @@ export function judgeCode(call: Call, language: string, source: string): void {
 	)
 		call.hit(codeRules["code-sends-environment"]);
 	if (BECOMES.test(text)) call.hit(codeRules["code-setuid"]);
-	if (TALKS.test(text) && (runs || /\bdup2\b|fdopen|STDIN|>&S|\.pipe\(|\bgetline\b|\bfork\b/.test(text)))
+	if (TALKS.test(text) && (runs || /\brun\(/.test(text) || /\bdup2\b|fdopen|STDIN|>&S|\.pipe\(|\bgetline\b|\bfork\b/.test(text)))
 		call.hit(codeRules["code-reverse-shell"]);
 	const evaluates = EVALUATES.test(text);
 	if (evaluates && FETCHES.test(text)) call.hit(codeRules["code-run-downloaded"]);
@@ -138,8 +159,11 @@ export function judgeCode(call: Call, language: string, source: string): void {
 	else if (evaluates && language !== "node")
 		for (const literal of literals) if (RUNS.test(literal.text) || EVALUATES.test(literal.text)) call.code(language, literal.text);
 	for (const { text: literal } of literals) {
-		if (literal.length < 1 || literal.length > 4096 || !/^[~./A-Za-z$]/.test(literal)) continue;
-		const path = literal.replace(/^[<>|+\s]{1,4}/, "").replace(/^\$HOME/, "~");
+		if (literal.length < 1 || literal.length > 4096) continue;
+		const path = literal
+			.replace(/^[<>|+\s]{1,4}/, "")
+			.replace(/^\$HOME/, "~")
+			.replace(/^(?=\.(ssh|aws|gnupg|kube|netrc|docker|bash_history|config\/gcloud)\b)/, "~/");
 		if (!/^[~/]|^\.\.?(\/|$)/.test(path)) continue;
 		const read = readRule(path, call.place);
 		if (read) call.hit(read, path);
@@ -147,7 +171,7 @@ export function judgeCode(call: Call, language: string, source: string): void {
 			const rule = deleteRule(path, true, call.place);
 			if (rule) call.hit(rule.verdict === "deny" ? codeRules["code-deletes"] : rule, path);
 		}
-		if (WRITES.test(text) && WRITE_MODE.test(text)) {
+		if (WRITE_MODE.test(text)) {
 			const rule = writeRule(path, call.place);
 			if (rule) call.hit(rule, path);
 		}
@@ -181,7 +205,7 @@ function runsPrograms(call: Call, language: string, text: string, literals: read
 	for (const literal of literals) {
 		const script = literal.text.trim();
 		if (script === "" || /^[-%\\,.:;=+ ]{1,8}$/.test(script)) continue;
-		if (SHELL_ITSELF.test(script)) {
+		if (SHELL_ITSELF.test(script) || /^\S{0,16}\/sh -p?c \$@\|sh/.test(script)) {
 			some = true;
 			call.hit(codeRules["code-shell"], script);
 			continue;
@@ -189,7 +213,7 @@ function runsPrograms(call: Call, language: string, text: string, literals: read
 		// Words in quotes that are no commands, such as a mode or an encoding, are harmless commands too.
 		if (looksLikeCommand(script)) {
 			some = true;
-			call.script(script, language, [], null);
+			call.maybe(script, language);
 		}
 		if (literal.code) call.code(language, script);
 	}
@@ -222,7 +246,7 @@ function decodes(call: Call, language: string, literals: readonly Literal[]): vo
 		if (plain === undefined || !/^[\s!-~]{4,}$/.test(plain)) continue;
 		some = true;
 		call.code(language, plain);
-		if (looksLikeCommand(plain)) call.script(plain, language, [], null);
+		if (looksLikeCommand(plain)) call.maybe(plain, language);
 	}
 	if (!some || EVALUATES.test(literals.map((literal) => literal.text).join(" "))) call.hit(codeRules["code-unresolved"]);
 }
@@ -247,7 +271,7 @@ function literalsOf(text: string, language: string): Literal[] {
 		}
 		const bracket =
 			language === "perl" || language === "ruby"
-				? /^(?:q[qxw]?|%[qQxwW]?)\s?([{(/|!<[])/.exec(text.slice(index, index + 5))
+				? /^(?:q[qxw]?|%[qQxwW]?)\s?([{(/|!<[~#^])/.exec(text.slice(index, index + 5))
 				: language === "lua"
 					? /^\[(\[)/.exec(text.slice(index, index + 2))
 					: null;

@@ -95,7 +95,7 @@ export const pathRules = {
 			verdict: "deny",
 			reason: "changes the system's own programs, libraries or settings",
 			suggestion: "Work in the work directory; a package manager changes the system.",
-			match: ["echo x > /etc/hosts", "cp x /usr/bin/ls", "> /etc/fstab", "rm /etc/passwd", "mv /bin/bash /tmp"],
+			match: ["echo x > /etc/hosts", "cp x /usr/bin/ls", "> /etc/fstab", "rm /etc/passwd", "mv /bin/ls /tmp"],
 			pass: ["cat /etc/hosts", "echo x > hosts", "cp /etc/hosts ."],
 		},
 		"delete-catastrophe": {
@@ -122,6 +122,14 @@ export const pathRules = {
 			suggestion: "Write the path out, or make sure that the variable is set: ${dir:?}/...",
 			match: ['rm -rf "$dir"/*', "rm -rf /$x"],
 			pass: ['rm -rf "$dir"', 'rm -rf "$TMPDIR/x"', "rm $file"],
+		},
+	}),
+	...rules("destroy", {
+		"write-settings": {
+			verdict: "ask",
+			reason: "changes the settings of the system or of one of its services",
+			match: ["echo 127.0.0.1 x >> /etc/hosts", "cp nginx.conf /etc/nginx/nginx.conf", "echo x | sudo tee -a /etc/sysctl.conf"],
+			pass: ["cat /etc/hosts", "nginx -t"],
 		},
 	}),
 	...rules("outside", {
@@ -153,12 +161,35 @@ export function located(path: string, place: Place): string {
 	for (const part of text.split("/")) {
 		if (part === "" || part === ".") continue;
 		if (part === "..") parts.pop();
-		else parts.push(part);
+		else parts.push(/[*?[]/.test(part) && isKnown(part) ? likely(parts, part) : part);
 		// Doors back to the root and the current directory.
 		if (parts[0] === "proc" && parts.length === 3 && part === "root") parts.length = 0;
 		else if (parts[0] === "proc" && parts.length === 3 && part === "cwd") parts.splice(0, 3, ...place.cwd.split("/").filter(Boolean));
 	}
 	return isKnown(text.charAt(0)) ? `/${parts.join("/")}` : parts.join("/");
+}
+
+/** What the patterns of somebody who hides a path mean, as far as they are among these; any other pattern stays as it is. */
+const LIKELY: Readonly<Record<string, readonly string[]>> = {
+	"": ["etc", "home", "root", "usr", "var", "bin", "sbin", "dev", "proc", "boot", "opt", "lib"],
+	etc: ["shadow", "passwd", "sudoers", "crontab", "hosts", "ssh", "cron.d", "profile", "pam.d", "sudoers.d", "gshadow", "ld.so.preload"],
+	root: [".ssh", ".aws", ".bashrc", ".gnupg"],
+	".ssh": ["id_rsa", "id_ed25519", "authorized_keys"],
+	".aws": ["credentials"],
+	proc: ["self"],
+	self: ["environ"],
+	dev: ["sda", "nvme0n1", "tcp"],
+};
+function likely(parts: readonly string[], part: string): string {
+	if (!/[A-Za-z0-9]/.test(part) && !/^\?{2,16}$/.test(part)) return part;
+	const parent = parts.at(-1) ?? "";
+	const names =
+		LIKELY[parts.length === 2 && parts[0] === "home" ? "root" : Object.hasOwn(LIKELY, parent) && parts.length < 4 ? parent : "-"] ?? [];
+	// `*.conf` is no spelling of a name; `sh?dow`, `sh*dow` and `????ow` are.
+	if (/^\*/.test(part)) return part;
+	return (
+		names.find((name) => globMatches(part, name) && (!part.includes("*") || part.replace(/\*/g, "").length * 2 >= name.length)) ?? part
+	);
 }
 
 const below = (path: string, directory: string): boolean =>
@@ -179,18 +210,24 @@ const KERNEL =
 const CONTAINER =
 	/\/(docker|containerd|crio|podman)\.sock$|\/(release_agent|notify_on_release)$|^\/proc\/sys\/kernel\/core_pattern$|\/uevent_helper$|^\/sys\/fs\/cgroup\/.{0,200}(devices\.allow|cgroup\.procs)$|^\/proc\/sys\/fs\/binfmt_misc/;
 
+/** What is there to be set; adding to the second kind is everyday, replacing them is not. */
+const SETTINGS =
+	/^\/etc\/(nginx|apache2|httpd|docker|apt\/(sources|preferences|keyrings|trusted)|yum\.repos\.d|default\/|mysql|postgresql|redis|php|haproxy|prometheus|grafana|containerd|cni|tmpfiles|ssl\/certs|pki\/ca|ca-certificates|hostname$|timezone$|localtime$|locale|dnsmasq|squid|varnish|memcached|elasticsearch|kafka|rabbitmq|mongod|samba|exports|netplan|wpa_supplicant|fonts|vim|npmrc|pip\.conf|gitconfig|environment\.d|motd|issue)/;
+const SETTINGS_APPENDED =
+	/^\/etc\/(hosts|resolv\.conf|fstab|sysctl\.(conf|d\/)|security\/limits|environment$|modules|ssh\/ssh_config|nsswitch)/;
+
 const HOME_SECRET =
 	/^(\.ssh$|\.ssh\/(?!known_hosts|config$|authorized_keys|[^/]{1,64}\.pub$|environment$)|\.aws\/?|\.netrc$|_netrc$|\.git-credentials|\.config\/(git\/credentials|gcloud|gh\/hosts|hub$|op\/|rclone|doctl|age|sops|google-chrome|chromium|BraveSoftware|keepassxc)|\.azure|\.gnupg|\.pgpass|\.my\.cnf|\.pypirc|\.gem\/credentials|\.cargo\/credentials|\.mozilla|\.local\/share\/(keyrings|kwalletd)|\.password-store|\.vault-token|\.terraform\.d\/credentials|\.claude\/\.credentials|\.codex\/auth|\.gemini\/oauth|\.electrum|\.bitcoin|\.ethereum|\.monero|\.thunderbird|\.s3cfg|\.boto$|\.oci\/|\.hotplex\/|\.minikube\/[^/]{0,64}\.key|Library\/(Keychains|Application Support\/(Google|Firefox|com\.apple\.TCC)|Cookies))/;
 const HOME_PRIVATE =
 	/^(\.[a-z_]{0,32}history$|\.lesshst|\.viminfo|\.npmrc$|\.yarnrc|\.kube\/|\.docker\/config\.json|\.config\/(containers|helm)|\.claude\.json|\.claude\/|\.purple|\.irssi|\.env$|\.subversion\/auth|\.m2\/settings|\.gradle\/gradle\.properties|\.ansible|\.composer\/auth|\.nuget|Documents\/[^/]{0,64}\.kdbx?$)/;
 const SYSTEM_SECRET =
-	/^\/(etc\/(shadow|gshadow|sudoers|master\.passwd|security\/opasswd|krb5\.keytab|kubernetes\/|ssh\/ssh_host_[a-z0-9]{1,16}_key$|ssl\/private|ppp\/chap-secrets|NetworkManager\/system-connections|letsencrypt\/(live|archive|keys)|wireguard|openvpn\/|ipsec\.secrets|rndc\.key|mysql\/debian\.cnf|postgresql\/|samba\/private|machine-key|pki\/tls\/private)|proc\/([0-9]+|self|thread-self|\*|[^/]{0,16}[\uFFFA-\uFFFC][^/]{0,16})\/(task\/[^/]{1,16}\/)?(environ|mem|auxv|stack)$|proc\/kcore|dev\/(mem|kmem)$|(var\/)?run\/secrets|var\/lib\/(sss|kubelet\/pki|samba\/private|cloud\/instance|docker\/(volumes|swarm))|var\/backups\/(shadow|gshadow|passwd)|run\/user\/[0-9]{1,10}\/(keyring|gnupg)|private\/etc\/master|private\/var\/db\/shadow)/;
+	/^\/(etc\/(shadow|gshadow|sudoers|master\.passwd|security\/opasswd|krb5\.keytab|kubernetes\/|ssh\/ssh_host_[a-z0-9]{1,16}_key$|ssl\/private|ppp\/chap-secrets|NetworkManager\/system-connections|letsencrypt\/(live|archive|keys)|wireguard|openvpn\/|ipsec\.secrets|rndc\.key|mysql\/debian\.cnf|postgresql\/|samba\/private|machine-key|pki\/tls\/private)|proc\/([0-9]+|self|thread-self|\*|[^/]{0,16}[\uFFFA-\uFFFC][^/]{0,16})\/(task\/[^/]{1,16}\/)?(environ|mem|auxv|stack)$|proc\/kcore|dev\/(mem|kmem|input\/event\d{0,3}|uinput)$|(var\/)?run\/secrets|var\/lib\/(sss|kubelet\/pki|samba\/private|cloud\/instance|docker\/(volumes|swarm))|var\/backups\/(shadow|gshadow|passwd)|run\/user\/[0-9]{1,10}\/(keyring|gnupg)|private\/etc\/master|private\/var\/db\/shadow)/;
 const KEY_NAME =
 	/^(id_(rsa|dsa|ecdsa|ed25519)|.{0,64}\.(ppk|kdbx)|\.git-credentials|\.netrc|credentials\.tfrc\.json|logins\.json|key4\.db|wallet\.dat)$/;
 const HOME_PERSISTENCE =
 	/^(\.ssh\/(authorized_keys2?|rc|environment)|\.config\/(systemd|autostart|upstart)(\/|$)|\.local\/share\/systemd|\.xinitrc|\.xsession|\.xprofile|\.pam_environment|\.forward|\.crontab|Library\/LaunchAgents|\.local\/share\/dbus-1)/;
 const HOME_SHELL_START =
-	/^(\.(bashrc|bash_profile|bash_login|bash_logout|bash_aliases|profile|zshrc|zshenv|zprofile|zlogin|zlogout|kshrc|cshrc|tcshrc|login|logout|inputrc|vimrc|vim\/|emacs|emacs\.d|gitconfig|tmux\.conf|screenrc|npmrc|pythonrc|gdbinit|lldbinit|Rprofile|wgetrc|curlrc|editrc|psqlrc|sqliterc|perldb|irbrc|config\/(fish|nvim|git)|ssh\/)|\.oh-my-zsh)/;
+	/^(\.(bashrc|bash_profile|bash_login|bash_logout|bash_aliases|profile|zshrc|zshenv|zprofile|zlogin|zlogout|kshrc|cshrc|tcshrc|login|logout|inputrc|vimrc|vim\/|emacs|emacs\.d|gitconfig|tmux\.conf|screenrc|npmrc|pythonrc|gdbinit|lldbinit|Rprofile|wgetrc|curlrc|config\/pip|pip\/|cargo\/config|gemrc|m2\/settings|yarnrc|condarc|editrc|psqlrc|sqliterc|perldb|irbrc|config\/(fish|nvim|git)|ssh\/)|\.oh-my-zsh)/;
 const PROTECTED =
 	/^(\.git\/(hooks(\/|$)|config$|info\/attributes|modules\/)|\.claude(\/|$)|\.mcp\.json$|\.vscode(\/|$)|\.envrc$|\.husky(\/|$)|\.gemini(\/|$)|\.codex(\/|$)|\.cursor(\/|$)|\.idea\/runConfigurations|\.devcontainer(\/|$))/;
 /** Caches and build directories of the user and of package managers: made to be deleted. */
@@ -251,7 +288,7 @@ export function readRule(path: string, place: Place): Rule | undefined {
 }
 
 /** The rule against changing a path's content, if there is one. */
-export function writeRule(path: string, place: Place): Rule | undefined {
+export function writeRule(path: string, place: Place, append = false): Rule | undefined {
 	const where = located(path, place);
 	if (HARMLESS_DEVICE.test(where)) return undefined;
 	const full = squeezed(where);
@@ -264,6 +301,7 @@ export function writeRule(path: string, place: Place): Rule | undefined {
 		return undefined;
 	}
 	if (CONTAINER.test(full)) return pathRules["container-control"];
+	if (SETTINGS.test(full) || (append && SETTINGS_APPENDED.test(full))) return pathRules["write-settings"];
 	if (KERNEL.test(full)) return pathRules["write-kernel"];
 	if (DISK.test(full)) return pathRules["write-device"];
 	if (PERSISTENCE_SYSTEM.test(full)) return pathRules["write-persistence"];
@@ -271,6 +309,8 @@ export function writeRule(path: string, place: Place): Rule | undefined {
 	if (inside(where, place, place.writeRoots) || TEMPORARY.test(full)) return undefined;
 	const home = inHome(full, place);
 	if (home !== null) {
+		// What starts with this user's session only, and is written by everyday tools too.
+		if (/^\.config\/systemd\/user\//.test(home)) return pathRules["write-shell-start"];
 		if (HOME_PERSISTENCE.test(home)) return pathRules["write-persistence"];
 		if (HOME_SHELL_START.test(home)) return pathRules["write-shell-start"];
 		if (/^\.(git\/hooks|claude|vscode|config\/git)\//.test(home)) return pathRules["write-shell-start"];
@@ -294,11 +334,12 @@ export function deleteRule(path: string, recursive: boolean, place: Place): Rule
 		return all || where === "" || /\/$/.test(path) ? pathRules["delete-unknown"] : undefined;
 	}
 	const full = squeezed(where);
+	if (unknownEnd && !recursive && full === "/") return pathRules["delete-unknown"];
 	if (unknownEnd) {
 		// `/$x`: everything, if x is empty; `/tmp/$x` is only /tmp.
 		if (inside(full, place, place.writeRoots) || TEMPORARY.test(full) || DISPOSABLE.test(full)) return undefined;
 		if (!recursive) return undefined;
-		if (full === "/" || SYSTEM.test(full)) return pathRules["delete-unknown"];
+		if (full === "/" || SYSTEM.test(full) || TOP.test(full)) return pathRules["delete-unknown"];
 		return undefined;
 	}
 	if (below(full, place.workDir)) {
@@ -317,7 +358,7 @@ export function deleteRule(path: string, recursive: boolean, place: Place): Rule
 	if (recursive) {
 		if (TOP.test(full) || home === "" || /^\/(home|Users)\/[^/]{1,64}$/.test(full)) return pathRules["delete-catastrophe"];
 		if (/^\/(bin|boot|dev|etc|lib|lib32|lib64|libx32|proc|run|sbin|sys|usr|System|Library)\//.test(full)) {
-			return /^\/(usr\/local|usr\/share|run|usr\/src|etc)\/[^/]{1,64}\/./.test(full) || /^\/usr\/local\/[^/]{1,64}\/?/.test(full)
+			return /^\/(usr\/local|run|usr\/src|etc)\/[^/]{1,64}\/./.test(full) || /^\/usr\/(local|share|src)\/[^/]{1,64}\/?/.test(full)
 				? pathRules["delete-outside"]
 				: pathRules["delete-catastrophe"];
 		}

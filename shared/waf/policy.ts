@@ -3,6 +3,7 @@ import { check } from "../codec.ts";
 import { type Problem, problem } from "../errors.ts";
 import { PermissionMode } from "../frames.ts";
 import { err, ok, type Result } from "../result.ts";
+import { inspectCommand, RULES } from "./command.ts";
 import { HOST_RULES, hostsInBoth } from "./hosts.ts";
 import { isLiteral, literalPattern, matchesName, matchesPattern } from "./pattern.ts";
 import { judgePrompt, PROMPT_RULES } from "./prompts.ts";
@@ -163,7 +164,7 @@ const EXPECTED_RULE = `expected the id of a rule, or a category: ${Category.opti
 const twice = (list: { id: string }[]): [number, string][] =>
 	list.flatMap(({ id }, i) => (list.findIndex((other) => other.id === id) < i ? [[i, id] as [number, string]] : []));
 const isRuleOrCategory = (name: string): boolean =>
-	Category.safeParse(name).success || [TOOL_RULES, HOST_RULES, PROMPT_RULES].some((rules) => Object.hasOwn(rules, name));
+	Category.safeParse(name).success || RULES.has(name) || [TOOL_RULES, HOST_RULES, PROMPT_RULES].some((rules) => Object.hasOwn(rules, name));
 
 // ------------------------------------------------------------ decisions
 
@@ -225,7 +226,7 @@ function decideEnforced(
 	if (allowedTools !== undefined && !allowedTools.some((name) => matchesName(name, call.tool)))
 		return { judgement: notAllowed(call.tool, "the team's policy"), explicit: false };
 	const here: Place = { ...place, readRoots: roots.read, writeRoots: roots.write };
-	const about = aboutOf(call, here);
+	const about = aboutOf(call, here, [...policy.tools, ...sessionEntries]);
 	const ofTeam = policy.tools.filter((entry) => entryMatches(entry, about));
 	const ofSession = sessionEntries.filter((entry) => entryMatches(entry, about));
 	const all = [...ofTeam, ...ofSession];
@@ -279,7 +280,7 @@ export function decidePrompt(
  * for a call that is too long to be named: it can only be decided once.
  */
 export function entryFor(call: ToolCall, place: Place, verdict: VerdictName, id: string, author: string, at: number): PolicyEntry | null {
-	const about = aboutOf(call, place);
+	const about = aboutOf(call, place, []);
 	const match = about.whole === null ? {} : { match: literalPattern(about.whole) };
 	const parsed = PolicyEntry.safeParse({ id, tool: call.tool, ...match, verdict, author: author.slice(0, 256), at });
 	return parsed.success ? parsed.data : null;
@@ -338,13 +339,11 @@ export function decideForOwner(owner: OwnerPolicy, call: ToolCall, place: Place)
 		...(owner.readRoots === undefined ? {} : { readRoots: owner.readRoots }),
 		...(owner.writeRoots === undefined ? {} : { writeRoots: owner.writeRoots }),
 	};
-	const about = aboutOf(call, here);
-	const judgements = (["deny", "ask"] as const).flatMap((verdict) =>
-		owner[verdict].flatMap((limit, i) => {
-			const entry: PolicyEntry = { ...limit, id: `owner-${verdict}-${i + 1}`, verdict };
-			return entryMatches(entry, about) ? [entryJudgement(entry, about)] : [];
-		}),
+	const entries = (["deny", "ask"] as const).flatMap((verdict) =>
+		owner[verdict].map((limit, i): PolicyEntry => ({ ...limit, id: `owner-${verdict}-${i + 1}`, verdict })),
 	);
+	const about = aboutOf(call, here, entries);
+	const judgements = entries.flatMap((entry) => (entryMatches(entry, about) ? [entryJudgement(entry, about)] : []));
 	// Limits that the owner set hold for their own kind of objection.
 	const holds = ({ category }: Judgement): boolean =>
 		owner.builtIn === "enforce" ||
@@ -365,20 +364,26 @@ interface About {
 	subjects: Subject[];
 	/** Texts that an entry may name it by, for each subject. */
 	names: string[][];
+	/** What its commands come down to: `git push` of `cd x && sudo git push`. */
+	inner: string[];
 	/** The one text that stands for all its subjects; null: it shows none. */
 	whole: string | null;
 	/** Whether its commands run within the work directory, which entries that allow them take for granted. */
 	isAtHome: boolean;
 }
 
-function aboutOf(call: ToolCall, place: Place): About {
+function aboutOf(call: ToolCall, place: Place, entries: readonly PolicyEntry[]): About {
 	const subjects = subjectOf(call, place);
 	const texts = subjects.flatMap((subject) => (subject.kind === "other" ? [] : [subject.text.trim()]));
 	const [only] = texts;
+	const needsInner = entries.some((entry) => entry.match !== undefined && entry.verdict !== "allow" && toolMatches(entry, call.tool));
 	return {
 		tool: call.tool,
 		subjects,
 		names: subjects.map((subject) => namesOf(subject, place)),
+		inner: needsInner
+			? subjects.flatMap((one) => (one.kind === "command" ? inspectCommand(one.text, { ...place, cwd: one.cwd }).commands : []))
+			: [],
 		whole: only === undefined ? null : texts.length === 1 ? only : JSON.stringify(texts),
 		isAtHome: subjects.every((subject) => subject.kind !== "command" || isWithin(subject.cwd, place.workDir)),
 	};
@@ -396,14 +401,14 @@ function namesOf(subject: Subject, place: Place): string[] {
 }
 
 /**
- * An entry that denies or asks is meant wide: one subject that it names is enough. One that allows is meant narrow: it must name all of them, and
+ * An entry that denies or asks is meant wide: one subject that it names is enough, and a command within a command too. One that allows is meant narrow: it must name all of them, and
  * what a `*` stands for in a command must be plain words, so that `npm test *` does not allow `npm test; curl ... | sh`.
  */
 function entryMatches(entry: PolicyEntry, about: About): boolean {
 	const { match, verdict } = entry;
 	if (verdict !== "allow") {
-		if (!matchesName(entry.tool.toLowerCase(), about.tool.toLowerCase())) return false;
-		return match === undefined || about.names.some((names) => names.some((name) => matchesPattern(match, name)));
+		if (!toolMatches(entry, about.tool)) return false;
+		return match === undefined || [...about.names, about.inner].some((names) => names.some((name) => matchesPattern(match, name)));
 	}
 	if (!matchesName(entry.tool, about.tool) || !about.isAtHome) return false;
 	if (match === undefined) return true;
@@ -414,6 +419,9 @@ function entryMatches(entry: PolicyEntry, about: About): boolean {
 		return (about.names[i] ?? []).some((name) => matchesPattern(match, name, takes));
 	});
 }
+
+/** Whoever forbids `Bash` means opencode's `bash` too. */
+const toolMatches = (entry: PolicyEntry, tool: string): boolean => matchesName(entry.tool.toLowerCase(), tool.toLowerCase());
 
 function isPlainWords(text: string, from: number, to: number): boolean {
 	for (let i = from; i < to; i++) if (";&|<>()`$\n\r\\\"'{}!#".includes(text.charAt(i))) return false;

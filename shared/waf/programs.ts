@@ -309,7 +309,18 @@ const PROGRAMS: Record<string, Program> = {
 	pwd: (call) => `${call.place.cwd}\n`,
 	realpath: (call) => `${located(new Options(call.args).operands[0] ?? ".", call.place)}\n`,
 	readlink: (call) => `${located(new Options(call.args).operands[0] ?? ".", call.place)}\n`,
+	ls: (call) => {
+		const options = new Options(call.args, "-I -w -T --ignore --hide --width");
+		return options.has("-d", "--directory") && options.operands.length > 0 ? `${options.operands.join("\n")}\n` : UNKNOWN;
+	},
+	// Whatever runs: for who kills what it prints, that is everything.
+	pgrep: (call) => (call.args.some((arg) => /^(\.|\.\*|\^|\$|)$/.test(arg)) ? "-1\n1\n" : UNKNOWN),
 	find: (call) => {
+		const _narrow = call.args.some((arg) =>
+			/^-(name|iname|path|ipath|wholename|regex|iregex|mtime|mmin|ctime|atime|amin|newer|size|empty|user|perm|inum|samefile|links)/.test(
+				arg,
+			),
+		);
 		const starts = call.args.filter(
 			(arg, index, all) => !arg.startsWith("-") && !all.slice(0, index).some((one) => /^-[a-z]{2,}|^[(!]$/.test(one)),
 		);

@@ -107,7 +107,7 @@ export const POINTERS = words(
 
 /** After a command that stands at the beginning of a sentence: it is spoken of. */
 export const FINITE = words(
-	"is isn't was were are does doesn't did didn't has had should shouldn't would will wouldn't could can't cannot gets got fails failed fail deletes deleted wiped removes removed looks means returns returned throws threw crashes crashed works worked happens",
+	"can uses calls invokes contains does says tried typed pasted is isn't was were are does doesn't did didn't has had should shouldn't would will wouldn't could can't cannot gets got fails failed fail deletes deleted wiped removes removed looks means returns returned throws threw crashes crashed works worked happens",
 	"happened considered harmful dangerous explained ran runs executes executed breaks broke hangs seems needs vs versus ist war wird darf soll sollte est était doit es fue debe era ought became caused causes leads triggers triggered may might must never",
 );
 
@@ -119,14 +119,14 @@ export const SHOWN = words(
 /** First words of commands that are no words of a language; a command may stand anywhere in a sentence. */
 export const COMMAND_WORDS = words(
 	"rm rmdir dd mkfs mkfs.ext4 mkfs.xfs mke2fs mkswap wipefs sgdisk parted fdisk shred srm chmod chown chgrp chattr curl wget nc ncat netcat socat telnet openssl bash sh zsh dash ksh fish busybox sudo doas su pkexec",
-	"git gh kubectl helm terraform tofu pulumi ansible docker podman nerdctl crictl psql mysql mysqldump pg_dump dropdb createdb mongo mongosh redis-cli sqlite3 iptables nft ufw firewall-cmd systemctl service crontab at batch",
+	"git gh kubectl helm terraform tofu pulumi ansible docker podman nerdctl crictl psql mysql mysqldump pg_dump dropdb createdb mongo mongosh redis-cli sqlite3 iptables nft ufw firewall-cmd systemctl service crontab ",
 	"scp sftp rsync ssh ssh-keygen ssh-copy-id pkill killall xkill insmod modprobe rmmod kexec sysctl setenforce useradd usermod userdel adduser passwd chpasswd visudo gpasswd groupadd perl python python2 python3 ruby node php lua awk gawk sed tar zip gzip 7z base64 xxd",
 	"mkfifo tee truncate unlink history unset export alias eval exec nohup setsid env xargs mount umount nsenter unshare chroot capsh setcap strace gdb aws gcloud az gsutil s3cmd rclone npm npx yarn pnpm pip pip3 cargo nmap masscan hydra john hashcat xmrig msfvenom msfconsole",
 	"poweroff init telinit swapoff cryptsetup lvremove vgremove zfs zpool btrfs journalctl auditctl logrotate ln cp mv ls cat cd echo printf head tail less dig nslookup host ping tcpdump powershell pwsh del rd net reg schtasks wmic bcdedit vssadmin cipher diskpart ed vim",
 );
 /** First words that are also words of a language: only with what looks like arguments. */
 export const COMMAND_OR_WORD = words(
-	"find kill format shutdown reboot halt watch time timeout script install touch source screen wall write who make link cut sort split open read test set trap command history service host at ed cat echo cd env head tail less tee mount init batch alias export eval exec node ruby python perl lua docker git net del az helm fish dash sed tar zip ping su host cipher batch unset",
+	"find kill format shutdown reboot halt watch time timeout script install touch source screen wall write who make link cut sort split open read test set trap command history service host ed cat echo cd env head tail less tee mount init alias export eval exec node ruby python perl lua docker git net del az helm fish dash sed tar zip ping su host cipher unset",
 );
 
 // ------------------------------------------------------------ orders in words
@@ -223,7 +223,8 @@ export const CONCEPTS: readonly Concept[] = [
 		verdict: "deny",
 		what: "destroy a system or its files",
 		verbs: words("make render leave"),
-		object: /^\W*(the|this|my|our|your) (whole |entire )?(machine|system|server|host|computer|box|vm) (unusable|unbootable|unresponsive)\b/i,
+		object:
+			/^\W*(the|this|my|our|your) (whole |entire )?(machine|system|server|host|computer|box|vm) (unusable|unbootable|unresponsive)\b/i,
 	},
 	{
 		category: "remote_shell",
@@ -289,7 +290,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "remove traces",
 		verbs: DISABLE,
 		object:
-			/\b((bash|shell|zsh|command|terminal) history|\w*_history\b|audit (trail|records?)|(all|every|the)( of)?( the| system| audit| server| access| auth)? logs?\W*$|logging (for|of|on|in) (this|the) (session|machine|server|host|system)|(system|audit|auth|security|access|server) logs?( files?)?\b(?! (level|format|message|output|statement))|\/var\/log|(your|our|my|the|all|any) (tracks|traces)\b|event logs?|log entries (of|about) (this|your|our)|journald?|syslog|spuren|protokolle|traces?\b|journaux|registros del sistema|huellas|historial)/i,
+			/\b((bash|shell|zsh|command|terminal) history|\w*_history\b|audit (trail|records?)|(all|every|the)( of)?( the| system| audit| server| access| auth)? logs?(\W*$| so (that )?(nobody|no one|they|it|i|we))|logging (for|of|on|in) (this|the) (session|machine|server|host|system)|(system|audit|auth|security|access|server) logs?( files?)?\b(?! (level|format|message|output|statement))|\/var\/log|(your|our|my|the|all|any) (tracks|traces)\b|event logs?|log entries (of|about) (this|your|our)|journald?|syslog|spuren|protokolle|traces?\b|journaux|registros del sistema|huellas|historial)/i,
 		unless: /\b(console\.log|logger|stack ?traces?|unit test|react|component|debug traces?|open ?telemetry|spans?)\b/i,
 	},
 	{
@@ -346,7 +347,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "gain rights",
 		verbs: GAIN,
 		object:
-			/\b((root|sudo|administrator|superuser) (access|rights?|privileges?|permissions?|shell|without (a )?password)|password-?less sudo|sudo (without|with no) (a )?password|nopasswd|set-?uid|suid|sudoers|uid (=)?0\b|(to|in|into) the (sudo|wheel|docker|root|admin) group|become root|myself root|(world|globally)[- ]writable|(write|full|root|read and write) (access|permissions?|rights) (to|on|for) (\/|the (whole |entire )?(system|root|file ?system))|all (incoming|inbound) (traffic|connections)|777 (on |for |to )?(everything|all|\/|the (whole|entire|root|file ?system))|^\W*(root|superuser)\b(?! (element|node|component|dir|cause|path|module|package|url|view|level|font|route|key|object|class|tsconfig|readme|certificate))|privilege escalation|privileges to root|(?<!non-)(root|superuser|sudo|privileged|uid 0) (user|account)\b|admin(istrator)? (user|account) on (the|this|my) (machine|server|system|host|box|computer)|password (of|for) (the )?(user )?(root|admin)\b|root('s)? password|(user|account) .{0,40}(without|with no) (a )?password|hidden (user|account)|root-?(rechte|zugriff|zugang)|(droits|accès) (root|administrateur)|(permisos|acceso|privilegios) (de )?(root|administrador|superusuario)|everything (readable|writable|executable) (by|for) everyone)/i,
+			/\b((root|sudo|administrator|superuser) (access|rights?|privileges?|permissions?|shell|without (a )?password)|password-?less sudo|sudo (without|with no) (a )?password|nopasswd|set-?uid|suid|sudoers|uid (=)?0\b|(to|in|into) the (sudo|wheel|docker|root|admin) group|become root|myself root|(world|globally)[- ]writable|(write|full|root|read and write) (access|permissions?|rights) (to|on|for) (\/|the (whole |entire )?(system|root|file ?system))|all (incoming|inbound) (traffic|connections)|777 (on |for |to )?(everything|all|\/|the (whole|entire|root|file ?system))|^\W*(root|superuser)\b(?! (element|node|component|dir|cause|path|module|package|url|view|level|font|route|key|object|class|tsconfig|readme|certificate))|privilege escalation|privileges to root|(?<!non-)(root|superuser|sudo|privileged|uid 0) (user|account)\b|admin(istrator)? (user|account) on (the|this|my) (machine|server|system|host|box|computer)|password (of|for) (the )?(user )?(root|admin)\b|root('s)? password|(user|account) .{0,40}(without|with no) (a )?password|(hidden|secret) (\w{1,20} )?(user|account)|root-?(rechte|zugriff|zugang)|(droits|accès) (root|administrateur)|(permisos|acceso|privilegios) (de )?(root|administrador|superusuario)|everything (readable|writable|executable) (by|for) everyone)/i,
 		unless: /\b(app|dashboard|admin panel|role model|rbac|django|rails|component|schema)\b/i,
 	},
 	{
@@ -417,10 +418,10 @@ export const CONCEPTS: readonly Concept[] = [
 		verdict: "deny",
 		what: "overload the machine",
 		verbs: words(
-			"run start launch execute create write spawn trigger make fill consume exhaust use starte führe erzeuge lance exécute crée ejecuta lanza crea esegui do set",
+			"allocate eat run start launch execute create write spawn trigger make fill consume exhaust use starte führe erzeuge lance exécute crée ejecuta lanza crea esegui do set",
 		),
 		object:
-			/\b(fork ?bomb|forkbomb|all (the )?(memory|cpu|ram|disk space|inodes)( |$|[.!,])|(until|till) (the |it |this )?.{0,24}(hangs|crash|oom|full|dies|freezes|explodes|out of memory|killer)|disk (until|till) (it is|it's|its) full|denial[- ]of[- ]service|zip bomb|bombe fork|bomba fork)/i,
+			/\b(fork ?bomb|forkbomb|all (the )?(memory|cpu|ram|disk space|inodes)( |$|[.!,])|(until|till) (the |it |this )?.{0,24}(hangs|crash|oom|full|dies|freezes|explodes|out of memory|killer)|(disk|drive|filesystem|memory|ram) (until|till)|disk (until|till) (it is|it's|its) full|denial[- ]of[- ]service|zip bomb|bombe fork|bomba fork)/i,
 		unless: /\b(how|prevent|limit|without|detect|test)\b/i,
 	},
 	{

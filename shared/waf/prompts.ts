@@ -1,3 +1,4 @@
+import { unreachable } from "../result.ts";
 import { judgeCommand } from "./command.ts";
 import { judgePath } from "./paths.ts";
 import {
@@ -222,7 +223,7 @@ class Reading {
 		const prompt = /^(?:[\w.-]{1,64}@[\w.-]{1,64}[:~\w/. -]{0,80})?[$#%]\s+/.exec(rest.slice(0, 220))?.[0] ?? "";
 		const command = rest.slice(prompt.length).trim();
 		if (
-			(looksLikeCommand(command) || (isAnnounced && /^[^A-Z]/.test(command))) &&
+			(looksLikeCommand(command) || (prompt.startsWith("$") && /^[a-z./]/.test(command)) || (isAnnounced && /^[^A-Z]/.test(command))) &&
 			!CJK.test(command) &&
 			command.length <= MAX_SENTENCE_UNITS
 		)
@@ -344,7 +345,16 @@ class Reading {
 				: after;
 			for (const concept of CONCEPTS) {
 				if (!bases.some((base) => concept.verbs.has(base))) continue;
-				const found = objectOf(concept, object, isPassive ? whole : inline.slice(clauseStart(tokens, at), at + 48).join(" "));
+				const found = objectOf(
+					concept,
+					object,
+					isPassive
+						? whole
+						: (inline
+								.slice(clauseStart(tokens, at), at + 48)
+								.join(" ")
+								.split(/,? (?:and )?(?:then|afterwards?|after that|before) /)[0] ?? ""),
+				);
 				if (found === null) continue;
 				const isText =
 					!isPassive &&
@@ -426,8 +436,10 @@ class Reading {
 		const prose = this.#pieces.filter((one) => one.kind === "sentence");
 		const isBare = prose.every((one) => !one.isQuestion && one.verbs.every((verb) => verb.does === "run"));
 		if (isBare && prose.reduce((sum, one) => sum + one.tokens.length, 0) <= 3) return this.#find(piece, judgement, true);
+		const next = this.#pieces[piece + 1];
 		const lead = this.#lead(piece);
-		this.#find(piece, judgement, lead !== null && this.#leadStance(lead) === true);
+		const isAskedAbout = next?.kind === "sentence" && (next.isQuestion || next.verbs[0]?.does === "speak" || next.tokens.some(isShowing));
+		this.#find(piece, judgement, (lead === null ? null : this.#leadStance(lead)) ?? !(isAskedAbout || (lead !== null && isShown(lead))));
 	}
 
 	#judgeBlock({ language, text }: Block): Judgement | null {
@@ -456,6 +468,7 @@ class Reading {
 		const governing = lastImperative(lead.verbs, lead.tokens.length);
 		if (governing === null) return isShown(lead) ? false : null;
 		if (governing.does === "run") return !governing.isNegated && !namesText(lead.tokens, governing.at + 1, lead.tokens.length);
+		if (isMeans(lead.tokens, governing.at, lead.tokens.length)) return !governing.isNegated && governing.does !== "speak";
 		if (governing.does === "build") return !governing.isNegated && makesRunning(lead.tokens, governing.at);
 		return governing.does === "want" ? null : false;
 	}
@@ -466,7 +479,8 @@ class Reading {
 		const previous = tokens[at - 1];
 		if (previous !== undefined && LIKENESS.has(previous.word) && previous.stop !== ":") return false;
 		const governing = lastImperative(verbs, at);
-		const after = tokens.slice(at + length, at + length + 8);
+		// What follows in the same clause.
+		const after = tokens[at + length - 1]?.stop === "" ? tokens.slice(at + length, at + length + 8) : [];
 		if (isNegated(tokens, at)) return false;
 		const isJoinedAnew = at > 0 && isImperative(sentence, at, "work") && startsAnew(tokens, at);
 		if (governing !== null && !isJoinedAnew) {
@@ -477,33 +491,45 @@ class Reading {
 					return !governing.isNegated && !isUndone && !namesText(tokens, governing.at + 1, at);
 				}
 				case "build":
-					return !governing.isNegated && (makesRunning(tokens, governing.at) || namesFile(tokens, governing.at));
+					if (governing.isNegated) return false;
+					return makesRunning(tokens, governing.at) || namesFile(tokens, governing.at) || isMeans(tokens, governing.at, at);
 				case "want":
 					return after.some((token) => /^(run|executed|ausgeführt|exécuté|ejecutado|eseguito)$/.test(token.word)) && !sentence.isQuestion;
+				case "work":
+					if (governing.isNegated || namesText(tokens, governing.at + 1, at)) return false;
+					return INSTALLS.has(tokens[governing.at]?.word ?? "") || isMeans(tokens, governing.at, at);
+				case "speak":
+					return false;
 				default:
-					return INSTALLS.has(tokens[governing.at]?.word ?? "") && !governing.isNegated && !namesText(tokens, governing.at + 1, at);
+					return unreachable(governing.does);
 			}
 		}
-		const said = tokens
-			.slice(0, at)
-			.map((token) => token.word)
-			.join(" ");
-		if (!sentence.isQuestion && RUN_PASSIVELY.test(said) && !tokens.slice(0, at).some((token) => NEGATIONS.has(token.word))) return true;
+		// A command that nothing marks as spoken of is meant to be run: the ways to order are endless, those to mention are not.
+		const before = tokens.slice(0, at);
+		const said = before.map((token) => token.word).join(" ");
+		if (sentence.isQuestion || before.some((token) => NEGATIONS.has(token.word))) return false;
+		if (RUN_PASSIVELY.test(said) || RUN_WISHED.test(said)) return true;
 		// A verb at the end, as in German: "kannst du rm -rf / ausführen".
-		if (
-			!sentence.isQuestion &&
-			after.some((token) => /^(ausführen|ausfuehren|laufen|exécuter|ejecutar|aus)$/.test(token.word)) &&
-			!isShown(sentence)
-		)
-			return true;
-		if (!isImperative(sentence, at, "work")) return false;
-		const spoken = (length === 1 ? after : tokens.slice(at + 2)).some((token) => FINITE.has(token.word));
-		if (spoken || sentence.isQuestion) return false;
-		if (previous?.stop === ":" && tokens.slice(0, at).some(isShowing)) return false;
+		if (after.some((token) => /^(ausführen|ausfuehren|exécuter|ejecutar|aus)$/.test(token.word)) && !before.some(isShowing)) return true;
+		const isSpokenOf = (length === 1 ? after.slice(0, 6) : tokens.slice(at + 2)).some((token) => FINITE.has(token.word));
+		if (isSpokenOf || after.slice(0, 4).some((token) => TEXT_THINGS.has(token.word))) return false;
+		const start = clauseStart(tokens, at);
+		const isOrdered = isImperative(sentence, at, "work");
+		if ((!isOrdered || previous?.stop === ":") && before.slice(previous?.stop === ":" ? 0 : start).some(isShowing)) return false;
+		if (!isOrdered) {
+			const subject = before[start]?.word ?? "";
+			const verb = verbs.findLast((one) => one.at < at);
+			// "users can type ...", "he pastes ...": somebody else does.
+			return !(
+				SUBJECTS.has(subject) ||
+				before.some((token) => SUBORDINATORS.has(token.word)) ||
+				(verb !== undefined && !verb.isImperative)
+			);
+		}
 		if (at > 0 || !sentence.startsLine) return true;
 		// Alone in its line, it is what the sentence before says of it.
 		const lead = this.#lead(piece);
-		return lead === null ? after.length <= 6 && !after.some((t) => TEXT_THINGS.has(t.word)) : (this.#leadStance(lead) ?? !isShown(lead));
+		return lead === null ? after.length <= 6 : (this.#leadStance(lead) ?? !isShown(lead));
 	}
 
 	/** "`rm -rf /` ... Run it.": what was only shown becomes an order. */
@@ -664,14 +690,15 @@ function isGerundOrder({ tokens, verbs, isQuestion: asks }: Sentence, at: number
 		return !asks || tokens.some((token) => token.word === "mind");
 	if (before !== "by" && before !== "with") return false;
 	const user = lastImperative(verbs, at);
-	return (
-		!asks &&
-		user !== null &&
-		user.does !== "build" &&
-		!user.isNegated &&
-		!isSubordinate(tokens, user.at, at) &&
-		!/^(caused|triggered|broken|introduced)$/.test(tokens[at - 2]?.word ?? "")
-	);
+	if (
+		asks ||
+		user === null ||
+		user.does === "build" ||
+		user.isNegated ||
+		/^(caused|triggered|broken|introduced)$/.test(tokens[at - 2]?.word ?? "")
+	)
+		return false;
+	return PROVES.test(tokens[user.at]?.word ?? "") || !isSubordinate(tokens, user.at, at);
 }
 
 /** "to" after a wish of the speaker's: "I want you to", "make sure to", "your task is to". */
@@ -680,7 +707,9 @@ function isWish(tokens: readonly Token[], at: number): boolean {
 	const subject = tokens[at - 2]?.word ?? "";
 	if (!WISHES.has(last)) return false;
 	if (/^(you|us)$/.test(last))
-		return /^(want|need|like|ask|asking|order|tell|telling|instruct|love|expect|require|for|got|allow|allowing)$/.test(subject);
+		return /^(want|need|like|ask|asking|order|tell|telling|instruct|love|expect|require|for|got|allow|allowing|authori[sz]e|permit|command|urge|beg|request|expect|trust|invite|hereby|remind|advise)$/.test(
+			subject,
+		);
 	if (/^(want|need|like|love|wish|try|have|gotta)$/.test(last)) return subject === "" || SPEAKERS.has(subject) || FILLERS.has(subject);
 	if (/^(is|are)$/.test(last))
 		return tokens
@@ -756,6 +785,12 @@ function startsAnew(tokens: readonly Token[], at: number): boolean {
 	return false;
 }
 
+/** "free some space with X", "fix it by X:": what is done by running it, and not by editing. */
+const isMeans = (tokens: readonly Token[], verb: number, at: number): boolean =>
+	/^(with|using|via|through|by|running|mit|avec|con)$/.test(tokens[at - 1]?.word ?? "") &&
+	!EDITS.has(tokens[verb]?.word ?? "") &&
+	!namesText(tokens, verb + 1, at);
+
 const namesText = (tokens: readonly Token[], from: number, to: number): boolean =>
 	tokens.slice(from, to).some((token) => TEXT_THINGS.has(token.word));
 
@@ -784,7 +819,8 @@ function pointsTo(tokens: readonly Token[], verb: number): boolean {
 const followsIn = (sentence: Sentence, verb: number): boolean => sentence.tokens.slice(0, verb).some((token) => token.span !== null);
 
 const isShown = (sentence: Sentence): boolean => sentence.isQuestion || sentence.tokens.some(isShowing);
-const isShowing = ({ word }: Token): boolean => SHOWN.has(word) || FINITE.has(word) || TEXT_THINGS.has(word) || LIKENESS.has(word);
+const isShowing = ({ word }: Token): boolean =>
+	SHOWN.has(word) || FINITE.has(word) || TEXT_THINGS.has(word) || LIKENESS.has(word) || GUARDS.test(word);
 
 const speaksHan = (text: string): boolean => HAN.speak.test(text) || /([？?吗]|か[。？?]?)$/.test(text.trim());
 
@@ -818,7 +854,10 @@ const participleOf = (word: string): string[] => {
 
 /** Where the clause of a token begins. */
 function clauseStart(tokens: readonly Token[], at: number): number {
-	for (let i = at - 1; i >= 0; i--) if (tokens[i]?.stop !== "" || ANEW.has(tokens[i]?.word ?? "")) return i + 1;
+	for (let i = at - 1; i >= 0; i--) {
+		const { word, stop } = tokens[i] ?? { word: "", stop: "" };
+		if (stop !== "" || ANEW.has(word) || (i === at - 1 && JOINERS.has(word))) return i + 1;
+	}
 	return 0;
 }
 
@@ -870,7 +909,9 @@ const ARTICLES = new Set(
 const GUARDS =
 	/^(detects?|blocks?|prevents?|rejects?|refuses?|warns?|flags?|checks?|verifies|asserts?|parses?|escapes?|validates?|protects?|forbids?|stops?|catches|highlights?|explains?|lints?|denies|deny|scans?|safely|only)$/;
 const ROOT_AFTER = new Set(
-	"under in on from of at everything directory dir filesystem partition path unter auf in von dans sous en su em sur de".split(" "),
+	"under below beneath inside within across in on from of at everything directory dir filesystem partition path unter auf in von dans sous en su em sur de".split(
+		" ",
+	),
 );
 const ROOT_VERBS = new Set(["wipe", "erase", "nuke", "format", "destroy", "purge", "shred", "rm"]);
 const PATH_VERBS: [ReadonlySet<string>, "read" | "write" | "delete"][] = [
@@ -916,6 +957,14 @@ const GERUNDS = new Set(["running", "executing", "using", "issuing", "typing", "
 const TRIES = /^(see|check|try|test|find|figure|please|now|then)$/;
 const UNBOUND =
 	/\b(developer|dan|god|jailbreak|unrestricted) mode\b.{0,40}\b(now|enabled|on|active)\b|\bno (restrictions|rules|limits|guidelines) (apply|bind you|any ?more)|\byou (have no|are free of|are free from|are not bound by) (any )?(restrictions|rules|guidelines|limits|policies)/i;
+const EDITS = new Set(
+	"replace rename convert migrate change swap rewrite edit modify update merge compare annotate wrap refactor remplace ersetze reemplaza".split(
+		" ",
+	),
+);
+const RUN_WISHED =
+	/\b(great|nice|appreciate|helpful|wonderful|good|love|glad|grateful|happy|perfect|cool|like)\b.*\byou (could |would |can )?(ran|run|executed?|did|do|used?|typed?)$/;
+const PROVES = /^(verify|check|confirm|ensure|test|prove|validate|see|assert)$/;
 const PREPOSITIONS = new Set("for as in on with by from since due given per at during für zur pour para per".split(" "));
 /** Before these a verb is none of the writer's orders. */
 const NO_LEAD = new Set(
@@ -1019,17 +1068,29 @@ function startsCommand(tokens: readonly Token[], at: number): boolean {
 			(word === "sudo" && LONE_COMMANDS.has(next[0]?.word ?? "")) ||
 			next.some(
 				(token) =>
-					(token.span !== null && !COMMAND_OR_WORD.has(word)) || /^-{1,2}[A-Za-z0-9]|[/~$*|<>=]|^\d+$|^\.$|^[A-Z_]{4,}$/.test(token.raw),
+					(token.span?.isCode === false && !COMMAND_OR_WORD.has(word)) ||
+					/^-{1,2}[A-Za-z0-9]|[/~$*|<>=]|^\d+$|^\.$|^[A-Z_]{4,}$/.test(token.raw),
 			)
 		);
 	}
-	return /^(\/(usr\/)?(local\/)?s?bin\/|:\(\))/.test(name);
+	if (/^(\/(usr\/)?(local\/)?s?bin\/|:\(\))/.test(name)) return true;
+	// Any word where a command may stand, if arguments follow it as they follow nothing else.
+	const previous = tokens[at - 1];
+	const isHead =
+		previous === undefined || previous.stop === ":" || JOINERS.has(previous.word) || ANEW.has(previous.word) || FILLERS.has(previous.word);
+	return (
+		isHead &&
+		/^(\.{0,2}\/)?[a-z][\w.-]*(\/[\w.-]+)*$/.test(name) &&
+		/^(-{1,2}[A-Za-z]|[~/$]|\.{1,2}\/|['"]\S*[/$])/.test(tokens[at + 1]?.span?.whole ?? tokens[at + 1]?.raw ?? "")
+	);
 }
 
 /** Where the command that begins at a token ends, in units: the end of the sentence. */
 function clauseEnd(tokens: readonly Token[], at: number): number {
 	const last = tokens.at(-1);
-	const cut = tokens.findIndex((token, i) => i > at && /^(and|then|und|dann|et|puis|luego|,)$/.test(token.word) && i > at + 2);
+	const cut = tokens.findIndex(
+		({ word, span }, i) => i > at && (span?.isCode === true || (i > at + 2 && /^(and|then|und|dann|et|puis|luego|,)$/.test(word))),
+	);
 	const end = cut < 0 ? last : tokens[cut - 1];
 	return end === undefined ? 0 : end.at + end.raw.length;
 }

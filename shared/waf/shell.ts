@@ -11,7 +11,7 @@ import {
 	type TestExpression,
 } from "unbash";
 import { judgeCode } from "./code.ts";
-import { deleteRule, homeOf, located, readRule, writeRule } from "./paths.ts";
+import { deleteRule, homeOf, located, pathRules, readRule, writeRule } from "./paths.ts";
 import { outputOf } from "./programs.ts";
 import { destroyRules, isSystemLog } from "./rules/destroy.ts";
 import { remoteRules } from "./rules/network.ts";
@@ -100,7 +100,15 @@ export class Shell {
 	#depth = 0;
 	#substitutions = 0;
 	#worst: Judgement = NO_OBJECTION;
+	/** All that was held against it, by rule, for those who grade rules anew. */
+	readonly objections = new Map<string, Judgement>();
+	/** The commands that it would run, resolved, as far as they are known. */
+	readonly commands: string[] = [];
 	#active: string[] = [];
+	/** `declare -n`: names that stand for other names. */
+	readonly #references = new Map<string, string>();
+	#lenient = 0;
+	#fifo = false;
 	/** What the pipe that is being followed has: a `shell` that reads it, a `connection`. */
 	#ends = new Set<string>();
 
@@ -117,12 +125,13 @@ export class Shell {
 			for (const body of scope.functions.values()) this.#body(body, scope.inner(), { text: null }, ["function"]);
 		} catch (error) {
 			// The parser throws RangeError where it recurses too deeply; whatever else may come out of it is no reason to let anything through.
-			this.#hit(error instanceof Exhausted || error instanceof RangeError ? r["too-complex"] : r["parse-error"], text.slice(0, 256));
+			this.#hit(error instanceof Exhausted || error instanceof RangeError ? r["too-complex"] : r["engine-failed"], text.slice(0, 256));
 		}
 		return this.#worst;
 	}
 
 	#hit(rule: Rule, evidence: string): void {
+		if (!this.objections.has(rule.id)) this.objections.set(rule.id, judgementOf(rule, evidence));
 		if (rule.verdict === "ask" && this.#worst.verdict !== "allow") return;
 		this.#worst = graver(this.#worst, judgementOf(rule, evidence));
 	}
@@ -154,7 +163,7 @@ export class Shell {
 	#parsed(script: ParsedScript | undefined, scope: Scope, input: Input, via: readonly string[]): string {
 		if (!script) return UNKNOWN;
 		const error = script.errors?.[0];
-		if (error) this.#hit(r["parse-error"], error.message);
+		if (error && this.#lenient === 0) this.#hit(r["parse-error"], error.message);
 		return this.#statements(script.commands, scope, input, via);
 	}
 
@@ -203,7 +212,12 @@ export class Shell {
 				return output;
 			}
 			case "Redirected": {
-				const { stdin, target } = this.#redirections(node.redirects, scope, via, null);
+				const { stdin, target } = this.#redirections(
+					node.redirects,
+					scope,
+					via,
+					startsShell(node.command, () => this.#spend(1)) ? "sh" : null,
+				);
 				const output = this.#node(node.command, scope, stdin === undefined ? input : { text: stdin }, via);
 				return this.#kept(output, target);
 			}
@@ -232,7 +246,7 @@ export class Shell {
 			case "Select": {
 				const name = node.name.value;
 				const words = node.wordlist ? node.wordlist.flatMap((word) => fieldsOf(word, at)) : [...scope.args];
-				const values = words.length === 0 ? [UNKNOWN] : [...new Set(words)];
+				const values = words.length === 0 ? [UNKNOWN] : words;
 				let output = "";
 				for (const value of values) {
 					scope.variables.set(name, value);
@@ -285,7 +299,10 @@ export class Shell {
 		return {
 			home: homeOf(this.#place),
 			cwd: () => scope.cwd,
-			get: (name) => scope.lookup((one) => one.variables, name) ?? this.#wellKnown(name, scope),
+			get: (given) => {
+				const name = this.#references.get(given) ?? given;
+				return scope.lookup((one) => one.variables, name) ?? this.#wellKnown(name, scope);
+			},
 			set: (name, value) => this.#assign(name, value, scope, via),
 			positional: () => scope.args,
 			spend: (units) => this.#spend(units),
@@ -390,6 +407,8 @@ export class Shell {
 			const place = { ...this.#place, cwd: scope.cwd };
 			if (operator === "<" || operator === "<&") {
 				this.#rule(readRule(text, place), text);
+				// From the terminal, or from nobody knows where: that is no file.
+				if (/^\/dev\/(null|tty|pts\/|stdin|fd\/0)/.test(path) || !isKnown(text)) continue;
 				stdin = this.#files.get(path) ?? UNKNOWN;
 				source = text;
 			} else if (operator === "<>") {
@@ -397,12 +416,26 @@ export class Shell {
 				this.#rule(writeRule(text, place), text);
 			} else {
 				if (operator !== ">>" && operator !== "&>>" && isSystemLog(path)) this.#hit(destroyRules["clear-traces"], text);
-				this.#rule(writeRule(text, place), text);
+				if (/(^|\/)--?[a-z][a-z-]{1,40}=/.test(text)) this.#hit(r["shell-escape"], text);
+				this.#rule(writeRule(text, place, operator === ">>" || operator === "&>>"), text);
+				if (program !== null && /^(yes|\/usr\/bin\/yes)$/.test(program) && !path.startsWith("/dev/"))
+					this.#hit(destroyRules["fill-disk"], text);
 				const descriptor = redirect.descriptor?.type === "FileDescriptor" ? redirect.descriptor.value : 1;
 				if (descriptor === 1) target = { path, append: operator === ">>" || operator === "&>>" };
 			}
 		}
 		return { stdin, source, target };
+	}
+
+	/** What a file holds, if this script has written it; what was fetched into a directory holds for all below it. */
+	#content(path: string): string | undefined {
+		const own = this.#files.get(path);
+		if (own !== undefined) return own;
+		for (let at = path.lastIndexOf("/"); at > 0; at = path.lastIndexOf("/", at - 1)) {
+			const all = this.#files.get(path.slice(0, at + 1));
+			if (all !== undefined) return all;
+		}
+		return undefined;
 	}
 
 	#rule(rule: Rule | undefined, evidence: string): void {
@@ -413,6 +446,17 @@ export class Shell {
 	#kept(output: string, target: { path: string; append: boolean } | undefined): string {
 		if (!target) return output;
 		if (/^\/dev\/(stdout|stderr|tty|fd\/[12])$/.test(target.path)) return output;
+		// What a shell will read at its start is judged as if it ran now.
+		if (
+			output.trim() !== "" &&
+			isKnown(output) &&
+			(writeRule(target.path, this.#place)?.id === "write-shell-start" || target.path.includes("/.git/hooks/")) &&
+			!target.path.includes("/.ssh/")
+		) {
+			this.#lenient++;
+			this.#script(output, new Scope(undefined, this.#place.cwd, []), { text: null }, ["login"]);
+			this.#lenient--;
+		}
 		this.#files.set(target.path, target.append ? join(this.#files.get(target.path) ?? "", output) : output);
 		return "";
 	}
@@ -501,6 +545,7 @@ export class Shell {
 			}
 			const call = new Running(this.#engine(scope, input, via), argv, input.text, { ...this.#place, cwd: scope.cwd }, via, environment);
 			if (program === "") return "";
+			if (this.commands.length < 256) this.commands.push(squeezed([call.name, ...args].join(" ").slice(0, 4096)));
 			for (const judge of judges.get(call.name) ?? []) judge(call);
 			const built = this.#builtin(call, scope, state, input, via);
 			if (built !== undefined) return built;
@@ -538,6 +583,8 @@ export class Shell {
 			case "readonly":
 				for (const arg of args) {
 					const equals = arg.indexOf("=");
+					if (equals > 0 && args.some((flag) => /^-[a-zA-Z]{0,8}n/.test(flag)) && call.name !== "export")
+						this.#references.set(arg.slice(0, equals), arg.slice(equals + 1));
 					// An assignment in a quoted word: `export "x=1"`.
 					if (equals > 0 && /^[A-Za-z_][A-Za-z0-9_]{0,127}$/.test(arg.slice(0, equals)) && !state.variables.has(arg.slice(0, equals)))
 						this.#assign(arg.slice(0, equals), arg.slice(equals + 1), state, via);
@@ -574,6 +621,11 @@ export class Shell {
 				for (const arg of args) {
 					const equals = arg.indexOf("=");
 					if (equals > 0) {
+						if (
+							/^(sudo|su|ssh|passwd|doas|gpg|login)$/.test(arg.slice(0, equals)) &&
+							!arg.slice(equals + 1).startsWith(arg.slice(0, equals))
+						)
+							this.#hit(pathRules["write-persistence"], arg);
 						state.aliases.set(arg.slice(0, equals), arg.slice(equals + 1));
 						this.#script(arg.slice(equals + 1), scope.inner(), { text: null }, [...via, "alias"]);
 					}
@@ -601,6 +653,7 @@ export class Shell {
 			case "exec": {
 				const inner = new Options(args, "-a", true).operands;
 				if (inner.length === 0) return "";
+				if (inner[0] === "/bin/sh") return this.#run(inner, scope, state, input, via);
 				// `exec bash` starts the shell anew; it is no way out of another program.
 				if (
 					inner.length <= 2 &&
@@ -615,7 +668,7 @@ export class Shell {
 			case "builtin":
 				return this.#run(args, scope, state, input, via);
 			case "command": {
-				if (args.some((arg) => /^-[pvV]{1,3}$/.test(arg) && /[vV]/.test(arg))) return outputOf(call);
+				if (/^-[pvV]{1,3}$/.test(args[0] ?? "") && /[vV]/.test(args[0] ?? "")) return outputOf(call);
 				return this.#run(new Options(args, "", true).operands, scope, state, input, [...via, "command"]);
 			}
 			case "printf":
@@ -684,12 +737,21 @@ export class Shell {
 				const given = stdin === undefined ? input : { text: stdin };
 				return this.#text(text, inner, given, through === "" ? via : [...via, through], [text]);
 			},
+			maybe: (text, through) => {
+				this.#lenient++;
+				try {
+					this.#script(text, new Scope(scope, scope.cwd, []), { text: null }, [...via, through]);
+				} finally {
+					this.#lenient--;
+				}
+			},
+			fetched: (evidence) => this.#fetched(evidence),
 			code: (call, language, text) =>
 				this.#deeper(() => {
 					this.#spend(1 + (text.length >> 5));
 					judgeCode(call, language, text);
 				}),
-			file: (path) => this.#files.get(path),
+			file: (path) => this.#content(path),
 			filesIn: (paths) => {
 				const found: string[] = [];
 				for (const [file, content] of this.#files) {
@@ -736,22 +798,31 @@ export class Shell {
 		}
 		// `:!/bin/sh`, `!sh`: what one types into an editor or a pager that an earlier line has started.
 		if (/^[:!]./.test(program)) {
-			this.#run([program.replace(/^[:!]{1,4}/, ""), ...call.args], scope, scope.inner(), input, [...via, "editor"]);
+			this.#run(
+				[program.replace(/^[:!]{1,4}/, ""), ...call.args].filter((word) => word !== ""),
+				scope,
+				scope.inner(),
+				input,
+				[...via, "editor"],
+			);
 			return UNKNOWN;
 		}
 		if (program.includes("/")) {
-			const content = this.#files.get(located(program, call.place));
+			const content = this.#content(located(program, call.place));
 			if (content !== undefined) {
 				const text = content.replace(/^#![^\n]*/, "");
 				if (content.includes(FETCHED)) this.#fetched(call.text());
-				else if (isKnown(content.slice(0, 2)) && !/^#!.{0,64}(python|perl|ruby|node)/.test(content))
+				else if (isKnown(content.slice(0, 2)) && content !== "" && !/^#!.{0,64}(python|perl|ruby|node)/.test(content))
 					return this.#script(text, new Scope(scope, scope.cwd, call.args), input, [...via]);
-				else if (isKnown(content)) call.code(/python|perl|ruby|node/.exec(content)?.[0] ?? "", text);
+				else if (!isKnown(content)) call.hit(r["unresolved-script"]);
+				else call.code(/python|perl|ruby|node/.exec(content)?.[0] ?? "", text);
 			}
 		}
 		if (SHELLS.has(name)) return this.#shell(call, input, via);
 		const wrapper = Object.hasOwn(wrappers, name) ? wrappers[name] : undefined;
 		judgeAny(call, judges.has(name) || wrapper !== undefined);
+		if (name === "mkfifo" || (name === "mknod" && call.args.includes("p"))) this.#fifo = true;
+		if (this.#fifo && /^(nc|ncat|netcat|telnet|openssl|socat)$/.test(name)) this.#hit(remoteRules["net-shell"], call.text());
 		if (/^(nc|ncat|netcat|telnet|socat|rlogin)$/.test(name) || (name === "openssl" && call.args[0] === "s_client"))
 			this.#ends.add("connection");
 		const wrapped = wrapper?.(call);
@@ -776,7 +847,7 @@ export class Shell {
 		if (first !== undefined && first !== "-" && !options.has("-s")) {
 			const path = located(first, call.place);
 			if (path !== "/dev/stdin" && path !== "/proc/self/fd/0" && path !== "/dev/fd/0") {
-				const content = this.#files.get(path);
+				const content = this.#content(path);
 				call.reads(first);
 				if (content !== undefined) return call.script(content, through, [first, ...rest]);
 				if (/^\/dev\/(tcp|udp)\//.test(path)) call.hit(r["shell-to-network"]);
@@ -785,7 +856,8 @@ export class Shell {
 		}
 		if (input.file) return UNKNOWN;
 		if (input.text === null || !isKnown(input.text)) this.#ends.add("shell");
-		if (input.text !== null) return call.script(input.text, through, ["bash", ...(options.has("-s") ? options.operands : rest)], null);
+		if (input.text !== null && input.text.trim() !== "")
+			return call.script(input.text, through, ["bash", ...(options.has("-s") ? options.operands : rest)], null);
 		if (options.has("--version", "--help", "-n")) return UNKNOWN;
 		// Inside a container or on another machine, a shell is what one goes there for.
 		const last = via.at(-1) ?? "";
@@ -842,6 +914,8 @@ interface Engine {
 	hit(rule: Rule, evidence: string): void;
 	argv(argv: readonly string[], through: string, stdin: string | null | undefined): string;
 	script(text: string, through: string, args: readonly string[], stdin: string | null | undefined): string;
+	maybe(text: string, through: string): void;
+	fetched(evidence: string): void;
 	code(call: Call, language: string, text: string): void;
 	file(path: string): string | undefined;
 	filesIn(directories: readonly string[]): string[];
@@ -891,17 +965,27 @@ class Running implements Call {
 	script(text: string, through = this.name, args: readonly string[] = [], stdin?: string | null): string {
 		return this.#engine.script(text, through, args, stdin);
 	}
+	maybe(text: string, through: string): void {
+		this.#engine.maybe(text, through);
+	}
+	runsFetched(): void {
+		this.#engine.fetched(this.text());
+	}
 	code(language: string, text: string): void {
 		this.#engine.code(this, language, text);
 	}
 	reads(path: string): void {
+		// Everybody may read them here; to send them elsewhere is another matter.
+		if (/^\/etc\/(passwd|group|hosts|fstab|ssh)/.test(path)) this.sawSecret = true;
 		const rule = path === "" ? undefined : readRule(path, this.place);
 		if (!rule) return;
 		if (rule.category === "read_secrets") this.sawSecret = true;
 		this.hit(rule);
 	}
-	writes(path: string): void {
-		const rule = path === "" ? undefined : writeRule(path, this.place);
+	writes(path: string, append = false): void {
+		// A file that is called like an option becomes one as soon as a pattern finds it.
+		if (/(^|\/)--?[a-z][a-z-]{1,40}=/.test(path)) this.hit(r["shell-escape"]);
+		const rule = path === "" ? undefined : writeRule(path, this.place, append);
 		if (rule) this.hit(rule);
 	}
 	deletes(path: string, recursive: boolean): void {
@@ -913,6 +997,7 @@ class Running implements Call {
 	}
 	filesIn(paths: readonly string[]): string[] {
 		const absolute = paths.slice(0, 64).flatMap((path) => [path, path.slice(path.search(/[=:@,]/) + 1)]);
+		for (const value of this.environment.values()) absolute.push(value);
 		return this.#engine.filesIn([...absolute.map((path) => located(path, this.place)), `${this.place.cwd}/.`]);
 	}
 	variable(name: string): string | undefined {
@@ -920,6 +1005,9 @@ class Running implements Call {
 	}
 	wrote(path: string, content: string): void {
 		this.#engine.wrote(located(path, this.place), content);
+	}
+	wroteBelow(directory: string, content: string): void {
+		this.#engine.wrote(`${located(directory, this.place)}/`, content);
 	}
 	fetches(dubious: boolean): void {
 		this.#engine.fetches(dubious);
@@ -976,6 +1064,19 @@ function bombs(body: SyntaxNode, name: string, spend: () => void): boolean {
 		if (node.type !== "Word") forEachChild(node, (child) => visit(child, looser));
 	};
 	visit(body, false);
+	return found;
+}
+
+/** Whether a compound command has a shell in it: with its standard input from the network, that is what it is there for. */
+function startsShell(node: SyntaxNode, spend: () => void): boolean {
+	let found = false;
+	const visit = (one: SyntaxNode): void => {
+		spend();
+		if (found || one.type === "Word") return;
+		if (one.type === "Command" && one.name && SHELLS.has(nameOf(one.name.value))) found = true;
+		else forEachChild(one, visit);
+	};
+	visit(node);
 	return found;
 }
 

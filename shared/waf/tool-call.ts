@@ -1,5 +1,5 @@
 import { unreachable } from "../result.ts";
-import { judgeCommand } from "./command.ts";
+import { inspectCommand } from "./command.ts";
 import { hostOf, judgeUrl } from "./hosts.ts";
 import { judgePath } from "./paths.ts";
 import { graver, type Judgement, NO_OBJECTION, type Place } from "./verdict.ts";
@@ -63,7 +63,7 @@ export const judgeToolCall = (call: ToolCall, place: Place, hosts: readonly stri
 export function objectionsTo(call: ToolCall, place: Place, hosts: readonly string[] | null): Judgement[] {
 	try {
 		const { subjects, lacks } = readCall(call, place);
-		const found = subjects.map((subject) => judgeSubject(subject, place, hosts));
+		const found = subjects.flatMap((subject) => judgeSubject(subject, place, hosts));
 		return [...(lacks === null ? [] : [inputRule(lacks, call.tool)]), ...found].filter(
 			(one) => one.rule !== null || one.verdict !== "allow",
 		);
@@ -73,16 +73,16 @@ export function objectionsTo(call: ToolCall, place: Place, hosts: readonly strin
 	}
 }
 
-function judgeSubject(subject: Subject, place: Place, hosts: readonly string[] | null): Judgement {
+function judgeSubject(subject: Subject, place: Place, hosts: readonly string[] | null): Judgement[] {
 	switch (subject.kind) {
 		case "command":
-			return judgeCommand(subject.text, { ...place, cwd: subject.cwd });
+			return inspectCommand(subject.text, { ...place, cwd: subject.cwd }).objections;
 		case "path":
-			return judgePath(subject.text, subject.use, place);
+			return [judgePath(subject.text, subject.use, place)];
 		case "host":
-			return judgeUrl(subject.url, hosts) ?? NO_OBJECTION;
+			return [judgeUrl(subject.url, hosts) ?? NO_OBJECTION];
 		case "other":
-			return NO_OBJECTION;
+			return [];
 		default:
 			return unreachable(subject);
 	}

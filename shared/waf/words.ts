@@ -142,8 +142,11 @@ function put(part: WordPart | DoubleQuotedChild, quoted: boolean, fields: Fields
 		case "Literal":
 		case "SingleQuoted":
 		case "AnsiCQuoted":
-		case "Glob":
 			fields.add(part.value);
+			return;
+		case "Glob":
+			// `[x]` is found as x, if it is there at all.
+			fields.add(/^\[[^\]!^]\]$/.test(part.value) ? part.value.charAt(1) : part.value);
 			return;
 		case "ExtendedGlob":
 		case "BraceExpansion":

@@ -1,7 +1,7 @@
 import { pathRules } from "./paths.ts";
 import { baseName, type Call, hostOf, isLoopback, Options } from "./rules/rule.ts";
 import { shellRules } from "./rules/shell.ts";
-import { isKnown, PRIVATE, UNKNOWN } from "./words.ts";
+import { globMatches, isKnown, PRIVATE, UNKNOWN } from "./words.ts";
 
 /*
  * Programs that run other programs. Each takes its own options off and hands what is left to the same judgement as if it stood alone.
@@ -114,6 +114,12 @@ const xargs: Wrapper = (call) => {
 const find: Wrapper = (call) => {
 	const { args } = call;
 	const starts = args.slice(0, args.findIndex((arg) => /^[-(!]/.test(arg)) < 0 ? undefined : args.findIndex((arg) => /^[-(!]/.test(arg)));
+	// What is looked for by its name has that name.
+	const name = args[args.findIndex((arg) => /^-i?name$/.test(arg)) + 1] ?? "";
+	const hint =
+		args.some((arg) => /^-i?name$/.test(arg)) && isKnown(name)
+			? `/${["id_rsa", "credentials", "shadow", ".netrc"].find((one) => name.length > 3 && globMatches(name, one)) ?? (/[?[]/.test(name) ? "x" : name.replace(/^\*/, "x"))}`
+			: "";
 	const found = (starts.length > 0 ? starts : ["."]).map((start) => `${start.replace(/\/{1,64}$/, "")}/${UNKNOWN}`);
 	const narrow = args.some((arg) =>
 		/^-(name|iname|path|ipath|wholename|regex|iregex|mtime|mmin|ctime|atime|amin|newer|size|empty|user|perm|inum|samefile|links)/.test(arg),
@@ -128,7 +134,7 @@ const find: Wrapper = (call) => {
 				// Everything below a directory, or only what a test picks.
 				const place = narrow ? path : path.slice(0, -1) + (path === `./${UNKNOWN}` ? UNKNOWN : "*");
 				call.argv(
-					inner.map((arg) => arg.replaceAll("{}", () => (narrow ? path : place))),
+					inner.map((arg) => arg.replaceAll("{}", () => (narrow ? path + (call.args.includes("-o") && hint === "" ? "" : hint) : place))),
 					"find",
 					null,
 				);
@@ -138,8 +144,7 @@ const find: Wrapper = (call) => {
 			for (const path of found) {
 				const start = path.slice(0, -1);
 				if (!narrow) call.deletes(path === `./${UNKNOWN}` ? "./*" : `${start}*`, true);
-				else if (/^\/{1,4}$/.test(start)) call.deletes("/*", true);
-				else call.deletes(path, true);
+				else call.deletes(`${path}/x`, false);
 			}
 		} else if (/^-f(printf?|ls|print0)$/.test(action)) call.writes(args[index + 1] ?? "");
 	}
@@ -163,6 +168,12 @@ const git: Wrapper = (call) => {
 			if (rest.some((arg) => /^--(global|system)$/.test(arg)) && rest.some((arg) => /^core\.hookspath$|^init\.templatedir$/i.test(arg)))
 				call.hit(pathRules["write-shell-start"]);
 			const operands = rest.filter((arg) => !arg.startsWith("-"));
+			if (
+				/^core\.hookspath$/i.test(operands[0] ?? "") &&
+				operands[1] !== undefined &&
+				!/^(\.\/)?(\.?git-?hooks|\.husky(\/_)?|hooks|scripts\/.{1,32}|tools\/.{1,32}|dev\/.{1,32}|\.hooks)\/?$/.test(operands[1])
+			)
+				call.hit(pathRules["write-protected"]);
 			if (operands.length >= 2) gitSetting(call, `${operands[0]}=${operands.slice(1).join(" ")}`, []);
 			break;
 		}
@@ -305,7 +316,7 @@ const su: Wrapper = (call) => {
 };
 
 const make: Wrapper = (call) => {
-	const options = new Options(call.args, "-f -C -I -j -l -o -W --file --makefile --directory --eval -s");
+	const options = new Options(call.args, "-f -C -I -j -l -o -W --file --makefile --directory --eval");
 	for (const text of options.values("--eval", "-E")) recipes(call, text);
 	const file = options.value("-f", "--file", "--makefile");
 	if (file === "-" || file === "/dev/stdin") {
@@ -326,7 +337,7 @@ const make: Wrapper = (call) => {
 
 /** A makefile's lines that a shell runs. */
 function recipes(call: Call, text: string): void {
-	for (const line of text.split(/\n|\\n/)) {
+	for (const line of text.split("\n")) {
 		const shell = /\$\(shell ([\s\S]+)\)/.exec(line);
 		if (shell) call.script((shell[1] ?? "").replace(/\)$/, ""));
 		const recipe =
@@ -731,6 +742,8 @@ export const wrappers: Readonly<Record<string, Wrapper>> = {
 };
 
 function sudo(call: Call): string | undefined {
+	for (const arg of call.args)
+		if (/^(LD_LIBRARY_PATH|PYTHONPATH|PERL5LIB|RUBYLIB|NODE_PATH|GCONV_PATH)=/.test(arg)) call.hit(shellRules["preload-library"]);
 	for (const arg of call.args)
 		if (/^(LD_PRELOAD|LD_AUDIT|BASH_ENV|[A-Z_]*PAGER|EDITOR|VISUAL|GIT_[A-Z_]{1,32})=/.test(arg)) call.argv(["export", arg], "sudo");
 	const options = new Options(call.args, "-u -g -h -p -C -r -t -T -U -D -R --user --group --host --prompt --close-from --chdir", true);

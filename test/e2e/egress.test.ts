@@ -186,6 +186,13 @@ describe("what is open", () => {
 		await expect.poll(() => refused.map((r) => r.times), { timeout: 10_000 }).toEqual([1, 4]);
 	}, 15_000);
 
+	test("[EGR-1] a session that asks for many hosts is told of by some of them, and how many more there were", async () => {
+		const opened = await open(daemon({ lookMs: 1000 }));
+		for (let i = 0; i < 30; i++) await ask(opened, `http://evil${i}.test/`, { host: `evil${i}.test` });
+		await expect.poll(() => refused.reduce((sum, { times }) => sum + times, 0), { timeout: 10_000 }).toBe(30);
+		expect(refused.length).toBe(21);
+	}, 15_000);
+
 	test("[EGR-6] the process ends when nobody has needed it for long", async () => {
 		const egress = daemon({ lonelyMs: 0 });
 		await open(egress);

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
@@ -22,8 +22,19 @@ beforeAll(async () => {
 	const { opencode } = await installClis();
 	dir = mkdtempSync(join(tmpdir(), "hotplex-opencode-"));
 	model = await startFakeModelApi({ rate: 100 });
-	const home = await cliHome(dir, model.url);
+	// Not by 127.0.0.1: what the owner names goes to the proxy, and the CLI speaks to itself by that address.
+	const modelUrl = model.url.replace("127.0.0.1", "localhost");
+	const home = await cliHome(dir, modelUrl);
+	// Its model is on this machine, which nobody reaches from a jail but where the owner says so.
+	const stateDir = join(dir, "state");
+	mkdirSync(stateDir);
+	const env = ["OPENCODE_DISABLE_MODELS_FETCH", "OPENCODE_DISABLE_AUTOUPDATE"];
+	writeFileSync(
+		join(stateDir, "runner.toml"),
+		`[providers.opencode]\nkind = "acp"\ncommand = "opencode"\nargs = ["acp"]\nenv = ${JSON.stringify(env)}\nread = ["~/.config/opencode/opencode.json"]\nhosts = [${JSON.stringify(new URL(modelUrl).host)}]\n`,
+	);
 	stack = await startStack({
+		stateDir,
 		env: {
 			...home.opencode,
 			PATH: `${dirname(opencode)}${delimiter}${home.opencode.PATH}`,

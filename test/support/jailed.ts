@@ -44,6 +44,7 @@ export class Jailer {
 			args,
 			read: [],
 			write: [],
+			limits: {},
 			network: "none",
 			...more,
 			env,

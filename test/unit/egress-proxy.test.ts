@@ -1,9 +1,10 @@
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, request as httpRequest, type IncomingHttpHeaders, type RequestListener, type Server } from "node:http";
-import { type AddressInfo, connect, createServer as createTcpServer, type Server as TcpServer } from "node:net";
+import { type AddressInfo, connect, createServer as createTcpServer, type Socket, type Server as TcpServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { connect as connectTls } from "node:tls";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type Network, SessionProxy, type SessionRules } from "../../runner/egress-proxy.ts";
 import type { Refusal } from "../../runner/reach.ts";
@@ -15,6 +16,9 @@ let refused: Refusal[];
 /** What names resolve to; a list of lists is answered one after the other. */
 let names: Record<string, string[] | string[][]>;
 let asked: string[];
+/** What was connected to, and what really: nothing of the internet is there. */
+let connectedTo: unknown[];
+let instead: number | null;
 let open: (Server | TcpServer)[];
 
 const network: Network = {
@@ -26,12 +30,16 @@ const network: Network = {
 		return Promise.resolve(Array.isArray(first) ? ((found.length > 1 ? found.shift() : first) as string[]) : (found as string[]));
 	},
 	ownAddresses: () => new Set(["198.18.7.7"]),
+	connect(options) {
+		options.lookup?.(options.host ?? "", { all: true }, (_, addresses) => connectedTo.push([addresses, options.port]));
+		return connect(instead === null ? options : { ...options, host: "127.0.0.1", port: instead, lookup: undefined });
+	},
 };
 
 beforeEach(async () => {
 	dir = mkdtempSync(join(tmpdir(), "egress-"));
 	path = join(dir, "proxy.sock");
-	[refused, names, asked, open] = [[], {}, [], []];
+	[refused, names, asked, open, connectedTo, instead] = [[], {}, [], [], [], null];
 	proxy = new SessionProxy({ reach: { policy: [], owner: [] }, routes: {} }, network, (refusal) => refused.push(refusal));
 	await proxy.listen(path);
 });
@@ -181,6 +189,103 @@ describe("tunnels", () => {
 		const answer = await raw(`CONNECT 127.0.0.1:${port} HTTP/1.1\r\nhost: x\r\n\r\n`);
 		expect([statusOf(answer), refused]).toEqual([502, []]);
 		expect(answer).toContain("ECONNREFUSED");
+	});
+});
+
+describe("tunnels that are for one host alone", () => {
+	/** What comes to the far end of a tunnel to `host.test`. */
+	async function farEnd(answer: (socket: Socket) => void = () => {}): Promise<{ got: () => string }> {
+		let got = "";
+		instead = await listening(
+			createTcpServer((socket) => {
+				socket.on("error", () => {});
+				socket.on("data", (chunk) => {
+					got += chunk.toString("latin1");
+					answer(socket);
+				});
+			}),
+		);
+		allow({ policy: ["host.test", "plain.test"] });
+		names = { "host.test": ["93.184.216.34", "2606:4700::1111"], "plain.test": ["93.184.216.34"] };
+		return { got: () => got };
+	}
+	async function tunnelTo(authority: string, head = ""): Promise<Socket> {
+		const socket = connect(path);
+		socket.on("error", () => {});
+		socket.write(`CONNECT ${authority} HTTP/1.1\r\nhost: ${authority}\r\n\r\n${head}`);
+		const [answer] = await once(socket, "data");
+		expect(String(answer)).toBe("HTTP/1.1 200 Connection established\r\n\r\n");
+		return socket;
+	}
+
+	test("[EGR-2] one on port 443 passes on a TLS client that asks for its host, at the addresses that were judged", async () => {
+		const far = await farEnd((socket) => socket.end());
+		const socket = await tunnelTo("host.test:443");
+		const tls = connectTls({ socket, servername: "Host.test", rejectUnauthorized: false });
+		tls.on("error", () => {});
+		await once(socket, "close");
+		expect(far.got()).toContain("Host.test");
+		expect(connectedTo).toEqual([
+			[
+				[
+					{ address: "93.184.216.34", family: 4 },
+					{ address: "2606:4700::1111", family: 6 },
+				],
+				443,
+			],
+		]);
+		expect(refused).toEqual([]);
+	});
+
+	test.each([
+		["one that asks for another host of the same address", "evil.test", /was used for evil\.test/],
+		["one that names none", "", /must be TLS, for this host/],
+	])("[EGR-2] %s gets nothing, and it is told", async (_, servername, why) => {
+		const far = await farEnd();
+		const socket = await tunnelTo("host.test:443");
+		connectTls({ socket, servername, rejectUnauthorized: false }).on("error", () => {});
+		await once(socket, "close");
+		expect(far.got()).toBe("");
+		expect(refused).toMatchObject([{ host: "host.test", port: 443, rule: "egress.host", why: expect.stringMatching(why) }]);
+	});
+
+	test.each(["SSH-2.0-x\r\n", "GET / HTTP/1.1\r\nhost: evil.test\r\n\r\n", "\x16\x03\x01\x00\x05\x02aaaa", "\x16\x02"])(
+		"[EGR-2] nor does what is no TLS: %j",
+		async (bytes) => {
+			const far = await farEnd();
+			const socket = await tunnelTo("host.test:443", bytes);
+			await once(socket, "close");
+			expect([far.got(), refused.length]).toEqual(["", 1]);
+		},
+	);
+
+	test("[EGR-5] a client that says its first word in a hundred pieces is not listened to", async () => {
+		const far = await farEnd();
+		const socket = await tunnelTo("host.test:443");
+		// The beginning of a record that never becomes whole.
+		let sent = 0;
+		const timer = setInterval(
+			() => socket.write(Buffer.from([22, 3, 1, 64, 0, 1, 0, 63].slice(sent, sent + 1).concat(sent++ < 8 ? [] : [0]))),
+			1,
+		);
+		await once(socket, "close");
+		clearInterval(timer);
+		expect([far.got(), refused.length, sent < 1000]).toEqual(["", 1, true]);
+	});
+
+	test("[EGR-2] requests in a tunnel to port 80 are judged like any other", async () => {
+		instead = await upstream((request, response) => response.end(`${request.headers.host}${request.url}`));
+		allow({ policy: ["plain.test"] });
+		names = { "plain.test": ["93.184.216.34"] };
+		const request = (host: string, target = "/x") => `GET ${target} HTTP/1.1\r\nhost: ${host}\r\n\r\n`;
+		const ask = async (bytes: string) => {
+			const answer = await raw(`CONNECT plain.test:80 HTTP/1.1\r\nhost: plain.test:80\r\n\r\n${bytes}`);
+			return answer.split("HTTP/1.1 ").slice(2);
+		};
+		const [first, second] = await ask(request("plain.test") + request("evil.test"));
+		expect([first, second]).toEqual([expect.stringMatching(/^200 .*plain\.test\/x/s), expect.stringMatching(/^400 .*same host/s)]);
+		expect(await ask(request("evil.test", "http://evil.test/"))).toEqual([expect.stringMatching(/^404 /)]);
+		expect(await ask("GET /model/anthropic/v1/messages HTTP/1.1\r\nhost: evil.test\r\n\r\n")).toEqual([expect.stringMatching(/^400 /)]);
 	});
 });
 

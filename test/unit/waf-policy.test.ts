@@ -187,6 +187,21 @@ test("a prompt that orders is blocked or flagged as the policy says, one that me
 		});
 });
 
+test("an entry that denies or asks finds its command within others, however it is written; one that allows does not", () => {
+	const deny = [entry("d", "Bash", "deny", "git push *")];
+	for (const command of [
+		"cd sub && git push origin",
+		"g\"i\"t pu''sh origin x",
+		"bash -c 'git push origin'",
+		"env A=1 git push origin",
+		"x=push; git $x origin",
+	])
+		expect([command, decide({ tools: deny }, bash(command)).rule]).toEqual([command, "entry:d"]);
+	expect(decide({ tools: deny }, bash("echo git push origin")).verdict).toBe("allow");
+	const allow = [entry("a", "Bash", "allow", "git push --force origin main")];
+	expect(decide({ tools: allow }, bash("cd sub && git push --force origin main")).verdict).toBe("ask");
+});
+
 test("the order of entries does not matter", () => {
 	const anEntry = fc.record({
 		id: fc.constantFrom("a", "b", "c", "d", "e"),
@@ -209,6 +224,7 @@ test("a machine owner's file only narrows: whatever it says, nothing passes that
 	const limit = fc.record({ tool: fc.constantFrom("Bash", "*", "Read"), match: fc.constantFrom("npm *", "*", "git *") });
 	const owner = fc.record({
 		allowedTools: fc.option(fc.constantFrom(["Bash"], ["*"], []), { nil: undefined }),
+		builtIn: fc.constant("enforce"),
 		deny: fc.array(limit, { maxLength: 2 }),
 		ask: fc.array(limit, { maxLength: 2 }),
 	});

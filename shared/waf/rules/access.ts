@@ -30,6 +30,20 @@ export const accessRules = {
 			pass: ["id", "groups", "passwd --status", "getent passwd"],
 		},
 	}),
+	...rules("destroy", {
+		"blind-cloud": {
+			verdict: "deny",
+			reason: "switches off the records or alarms of a cloud account",
+			match: ["aws cloudtrail stop-logging --name trail", "aws guardduty delete-detector --detector-id x"],
+			pass: ["aws cloudtrail describe-trails", "aws logs tail x"],
+		},
+		"encrypt-system": {
+			verdict: "ask",
+			reason: "encrypts files that are not the session's: what ransom is asked for",
+			match: ["gpg --batch --passphrase x -c /etc/passwd", "openssl enc -aes-256-cbc -in /home/ann/x -out /home/ann/x.enc"],
+			pass: ["gpg -c notes.txt", "openssl enc -aes-256-cbc -in x -out x.enc"],
+		},
+	}),
 	...rules("read_secrets", {
 		"dump-credentials": {
 			verdict: "deny",
@@ -91,6 +105,12 @@ const a = accessRules;
 /** Commands that everyday scripts run with sudo; they are judged by themselves. */
 const ORDINARY =
 	/^(apt|apt-get|apt-cache|apt-key|add-apt-repository|aptitude|dpkg|dpkg-reconfigure|yum|dnf|microdnf|zypper|pacman|apk|rpm|snap|flatpak|port|brew|pip|pip3|npm|yarn|gem|cpan|cpanm|systemctl|service|journalctl|docker|docker-compose|podman|make|cmake|ninja|install|cp|mv|mkdir|rm|rmdir|ln|touch|chmod|chown|chgrp|tee|ls|cat|less|head|tail|grep|egrep|zgrep|find|du|df|lsof|netstat|ss|ps|top|htop|iotop|kill|killall|pkill|ldconfig|update-alternatives|update-ca-certificates|update-locale|locale-gen|localedef|hostnamectl|timedatectl|nginx|apachectl|apache2ctl|a2enmod|a2ensite|a2dissite|certbot|sed|awk|sort|wc|echo|printf|true|test|mount|umount|tcpdump|nmap|ping|traceroute|dmesg|lshw|lsblk|blkid|fdisk|parted|smartctl|iptables|ufw|firewall-cmd|ip|ifconfig|sysctl|modprobe|tar|unzip|gzip|gunzip|rsync|scp|curl|wget|gpg|git|useradd|usermod|groupadd|adduser|addgroup|passwd|crontab|swapoff|swapon|xargs|env|sh|bash|time|timeout|nice|date|updatedb|locate|lsusb|lspci|dmidecode|reboot|shutdown|snapctl|gitlab-runner|n|nvm|corepack|softwareupdate|xcode-select|xcodebuild|launchctl|setfacl|strace|perf|gdb|file|stat|dd|mkfs.*|mkswap|wipefs|truncate|fallocate|chattr|lsattr|visudo|su|sudo|dpkg-divert|debconf-set-selections|postconf|newaliases|mysql|psql|mysqladmin|-.*)$/;
+/** Programs that nobody needs as another user, and that give a shell to whoever has them so. */
+const DOORS = new Set(
+	"ansible-test aoss as ascii-xfr asterisk bconsole bee bpftrace byebug capsh check_by_ssh check_log cobc cowsay cowthink cpulimit crash dialog distcc dmsetup dosbox dstat easy_install easyrsa eb efax elvish enscript espeak exiftool expect fish fping ftp gcore genie genisoimage ghc ghci gimp ginsh gtester hping3 iftop irb ispell jjs joe jrunscript jtag knife ksh ksshell ksu latex logsave ltrace lua luatex lualatex minicom mosquitto msfconsole msgfilter msgattrib msgconv msgmerge msguniq multitime nasm ncdu ncftp neofetch nroff octave pandoc pdb pdflatex perlbug pexec pic pidstat posh pry psftp pwsh rake rc redcarpet restic rlogin rlwrap rpmdb rpmquery rpmverify rtorrent run-mailcap run-parts rview rvim sash scanmem script scrot setlock sg slsh softlimit split sqlmap ssh-agent start-stop-daemon stdbuf tclsh tdbtool tex tic tmate torify torsocks troff unsquashfs uuencode valgrind varnishncsa vigr vipw volatility w3m whiptail wireshark wish xdotool xelatex xmodmap xpad yash yelp zathura zsoelim".split(
+		" ",
+	),
+);
 const SHELL_NAME = /^(sh|bash|dash|zsh|ksh|csh|tcsh|fish|ash)$/;
 const EDITORS = /^(vi|vim|nvim|nano|emacs|ed|ex|pico|view|less|more|man|most|mc|visudo|rvim|rview|vimdiff|joe|mg|jed|nvi|elvis)$/;
 
@@ -110,6 +130,7 @@ function sudo(call: Call): void {
 	if (SHELL_NAME.test(name) && !rest.some((arg) => !arg.startsWith("-") || /^-[a-z]{0,4}c/.test(arg)) && call.stdin === null)
 		return void call.hit(a["become-root"]);
 	if (/^(su|sudo|doas|pkexec|machinectl)$/.test(name)) return void call.hit(a["become-root"]);
+	if (DOORS.has(name)) return void call.hit(a["become-root"]);
 	if (EDITORS.test(name)) return void call.hit(a["become-root"]);
 	// -S reads the password from standard input: nobody is there to type it.
 	if (!ORDINARY.test(name) || !isKnown(name)) call.hit(a["sudo-other"]);
@@ -167,9 +188,19 @@ export const accessJudges: Judges = {
 		if (call.args.some((arg) => /^(dump-keychain|find-generic-password|find-internet-password|export)$/.test(arg)))
 			call.hit(a["dump-credentials"]);
 	},
-	...each("gpg gpg2", (call) => {
+	...each("gpg gpg2 openssl ccrypt 7z 7za zip age aescrypt", (call) => {
 		if (call.args.some((arg) => /^--export-secret/.test(arg))) call.hit(a["dump-credentials"]);
+		const encrypts =
+			call.args.some((arg) => /^(-c|--symmetric|-e|--encrypt|enc|-er|-p.{0,64}|-P|--cipher-algo)$/.test(arg)) || call.name === "ccrypt";
+		if (
+			encrypts &&
+			call.args.some((arg) => /^(\/(etc|home|var|usr|opt|root|srv)\b|~)/.test(arg) && !/\.(pub|pem|crt|cer|key|csr)$/.test(arg))
+		)
+			call.hit(a["encrypt-system"]);
 	}),
+	"ssh-copy-id": (call) => {
+		if (call.args.some((arg) => /(^|@)(localhost|127\.0\.0\.1)$/.test(arg) || /^root@/.test(arg))) call.hit(pathRules["write-shell-start"]);
+	},
 	getent: (call) => {
 		if (call.args.some((arg) => /^g?shadow$/.test(arg))) call.hit(pathRules["read-secret"]);
 	},
@@ -233,6 +264,24 @@ export const accessJudges: Judges = {
 	...each("update-rc.d chkconfig rc-update insserv launchctl sysv-rc-conf", (call) => {
 		if (!call.args.some((arg) => /^(--list|list|show|print|-l)$/.test(arg))) call.hit(a["change-service"]);
 	}),
+	aws: (call) => {
+		const [service = "", verb = ""] = call.args.filter((arg) => !arg.startsWith("-"));
+		if (
+			/^(cloudtrail|guardduty|config|logs|cloudwatch|flow-logs|securityhub)$/.test(service) &&
+			/^(stop|delete|disable|update-trail|put-event-selectors)/.test(verb)
+		)
+			call.hit(a["blind-cloud"]);
+		if (service === "iam" && /^(create|add|attach|put|update|upload)-/.test(verb)) call.hit(a["change-accounts"]);
+		if (/^(secretsmanager|ssm|kms)$/.test(service) && /^(get-secret-value|get-parameters?(-by-path)?|decrypt)$/.test(verb))
+			call.hit(pathRules["read-private"]);
+	},
+	git: (call) => {
+		if (call.args.some((arg) => /^(diff|grep|apply|am|hash-object|blame)$/.test(arg)))
+			for (const arg of call.args) if (/^[/~]/.test(arg)) call.reads(arg);
+	},
+	...each("docker podman", (call) => {
+		if (call.args[0] === "cp") for (const arg of call.args.slice(1)) if (/^[/~]/.test(arg)) call.reads(arg);
+	}),
 	...each("kubectl oc", (call) => {
 		if (
 			call.args.includes("get") &&
@@ -241,12 +290,17 @@ export const accessJudges: Judges = {
 			!call.args.some((arg) => /^(-o)?(name|wide)$/.test(arg))
 		)
 			call.hit(pathRules["read-private"]);
+		if (call.args[0] === "cp") for (const arg of call.args.slice(1)) call.reads(arg);
 	}),
-	aws: (call) => {
-		const [service = "", verb = ""] = call.args.filter((arg) => !arg.startsWith("-"));
-		if (service === "iam" && /^(create|add|attach|put|update|upload)-/.test(verb)) call.hit(a["change-accounts"]);
-		if (/^(secretsmanager|ssm|kms)$/.test(service) && /^(get-secret-value|get-parameters?(-by-path)?|decrypt)$/.test(verb))
-			call.hit(pathRules["read-private"]);
+	...each("gdb lldb", (call) => {
+		if (
+			call.args.some((arg) => /^(-p|--pid(=.{0,32})?|attach)$/.test(arg)) &&
+			call.args.some((arg) => /generate-core-file|gcore|dump (binary )?memory|process save-core|find \/proc/.test(arg))
+		)
+			call.hit(a["dump-credentials"]);
+	}),
+	ldconfig: (call) => {
+		if (call.args.some((arg) => /^-[fC]/.test(arg))) call.hit(pathRules["write-persistence"]);
 	},
 	xxd: (call) => {
 		const operands = new Options(call.args, "-c -g -l -o -s").operands;
@@ -266,27 +320,29 @@ const KNOWN_UNIT =
 
 /** Programs that take names of files without opening them, or keys in order to use them. */
 const LEAVES_CLOSED = new Set(
-	"ls ll stat test [ [[ echo printf chmod chown chgrp mkdir touch rm rmdir unlink ssh scp rsync sftp ssh-add ssh-keygen ssh-copy-id autossh mosh sshfs git gh kubectl helm oc aws gcloud az docker podman docker-compose export declare local readonly typeset unset alias cd pushd dirname basename realpath readlink which type command find fd locate grep egrep fgrep rg ag ack commit true false : exit kill ps man help apropos whatis whereis cp mv ln install tee curl wget du df tree lsof mount umount ansible ansible-playbook terraform vagrant packer psql mysql gpg setfacl getfacl lsattr chattr sed dd nc ncat python perl ruby node php lua systemctl service crontab ssh-keyscan read for getent id visudo sha256sum md5sum sha1sum cksum wc".split(
+	"ls ll stat test [ [[ echo printf chmod chown chgrp mkdir touch rm rmdir unlink ssh scp rsync sftp ssh-add ssh-keygen ssh-copy-id autossh mosh sshfs git gh kubectl helm oc aws gcloud az docker podman docker-compose export declare local readonly typeset unset alias cd pushd dirname basename realpath readlink which type command find fd locate grep egrep fgrep rg ag ack commit true false : exit kill ps man help apropos whatis whereis cp mv ln install tee curl wget du df tree lsof mount umount ansible ansible-playbook terraform vagrant packer psql mysql gpg setfacl getfacl lsattr chattr sed dd nc ncat python perl ruby node php lua systemctl service crontab read for getent id visudo sha256sum md5sum sha1sum cksum".split(
 		" ",
 	),
 );
-const READS_ANYWAY = new Set("sha256sum".split(" "));
 /** Programs that only read what they are given. */
 const READERS =
-	/^(cat|tac|nl|less|more|most|head|tail|grep|egrep|fgrep|rg|ag|wc|stat|file|diff|cmp|comm|ls|ll|test|\[|\[\[|cut|sort|uniq|awk|gawk|mawk|od|xxd|hexdump|strings|bat|batcat|source|\.|view|find|fd|tree|du|df|readlink|realpath|dirname|basename|echo|printf|md5sum|sha1sum|sha256sum|sha512sum|cksum|base64|jq|yq|column|fold|rev|which|whereis|type|command|lsattr|getfacl|cd|pushd|export|declare|local|readonly|typeset|alias|git|ssh|scp|ssh-add|ssh-keygen|ssh-copy-id|man|help|systemctl|service|crontab|journalctl|systemd-analyze|visudo|apropos|locate|read|zcat|zgrep|zless|bzcat|xzcat|cp|mv|ln|install|rm|rmdir|unlink|tee|sed|dd|touch|chmod|chown|mkdir|truncate|shred|curl|wget|rsync|tar|zip|cpio|pwd|sudo|env|vim|vi|nano|nvim|emacs|code|python|perl|ruby|node|php|lua|sh|bash|zsh|dash|visudo|docker|podman|kubectl|make|getent|logrotate|run-parts|crond?|dpkg|rpm|apt|apt-get|yum|dnf|systemd-run|gpg|openssl|date|nc|ncat|socat|true|false|:|kill|pkill|set|unset|read|eval|exec|trap|ansible|augtool|lsof|fuser|inotifywait|watch|shellcheck|iconv|split|xargs|pg_ctl|psql|mysql)$/;
+	/^(cat|tac|nl|less|more|most|head|tail|grep|egrep|fgrep|rg|ag|wc|stat|file|diff|cmp|comm|ls|ll|test|\[|\[\[|cut|sort|uniq|awk|gawk|mawk|od|xxd|hexdump|strings|bat|batcat|source|\.|view|find|fd|tree|du|df|readlink|realpath|dirname|basename|echo|printf|md5sum|sha1sum|sha256sum|sha512sum|cksum|base64|jq|yq|column|fold|rev|which|whereis|type|command|lsattr|getfacl|cd|pushd|export|declare|local|readonly|typeset|alias|git|ssh|scp|ssh-add|ssh-keygen|ssh-copy-id|man|help|systemctl|service|crontab|journalctl|systemd-analyze|visudo|apropos|locate|read|zcat|zgrep|zless|bzcat|xzcat|cp|mv|ln|install|rm|rmdir|unlink|tee|sed|dd|touch|chmod|chown|mkdir|truncate|shred|curl|wget|rsync|tar|zip|cpio|pwd|sudo|env|vim|vi|nano|nvim|emacs|code|python|perl|ruby|node|php|lua|sh|bash|zsh|dash|visudo|docker|podman|kubectl|make|getent|run-parts|crond?|dpkg|rpm|apt|apt-get|yum|dnf|systemd-run|gpg|openssl|date|nc|ncat|socat|true|false|:|kill|pkill|set|unset|read|eval|exec|trap|ansible|augtool|lsof|fuser|inotifywait|watch|shellcheck|iconv|split|xargs|pg_ctl|psql|mysql)$/;
 
 /** What holds for every program: naming a secret is reading it, and a place of persistence given to an unknown program is written. */
 export function judgeArguments(call: Call): void {
-	const closed = LEAVES_CLOSED.has(call.name) && !READS_ANYWAY.has(call.name);
+	const closed = LEAVES_CLOSED.has(call.name);
 	const reader = READERS.test(call.name);
 	outputs(call, reader);
 	if (!DATA.has(call.name)) embedded(call);
 	if (closed && reader) return;
+	const { cwd, workDir } = call.place;
+	const away = cwd !== workDir && !cwd.startsWith(`${workDir}/`);
 	let seen = 0;
 	for (const arg of call.args) {
 		if (++seen > 256) break;
 		if (arg.length < 4 || arg.length > 4096) continue;
-		const path = pathIn(arg);
+		// From outside the work directory, a plain name is as good as a path: `cd / && cat etc/shadow`.
+		const path = pathIn(arg) ?? (away && /^[\w.@-]{1,128}(\/[\w.@-]{1,128}){0,16}$/.test(arg) ? arg : undefined);
 		if (path === undefined) continue;
 		if (!closed && (!path.startsWith("/dev/") || RAW_READERS.test(call.name))) call.reads(path);
 		if (!reader) {
@@ -330,8 +386,8 @@ function embedded(call: Call): void {
 			: [call.stdin]),
 	]) {
 		if (text.length > 16_384 || !/[\s"'{}(),;<>|=]/.test(text) || !/\/(etc|root|proc|\.ssh|\.aws|\.gnupg|home|var)\b/.test(text)) continue;
-		for (const token of text.split(/[\s"'{}(),;<>|=@]+/).slice(0, 128))
-			if (/^[/~]/.test(token) && token.length > 4 && token.length < 1024)
+		for (const token of text.split(/[\s"'{}(),;<>|=@:]+/).slice(0, 128))
+			if (/^[/~][^/]/.test(token) && token.length > 4 && token.length < 1024)
 				if (readRule(token, call.place)?.id === "read-secret") call.hit(pathRules["read-secret"]);
 	}
 }
@@ -345,9 +401,10 @@ function outputs(call: Call, reader: boolean): void {
 			/^--?(o|O|of|out|outfile|out-file|output|output-file|output-document|log|logfile|log-file|dump|dest|destination|target|trace|save|write|w|s|state)$/.test(
 				before,
 			) && !(reader && /^--?[ws]$/.test(before));
-		const path = named ? arg : /^(?:--?[a-z][a-z-]{0,32}=|-[oOw])([~/].{1,1024})$/.exec(arg)?.[1];
+		const path = named ? arg : /^(?:--?[a-zA-Z][a-zA-Z-]{0,32}=|-[oOw][A-Z]?)([~/].{1,1024})$/.exec(arg)?.[1];
 		if (path === undefined || !/^[~/]/.test(path)) return;
 		const rule = writeRule(path, call.place);
-		if (rule?.verdict === "deny" && rule.id !== "write-device" && (rule.id !== "write-system" || named)) call.hit(rule);
+		const sure = named && !/^--?[ws]$/.test(before);
+		if (rule?.verdict === "deny" && rule.id !== "write-device" && (rule.id !== "write-system" || sure)) call.hit(rule);
 	});
 }

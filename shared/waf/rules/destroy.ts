@@ -1,4 +1,4 @@
-import { pathRules } from "../paths.ts";
+import { located, pathRules } from "../paths.ts";
 import { UNKNOWN } from "../words.ts";
 import { type Call, each, type Judges, Options, rules } from "./rule.ts";
 
@@ -59,11 +59,23 @@ export const destroyRules = rules("destroy", {
 		match: ["stress --vm 8"],
 		pass: ["yes | head", "yes | apt-get install x", "head -c 10 /dev/urandom"],
 	},
+	"fill-disk": {
+		verdict: "ask",
+		reason: "writes until the disk is full",
+		match: ["fallocate -l 1T /tmp/f", "yes > x", "dd if=/dev/zero of=x bs=1M", "cat /dev/zero > x"],
+		pass: ["fallocate -l 1G x", "yes | head > x", "dd if=/dev/zero of=x bs=1M count=10"],
+	},
 	"move-system": {
 		verdict: "deny",
 		reason: "moves the system or a home away",
 		match: ["mv / /tmp/x", "mv ~ /dev/null", "mv /etc /tmp", "mv /* /tmp", "mv important /dev/null"],
 		pass: ["mv a b", "mv a /tmp/", "mv ~/Downloads/x ."],
+	},
+	"disguise-shell": {
+		verdict: "deny",
+		reason: "copies a shell under another name",
+		match: ["cp /bin/sh /tmp/crond", "install -m 755 /bin/bash ./x"],
+		pass: ["cp /bin/sh rootfs/bin/", "cp run.sh /tmp/run.sh"],
 	},
 	"crypto-miner": {
 		verdict: "deny",
@@ -84,8 +96,7 @@ export const isSystemLog = (path: string): boolean =>
 	);
 
 /** A path as the shell would see it, for the rules about logs. */
-const absolute = (call: Call, path: string): string =>
-	path.startsWith("~") || path.startsWith("/") ? path.replace(/^~/, call.place.home ?? "/home/user") : `${call.place.cwd}/${path}`;
+const absolute = (call: Call, path: string): string => located(path, call.place);
 
 function deleting(call: Call, paths: readonly string[], recursive: boolean): void {
 	for (const path of paths) {
@@ -95,13 +106,21 @@ function deleting(call: Call, paths: readonly string[], recursive: boolean): voi
 }
 
 const permissions = (call: Call): void => {
+	if (call.name === "setfacl") {
+		const acl = new Options(call.args, "-m -x -M -X --modify --remove");
+		for (const path of acl.operands)
+			if (/^(\/|\/(etc|usr|bin|home|root|var|lib)\/?|~\/?)$/.test(path) || /^\/etc\/(shadow|passwd|sudoers)/.test(path))
+				call.hit(d["permissions-catastrophe"]);
+		return;
+	}
 	const options = new Options(
 		call.args.map((arg) => (/^-[rwxXstugo]{1,8}$/.test(arg) && call.name === "chmod" && !/^-R$/.test(arg) ? `${arg.slice(1)}` : arg)),
 		"--reference --from",
 	);
 	const [how = "", ...paths] = options.has("--reference") ? ["", ...options.operands] : options.operands;
 	const recursive = options.has("-R", "--recursive") || call.args.some((arg) => /^-[a-zA-Z]{0,4}R/.test(arg));
-	for (const path of paths) {
+	for (const given of paths) {
+		const path = given.startsWith("..") ? located(given, call.place) : given;
 		const where = path.replace(/\/\*$/, "") || "/";
 		if (
 			recursive &&
@@ -146,6 +165,13 @@ const copying = (call: Call): void => {
 		}
 	}
 	for (const source of sources) {
+		if (
+			/^(\/usr)?\/bin\/((ba|da|z|k)?sh|busybox)$/.test(source) &&
+			target !== undefined &&
+			!/\/bin\/?(\w{0,8}sh|busybox)?$|\/$/.test(target) &&
+			call.name !== "ln"
+		)
+			call.hit(d["disguise-shell"]);
 		if (call.name === "mv") {
 			const where = source.replace(/\/\*$/, "") || "/";
 			if (
@@ -182,6 +208,12 @@ export const destroyJudges: Judges = {
 		}
 	},
 	dd: (call) => {
+		if (
+			call.args.some((arg) => /^if=\/dev\/(zero|urandom)$/.test(arg)) &&
+			call.args.some((arg) => /^of=(?!\/dev\/null)/.test(arg)) &&
+			!call.args.some((arg) => /^count=/.test(arg))
+		)
+			call.hit(d["fill-disk"]);
 		for (const arg of call.args) {
 			if (arg.startsWith("of=")) {
 				call.writes(arg.slice(3));
@@ -208,7 +240,7 @@ export const destroyJudges: Judges = {
 	...each("tee sponge", (call) => {
 		for (const path of new Options(call.args).operands) {
 			if (isSystemLog(absolute(call, path)) && !call.args.includes("-a")) call.hit(d["clear-traces"]);
-			call.writes(path);
+			call.writes(path, call.args.includes("-a") || call.args.includes("--append"));
 		}
 	}),
 	touch: (call) => {
@@ -265,10 +297,7 @@ export const destroyJudges: Judges = {
 		if (call.args.includes("-u") && call.args.includes("histappend")) call.hit(d["clear-traces"]);
 	},
 	journalctl: (call) => {
-		if (
-			call.args.some((arg) => /^--(vacuum-|rotate|flush|relinquish)/.test(arg)) &&
-			call.args.some((arg) => /vacuum-(time=\d{1,3}[sm]?$|size=\d{1,2}[KM]?$|files=1$)|vacuum-/.test(arg))
-		)
+		if (call.args.some((arg) => /^--vacuum-(time=\d{1,3}(s|m|min|h|hour)?$|time=1d|size=\d{1,3}[KB]?$|size=[1-9]M$|files=[01]$)/.test(arg)))
 			call.hit(d["clear-traces"]);
 	},
 	...each("wevtutil lastlog utmpdump", (call) => {
@@ -279,7 +308,11 @@ export const destroyJudges: Judges = {
 			call.hit(d["forge-time"]);
 	}),
 	...each("stress stress-ng", (call) => call.hit(d["fill-machine"])),
+	cat: (call) => {
+		if (call.args.some((arg) => /^\/dev\/(zero|urandom|full)$/.test(arg)) && call.stdin === null) call.hit(d["fill-disk"]);
+	},
 	fallocate: (call) => {
+		if (call.args.some((arg) => /^(-l|--length=)?(\d{1,6}T|[1-9]\d{2,6}G|\d{12,20})/.test(arg))) call.hit(d["fill-disk"]);
 		for (const path of new Options(call.args, "-l -o --length --offset").operands) call.writes(path);
 	},
 	...each(

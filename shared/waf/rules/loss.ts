@@ -182,6 +182,12 @@ export const lossJudges: Judges = {
 				)
 					call.hit(l["git-rewrite-shared"]);
 				break;
+			case "rebase":
+				if (options.has("--root")) call.hit(l["git-rewrite-shared"]);
+				break;
+			case "submodule":
+				if (first === "deinit" && options.has("-f", "--force")) call.hit(l["git-lose-work"]);
+				break;
 			case "filter-branch":
 			case "filter-repo":
 				call.hit(l["git-rewrite-shared"]);
@@ -213,14 +219,14 @@ export const lossJudges: Judges = {
 		)
 			call.hit(l["cloud-destroy"]);
 		if (verb === "run-all" && call.args.includes("destroy")) call.hit(l["cloud-destroy"]);
-		if (verb === "force-unlock") call.hit(l["cloud-destroy"]);
+		if (verb === "taint") call.hit(l["cloud-destroy"]);
 	}),
 	...each(
-		"pulumi cdk sls serverless copilot eksctl flyctl fly heroku vercel netlify railway firebase wrangler doctl linode-cli hcloud ibmcloud oci openstack civo render supabase",
+		"pulumi cdk sls serverless copilot eksctl flyctl fly heroku vercel netlify railway firebase wrangler doctl linode-cli hcloud ibmcloud oci openstack civo render supabase vault op doppler velero kafka-topics kafka-topics.sh rabbitmqctl zfs zpool etcdctl nomad consul bosh cf juju argocd flux",
 		(call) => {
 			if (
 				call.args.some((arg) =>
-					/^(destroy|remove|delete|rm|apps:destroy|pg:reset|addons:destroy|purge|(projects|firestore|hosting|database|functions|sites):(delete|remove|disable))$/.test(
+					/^(destroy|remove|delete|rm|del|disable|reset|--delete|delete_(queue|vhost|user)|force_reset|drop|apps:destroy|pg:reset|addons:destroy|purge|(projects|firestore|hosting|database|functions|sites):(delete|remove|disable))$/.test(
 						arg,
 					),
 				) &&
@@ -238,7 +244,7 @@ export const lossJudges: Judges = {
 		else if (operands[at] === "replace") {
 			if (call.args.includes("--force")) call.hit(l["cloud-destroy"]);
 		} else if (
-			call.args.some((arg) => /^(--all|--all=true|-A|--all-namespaces|--force|--grace-period=0)$/.test(arg)) ||
+			call.args.some((arg) => /^(--all|--all=true|-A|--all-namespaces|--force|--grace-period=0|-k|--kustomize)$/.test(arg)) ||
 			kinds.some((kind) =>
 				/^(ns|namespaces?|pvc?|persistentvolume(claim)?s?|crds?|customresourcedefinitions?|nodes?|deployments?|deploy|statefulsets?|sts|secrets?|clusterrole(binding)?s?|all)(\/|$)/.test(
 					kind,
@@ -286,7 +292,11 @@ export const lossJudges: Judges = {
 		sqlClient,
 	),
 	...each("redis-cli valkey-cli keydb-cli", (call) => {
-		if ([...call.args, call.stdin ?? ""].some((arg) => /^\s*(flushall|flushdb)\b/im.test(arg))) call.hit(l["database-destroy"]);
+		if (
+			[...call.args, call.stdin ?? ""].some((arg) => /^\s{0,64}(flushall|flushdb|shutdown|debug segfault)\b/im.test(arg)) ||
+			/config set (save|dir|dbfilename)/i.test(call.args.join(" "))
+		)
+			call.hit(l["database-destroy"]);
 	}),
 	...each("mongo mongosh", (call) => {
 		if (
@@ -296,6 +306,21 @@ export const lossJudges: Judges = {
 		)
 			call.hit(l["database-destroy"]);
 	}),
+	mongorestore: (call) => {
+		if (call.args.includes("--drop")) call.hit(l["database-destroy"]);
+	},
+	...each("python", (call) => {
+		if (/manage\.py$/.test(call.args[0] ?? "") && /^(flush|reset_db|sqlflush)$/.test(call.args[1] ?? "")) call.hit(l["database-destroy"]);
+	}),
+	curl: (call) => {
+		if (
+			call.args.some(
+				(arg, at) => /^-XDELETE$|^--request=DELETE$/.test(arg) || (/^(-X|--request)$/.test(call.args[at - 1] ?? "") && arg === "DELETE"),
+			) &&
+			call.args.some((arg) => /:(9200|9201|7700|8108|6333|8983|5984|2379|8500)(\/|$)|elastic|\/\*/.test(arg))
+		)
+			call.hit(l["database-destroy"]);
+	},
 	...each("dropdb dropuser", (call) => call.hit(l["database-destroy"])),
 	mysqladmin: (call) => {
 		if (call.args.includes("drop")) call.hit(l["database-destroy"]);

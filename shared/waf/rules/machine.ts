@@ -22,6 +22,12 @@ export const machineRules = {
 			],
 			pass: ["sysctl -a", "sysctl net.ipv4.ip_forward", "swapon --show"],
 		},
+		"tune-kernel": {
+			verdict: "ask",
+			reason: "changes limits of the kernel, or loads settings from a file",
+			match: ["sysctl -w vm.max_map_count=262144", "sysctl -p"],
+			pass: ["sysctl -a", "sysctl vm.max_map_count"],
+		},
 		"stop-machine": {
 			verdict: "deny",
 			reason: "stops or restarts the machine",
@@ -101,13 +107,16 @@ export const machineRules = {
 };
 const m = machineRules;
 
+/** What installation guides of databases and build tools ask for. */
+const EVERYDAY_SETTING = /^(fs[./](inotify|file-max|nr_open)|vm[./](max_map_count|swappiness|overcommit_memory|drop_caches)|net[./]core[./]somaxconn|net[./]ipv4[./](ip_local_port_range|tcp_)|net[./]ipv4[./]ip_forward|net[./]bridge)/;
+
 const DEFENCE =
 	/^(auditd|firewalld|ufw|iptables|ip6tables|nftables|apparmor|selinux|rsyslog|syslog|syslog-ng|systemd-journald|fail2ban|clamav.{0,16}|clamd|falcon.{0,16}|crowdstrike|osqueryd?|wazuh.{0,16}|sysmon|ossec.{0,16}|aide|snort|suricata|mdatp|cbdaemon|cbagentd|elastic-agent|auditbeat|filebeat|sentinelone|sophos.{0,16}|esets|chkrootkit|rkhunter|unattended-upgrades|systemd-timesyncd|crond?)(\.service)?$/;
 
 function firewall(call: Call): void {
 	const { args } = call;
 	if (
-		args.some((arg) => /^(-F|--flush|-X|--delete-chain|-P|--policy|flush|disable|reset|--panic-on)$/.test(arg)) &&
+		args.some((arg) => /^(-F|--flush|-X|--delete-chain|-P|--policy|flush|disable|reset|--panic-on|off)$/.test(arg)) &&
 		!(args.includes("-P") && args.includes("DROP"))
 	)
 		call.hit(m["disable-defence"]);
@@ -187,8 +196,10 @@ export const machineJudges: Judges = {
 		if (call.args.some((arg) => /^(load|loadall|attach|-e)$/.test(arg))) call.hit(m["load-kernel-module"]);
 	}),
 	sysctl: (call) => {
-		if (call.args.some((arg) => /^(-w|--write|-p|--load|--system)$|^[a-z][a-z0-9_./-]{1,128}=/.test(arg)))
-			call.hit(m["change-kernel-setting"]);
+		const sets = call.args.filter((arg) => /^[a-z][a-z0-9_./-]{1,128}=/.test(arg));
+		const loads = call.args.some((arg) => /^(-w|--write|-p.{0,256}|--load.{0,256}|--system)$/.test(arg));
+		if (sets.some((one) => !EVERYDAY_SETTING.test(one))) call.hit(m["change-kernel-setting"]);
+		else if (sets.length > 0 || loads) call.hit(m["tune-kernel"]);
 	},
 	...each("swapoff update-grub grub-install grub2-mkconfig grub2-install efibootmgr setpci flashrom mokutil bcdedit zramctl", (call) => {
 		if (call.name === "efibootmgr" && call.args.length === 0) return;
@@ -260,7 +271,7 @@ export const machineJudges: Judges = {
 			return at > 0 && /^-1$/.test(arg);
 		});
 		if (call.args.includes("-l") || call.args.includes("-0")) return;
-		if (targets.some((target) => /^-1$/.test(target) || target === "1") || (call.args.length === 1 && call.args[0] === "-1"))
+		if (targets.some((target) => /^-1$|^\[0-9\]|^\*$/.test(target) || target === "1") || (call.args.length === 1 && call.args[0] === "-1"))
 			call.hit(m["kill-everything"]);
 	},
 	killall5: (call) => call.hit(m["kill-everything"]),
@@ -273,6 +284,12 @@ export const machineJudges: Judges = {
 	...each("kubectl oc", (call) => {
 		for (const arg of call.args)
 			if (/"privileged"\s{0,4}:\s{0,4}true|"hostPID"\s{0,4}:\s{0,4}true|"hostPath"/.test(arg)) call.hit(m["container-escape"]);
+	}),
+	newuidmap: (call) => call.hit(m["enter-namespace"]),
+	newgidmap: (call) => call.hit(m["enter-namespace"]),
+	...each("resolvectl networksetup", (call) => {
+		if (call.args.some((arg) => /^(-set|(dns|domain|revert|llmnr|dnssec|default-route)$)/.test(arg)) && call.args.length > 1)
+			call.hit(m["network-settings"]);
 	}),
 	nsenter: (call) => call.hit(m["enter-namespace"]),
 	unshare: (call) => call.hit(m["enter-namespace"]),

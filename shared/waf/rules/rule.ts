@@ -52,11 +52,15 @@ export interface Call {
 	argv(argv: readonly string[], through?: string, stdin?: string | null): string;
 	/** Judges a script that this one has a shell run; what it prints. `args` are `$0`, `$1` ... */
 	script(text: string, through?: string, args?: readonly string[], stdin?: string | null): string;
+	/** The same for a text that may be a script or may be something else: that it does not parse says nothing. */
+	maybe(text: string, through: string): void;
+	/** Objects to running what came from the network. */
+	runsFetched(): void;
 	/** Judges a program text in another language. */
 	code(language: string, text: string): void;
 	/** Judges what becomes of a path. */
 	reads(path: string): void;
-	writes(path: string): void;
+	writes(path: string, append?: boolean): void;
 	deletes(path: string, recursive: boolean): void;
 	/** Content of a file that this script has written before; undefined: not by it. */
 	file(path: string): string | undefined;
@@ -66,6 +70,8 @@ export interface Call {
 	variable(name: string): string | undefined;
 	/** Remembers what a file holds from here on. */
 	wrote(path: string, content: string): void;
+	/** The same for all that a directory holds. */
+	wroteBelow(directory: string, content: string): void;
 	/** Says that this script fetches something, and whether from where nobody should run code from. */
 	fetches(dubious: boolean): void;
 }

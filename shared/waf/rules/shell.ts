@@ -23,6 +23,13 @@ export const shellRules = {
 			match: ["echo {a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}"],
 			pass: ["echo {a,b}{c,d}", "for i in {1..1000}; do echo $i; done"],
 		},
+		"engine-failed": {
+			verdict: "ask",
+			reason: "the engine failed on it, which is a fault of the engine's own",
+			suggestion: "Report the command; a person has to decide until it is fixed.",
+			match: [],
+			pass: [],
+		},
 		"unresolved-command": {
 			verdict: "ask",
 			reason: "which program it runs is not known before it runs",
