@@ -215,13 +215,24 @@ function atomsOf(log: LoggedEvent[]): { atom: string; offset: number }[] {
 	const joiner = new RewindableJoiner();
 	const texts = new Map<string, string>();
 	const atoms: { atom: string; offset: number }[] = [];
+	// A runner may cut text elsewhere than its CLI did, since it holds back what may be the beginning of a secret (SEC-3): words are compared.
+	let open: { atom: string; messageId: string } | null = null;
 	for (const logged of log) {
 		const whole = joiner.push(logged);
 		if (whole === null) continue;
 		const { event, offset } = whole;
 		if (event.type === "input") texts.set(event.turnId, event.text);
 		else if (event.type === "turn_started" && event.origin === "input") atoms.push({ offset, atom: `turn ${texts.get(event.turnId)}` });
-		else if (event.type === "text_delta") atoms.push({ offset, atom: `text ${event.text}` });
+		else if (event.type === "text_delta") {
+			for (const [i, word] of event.text.split(/(?= )/).entries()) {
+				if (i === 0 && !word.startsWith(" ") && open?.messageId === event.messageId) open.atom += word;
+				else {
+					const begun = { offset, atom: `text ${word}`, messageId: event.messageId };
+					atoms.push(begun);
+					open = begun;
+				}
+			}
+		}
 		else if (event.type === "tool_call") atoms.push({ offset, atom: `call ${event.toolCallId} ${event.tool}` });
 		else if (event.type === "approval_requested") atoms.push({ offset, atom: `asked ${event.tool}` });
 		else if (event.type === "tool_result")

@@ -160,11 +160,11 @@ export class World {
 		return found;
 	}
 
-	/** The CLIs of this world that live, by work directory. Their wrappers do not count. */
+	/** The CLIs of this world that live, by work directory. Their wrappers do not count, nor a daemon's child before it is one of them. */
 	clis(): Map<string, number[]> {
 		const found = new Map<string, number[]>();
 		for (const { pid, cwd, command } of processesIn(join(this.dir, "work"))) {
-			if (/^(unshare|sh) /.test(command)) continue;
+			if (/^(\/[a-z/]+\/)?(unshare|sh|bwrap|setpriv|socat) |main\.ts /.test(command)) continue;
 			found.set(cwd, [...(found.get(cwd) ?? []), pid]);
 		}
 		return found;
