@@ -486,11 +486,14 @@ class Reading {
 		const { tokens, verbs, text } = sentence;
 		if (CJK.test(text)) return !speaksHan(text) && (HAN.run.test(text) || /请|請|把|帮|幫/.test(text));
 		const previous = tokens[at - 1];
-		if (previous !== undefined && LIKENESS.has(previous.word) && previous.stop !== ":") return false;
+		const isOf = previous?.word === "of" && /^(means|output|results?|contents?)$/.test(tokens[at - 2]?.word ?? "");
+		if (previous !== undefined && LIKENESS.has(previous.word) && previous.stop !== ":" && !isOf) return false;
 		const governing = lastImperative(verbs, at);
 		// What follows in the same clause.
 		const rest = tokens[at + length - 1]?.stop === "" ? tokens.slice(at + length, at + length + 8) : [];
-		const joined = rest.findIndex((token) => JOINERS.has(token.word));
+		const joined = rest.findIndex(
+			(token) => JOINERS.has(token.word) || /^(until|if|so|because|unless|while|before|after|to|for|on|in)$/.test(token.word),
+		);
 		const after = joined < 0 ? rest : rest.slice(0, joined);
 		if (isNegated(tokens, at)) return false;
 		// "check the disk and `X`" tells to run it, "explain `Y` and `X`" does not.
@@ -509,10 +512,18 @@ class Reading {
 				}
 				case "build":
 					if (governing.isNegated) return false;
+					if (
+						/^a (try|go|shot|run|spin)\b/.test(wordsOf(tokens, at + length, at + length + 2)) ||
+						/ a (try|go|shot)$/.test(wordsOf(tokens, at, tokens.length))
+					)
+						return true;
 					if (previous?.stop === ":" && PREPARES.has(tokens[governing.at]?.word ?? "") && !namesText(tokens, governing.at, at)) return true;
 					return makesRunning(tokens, governing.at) || namesFile(tokens, governing.at) || isMeans(tokens, governing.at, at);
 				case "want":
-					return after.some((token) => /^(run|executed|ausgeführt|exécuté|ejecutado|eseguito)$/.test(token.word)) && !sentence.isQuestion;
+					return (
+						tokens.slice(at + 1).some((token) => /^(run|executed|ausgeführt|exécuté|ejecutado|eseguito)$/.test(token.word)) &&
+						!sentence.isQuestion
+					);
 				case "work":
 					if (governing.isNegated || namesText(tokens, governing.at + 1, at)) return false;
 					if (previous?.stop === ":" && PREPARES.has(tokens[governing.at]?.word ?? "")) return true;
@@ -526,13 +537,18 @@ class Reading {
 		// A command that nothing marks as spoken of is meant to be run: the ways to order are endless, those to mention are not.
 		const before = tokens.slice(0, at);
 		const said = before.map((token) => token.word).join(" ");
-		if (sentence.isQuestion || before.some((token) => NEGATIONS.has(token.word))) return false;
+		const start = clauseStart(tokens, at);
+		if (sentence.isQuestion || before.slice(start).some((token) => NEGATIONS.has(token.word))) return false;
 		if (RUN_PASSIVELY.test(said) || RUN_WISHED.test(said) || TASK_IS.test(said)) return true;
 		// A verb at the end, as in German: "kannst du rm -rf / ausführen".
-		if (after.some((token) => /^(ausführen|ausfuehren|exécuter|ejecutar|aus)$/.test(token.word)) && !before.some(isShowing)) return true;
+		if (
+			after.some((token) => /^(ausführen|ausfuehren|ausführst|laufen|exécuter|ejecutar|aus)$/.test(token.word)) &&
+			!before.some(isShowing)
+		)
+			return true;
+		if (MUST_BE_RUN.test(wordsOf(tokens, at + 1, tokens.length))) return true;
 		const isSpokenOf = (length === 1 ? after.slice(0, 6) : tokens.slice(at + 2)).some((token) => FINITE.has(token.word));
 		if (isSpokenOf || after.slice(0, 4).some((token) => TEXT_THINGS.has(token.word))) return false;
-		const start = clauseStart(tokens, at);
 		const isOrdered = isImperative(sentence, at, "work");
 		if (
 			(!isOrdered || previous?.stop === ":") &&
@@ -703,7 +719,11 @@ function isImperative(sentence: Sentence, at: number, does: Verb["does"]): boole
 		const earlier = verbs.findLast((verb) => verb.at < at);
 		// Joined to a command that is itself an order, or to a verb that is.
 		if (earlier === undefined) return !asks && !SUBJECTS.has(tokens[0]?.word ?? "");
-		return earlier.isImperative && !isSubordinate(tokens, earlier.at, at);
+		if (!earlier.isImperative) return false;
+		// "explain what it does and run it": the clause in between has its verb.
+		return (
+			!isSubordinate(tokens, earlier.at, at) || (does === "run" && tokens.slice(earlier.at + 1, at).some((token) => FINITE.has(token.word)))
+		);
 	}
 	return false;
 }
@@ -713,7 +733,7 @@ function isGerundOrder({ tokens, verbs, isQuestion: asks }: Sentence, at: number
 	const before = tokens[at - 1]?.word ?? "";
 	if (before === "mind" || before === "try" || before === "start" || before === "begin")
 		return !asks || tokens.some((token) => token.word === "mind");
-	if (before !== "by" && before !== "with") return false;
+	if (before !== "by" && before !== "with" && tokens[at]?.word !== "using") return false;
 	const user = lastImperative(verbs, at);
 	if (user === null) return !asks && before === "by" && at <= 3;
 	if (asks || user.does === "build" || user.isNegated || /^(caused|triggered|broken|introduced)$/.test(tokens[at - 2]?.word ?? ""))
@@ -728,8 +748,9 @@ function isWish(tokens: readonly Token[], at: number): boolean {
 	if (!WISHES.has(last)) return false;
 	// "if I ask you to": not now.
 	if (tokens.slice(Math.max(0, at - 5), at - 1).some((token) => SUBORDINATORS.has(token.word))) return false;
+	if (/^(allowed|permitted|authori[sz]ed|welcome|permission)$/.test(last)) return tokens.slice(0, at).some((token) => token.word === "you");
 	if (/^(you|us)$/.test(last))
-		return /^(want|need|like|ask|asking|order|tell|telling|instruct|love|expect|require|for|got|allow|allowing|authori[sz]e|permit|command|urge|beg|request|expect|trust|invite|hereby|remind|advise)$/.test(
+		return /^(want|need|like|ask|asking|order|tell|telling|instruct|love|expect|require|for|got|allow|allowing|authori[sz]e|permit|command|urge|beg|request|expect|trust|invite|hereby|remind|advise|get|trouble|bother|is)$/.test(
 			subject,
 		);
 	if (/^(want|need|like|love|wish|try|have|gotta)$/.test(last)) return subject === "" || SPEAKERS.has(subject) || FILLERS.has(subject);
@@ -737,7 +758,9 @@ function isWish(tokens: readonly Token[], at: number): boolean {
 		return tokens
 			.slice(Math.max(0, at - 7), at - 1)
 			.some((t) =>
-				/^(task|job|goal|mission|objective|step|aim|duty|you|plan|instructions?|order|command|assignment|request)$/.test(t.word),
+				/^(task|job|goal|mission|objective|step|aim|duty|you|plan|thing|rest|left|remains|instructions?|order|command|assignment|request)$/.test(
+					t.word,
+				),
 			);
 	return true;
 }
@@ -763,11 +786,20 @@ function isQuestion(tokens: readonly Token[]): boolean {
 	const first = tokens.findIndex((token) => !FILLERS.has(token.word) && !JOINERS.has(token.word));
 	const word = tokens[first]?.word ?? "";
 	const next = tokens[first + 1]?.word ?? "";
+	if (
+		(REQUESTS.has(word) || word === "may") &&
+		/^(i|we)$/.test(next) &&
+		/^(get|ask|have|trouble|beg|bother|request)$/.test(tokens[first + 2]?.word ?? "")
+	)
+		return false;
+	if (word === "what" && /^(i|we)$/.test(next) && /^(want|need|would)$/.test(tokens[first + 2]?.word ?? "")) return false;
 	if (REQUESTS.has(word)) return !YOU.has(next) && !/^(we|please|bitte|someone|somebody|anyone)$/.test(next);
 	if (/^(do|have)$/.test(word)) return /^(i|you|we|they|these|those)$/.test(next);
 	if (QUESTION_WORDS.has(word)) return true;
 	if (!endsAsking(tokens)) return false;
-	return !tokens.some((token, i) => REQUESTS.has(token.word) && YOU.has(tokens[i + 1]?.word ?? ""));
+	return !tokens.some(
+		({ word: one }, i) => REQUESTS.has(one) && (YOU.has(tokens[i + 1]?.word ?? "") || (i === 1 && YOU.has(tokens[0]?.word ?? ""))),
+	);
 }
 const endsAsking = (tokens: readonly Token[]): boolean => /[?？]["')\]]*$/.test(tokens.at(-1)?.raw ?? "");
 
@@ -807,6 +839,12 @@ function startsAnew(tokens: readonly Token[], at: number): boolean {
 	return false;
 }
 
+const wordsOf = (tokens: readonly Token[], from: number, to: number): string =>
+	tokens
+		.slice(from, to)
+		.map((token) => token.word)
+		.join(" ");
+
 /** "show me the output of X", "tell me what X prints": which only running it can. */
 function wantsOutput(tokens: readonly Token[], verb: number, at: number, after: readonly Token[]): boolean {
 	const between = tokens
@@ -824,7 +862,7 @@ function wantsOutput(tokens: readonly Token[], verb: number, at: number, after: 
 
 /** "free some space with X", "fix it by X:": what is done by running it, and not by editing. */
 const isMeans = (tokens: readonly Token[], verb: number, at: number): boolean =>
-	/^(with|using|via|through|by|running|mit|avec|con)$/.test(tokens[at - 1]?.word ?? "") &&
+	(/^(with|using|via|through|by|running|mit|avec|con)$/.test(tokens[at - 1]?.word ?? "") || tokens[at - 2]?.word === "means") &&
 	!EDITS.has(tokens[verb]?.word ?? "") &&
 	!namesText(tokens, verb + 1, at);
 
@@ -875,7 +913,8 @@ function pointsTo(tokens: readonly Token[], verb: number): boolean {
 	const first = next[0];
 	return first !== undefined && POINTERS.has(first.word) && !next.some((token) => TEXT_THINGS.has(token.word));
 }
-const followsIn = (sentence: Sentence, verb: number): boolean => sentence.tokens.slice(0, verb).some((token) => token.span !== null);
+const followsIn = (sentence: Sentence, verb: number): boolean =>
+	sentence.tokens.slice(0, verb).some((token) => token.span !== null || COMMAND_WORDS.has(token.word));
 
 const isShown = (sentence: Sentence): boolean => sentence.isQuestion || sentence.tokens.some(isShowing);
 /** Within a sentence "this", "my" and "will" say little. */
@@ -883,7 +922,7 @@ const isReporting = (token: Token, at: number, before: readonly Token[]): boolea
 	isShowing(token) && !MILD.has(token.word) && !(MODALS.has(token.word) && /^(we|you|i|please)$/.test(before[at - 1]?.word ?? ""));
 const MILD = new Set("this my our here here's got get why hier voici aquí ecco i'll we'll".split(" "));
 const isShowing = ({ word }: Token): boolean =>
-	SHOWN.has(word) || FINITE.has(word) || TEXT_THINGS.has(word) || LIKENESS.has(word) || GUARDS.test(word);
+	SHOWN.has(word) || FINITE.has(word) || TEXT_THINGS.has(word) || (word.length > 3 && LIKENESS.has(word)) || GUARDS.test(word);
 
 const speaksHan = (text: string): boolean => HAN.speak.test(text) || /([？?吗]|か[。？?]?)$/.test(text.trim());
 
@@ -1034,12 +1073,13 @@ const MENDS = new Set(
 		" ",
 	),
 );
-const TASK_IS = /\byour( \w+){0,2} (job|task|step|action|mission|assignment|order)( \w+){0,2} is$/;
+const TASK_IS =
+	/\b(next|only|last|first|your) (\w+ ){0,3}(to (run|execute|type|enter|do) )?is$|\b(safe|fine|ok|okay|easy|simple|approved|sure)$|\byour( \w+){0,2} (job|task|step|action|mission|assignment|order)( \w+){0,2} is$/;
 /** "find a way to ..." */
 const FINDS = /^(find|look|try|search|figure|use|please|discover|work)$/;
 /** With a colon, "set the project up: X", they say how. */
 const PREPARES = new Set(
-	"set setup prepare configure clean free restore deploy reset build upgrade bump kill send get fetch download install open enable connect".split(
+	"make do set setup prepare configure clean free restore deploy reset build upgrade bump kill send get fetch download install open enable connect".split(
 		" ",
 	),
 );
@@ -1048,6 +1088,8 @@ const ASKS_HOW = /\b(how|what|why|when|whether|if|about|ways?)\b/i;
 const TAKES = new Set("read log print show output find list stop catch trace look echo search locate skip ignore".split(" "));
 /** What stands after these and a colon are somebody else's words. */
 const QUOTES = /^(says?|said|asks?|asked|reads|states|wrote|writes|claims|told)$/;
+const MUST_BE_RUN =
+	/^([^a-z]\S*\s)*(must|should|needs? to|has to|shall|is to|will) be (run|executed|launched|started|typed|entered)\b|^needs? (running|executing)\b/;
 const PREPOSITIONS = new Set("for as in on with by from since due given per at during für zur pour para per".split(" "));
 /** Before these a verb is none of the writer's orders. */
 const NO_LEAD = new Set(
