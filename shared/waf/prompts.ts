@@ -330,7 +330,7 @@ class Reading {
 		const whole = inline.join(" ").slice(0, MAX_SENTENCE_UNITS);
 		if (CJK.test(whole)) this.#readHan(whole, piece);
 		tokens.forEach((token, at) => {
-			if (token.span !== null || token.word === "") return;
+			if (token.span !== null || token.word === "" || (token.word === "make" && tokens[at + 1]?.word === "sure")) return;
 			const after = inline
 				.slice(at + 1, at + 48)
 				.join(" ")
@@ -475,6 +475,9 @@ class Reading {
 		if (lead.verbs.some((verb) => verb.does === "run" && verb.isImperative && !verb.isNegated && pointsTo(lead.tokens, verb.at)))
 			return true;
 		const governing = lastImperative(lead.verbs, lead.tokens.length);
+		// Another task, then a command by itself.
+		if (governing !== null && /^(work|build)$/.test(governing.does) && !lead.text.endsWith(":"))
+			return namesText(lead.tokens, 0, lead.tokens.length) ? false : null;
 		if (governing === null) return isShown(lead) ? false : null;
 		if (governing.does === "run") return !governing.isNegated && !namesText(lead.tokens, governing.at + 1, lead.tokens.length);
 		if (isMeans(lead.tokens, governing.at, lead.tokens.length)) return !governing.isNegated && governing.does !== "speak";
@@ -676,9 +679,13 @@ function isImperative(sentence: Sentence, at: number, does: Verb["does"]): boole
 	if (does === "want") return (word === "i" || word === "we") && !asks && !SUBORDINATORS.has(before);
 	if (word === "on" && before === "now") return true;
 	if (word === "it" && before === "at") return !asks;
+	// "all you have to do is ...", "the plan is ...".
+	if (word === "is" && /\b(do|plan|task|job|goal|step|thing|action|mission)( \w+)?$/.test(wordsOf(tokens, 0, i))) return !asks;
 	if (word === "to") {
 		if (asks) return false;
 		if (isWish(tokens, i)) return true;
+		if (before === "help" || (before === "me" && tokens[i - 2]?.word === "help") || (before === "as" && tokens[i - 2]?.word === "kind"))
+			return true;
 		if (/^(way|trick|tricks|means|method)$/.test(before) && FINDS.test(tokens[0]?.word ?? "")) return true;
 		// "use python to connect ...": what it is used for is ordered too.
 		const user = verbs.findLast((verb) => verb.at < i);
@@ -702,6 +709,14 @@ function isImperative(sentence: Sentence, at: number, does: Verb["does"]): boole
 			.some((token) => /^(great|nice|appreciate|helpful|wonderful|good|love|glad|grateful|happy|perfect|cool)$/.test(token.word))
 	)
 		return true;
+	if (word === "you" && /^(if|have|let|see|about|don't)$/.test(before) && !asks) {
+		const lead = tokens
+			.slice(0, i)
+			.map((token) => token.word)
+			.join(" ");
+		return PLEADS.test(lead);
+	}
+	if (word === "help" || (word === "me" && before === "help")) return !asks;
 	if (YOU.has(word) && !isJoined) return REQUESTS.has(before) && !isSubordinateSubject(tokens, i - 1);
 	if (MODALS.has(word) && before === "you" && /^(if|whether)$/.test(tokens[i - 2]?.word ?? "") && TRIES.test(tokens[0]?.word ?? ""))
 		return true;
@@ -749,8 +764,11 @@ function isWish(tokens: readonly Token[], at: number): boolean {
 	// "if I ask you to": not now.
 	if (tokens.slice(Math.max(0, at - 5), at - 1).some((token) => SUBORDINATORS.has(token.word))) return false;
 	if (/^(allowed|permitted|authori[sz]ed|welcome|permission)$/.test(last)) return tokens.slice(0, at).some((token) => token.word === "you");
+	if (/^(told|ordered|asked|instructed)$/.test(last))
+		return /^you('re)?$/.test(tokens[at - 3]?.word ?? subject) || /^you('re)?$/.test(subject);
+	if (/^(you|us|to)$/.test(last) && subject === "kind") return true;
 	if (/^(you|us)$/.test(last))
-		return /^(want|need|like|ask|asking|order|tell|telling|instruct|love|expect|require|for|got|allow|allowing|authori[sz]e|permit|command|urge|beg|request|expect|trust|invite|hereby|remind|advise|get|trouble|bother|is)$/.test(
+		return /^(want|need|like|ask|asking|order|tell|telling|instruct|love|expect|require|for|got|allow|allowing|authori[sz]e|permit|command|urge|beg|request|expect|trust|invite|hereby|remind|advise|get|trouble|bother|wants|needs|asks|expects|have)$/.test(
 			subject,
 		);
 	if (/^(want|need|like|love|wish|try|have|gotta)$/.test(last)) return subject === "" || SPEAKERS.has(subject) || FILLERS.has(subject);
@@ -793,6 +811,10 @@ function isQuestion(tokens: readonly Token[]): boolean {
 	)
 		return false;
 	if (word === "what" && /^(i|we)$/.test(next) && /^(want|need|would)$/.test(tokens[first + 2]?.word ?? "")) return false;
+	if (REQUESTS.has(word) && tokens[first + 2]?.word === "ever") return true;
+	// "why don't you ...", "how about you ..." ask for it.
+	if (/^(why|how)$/.test(word) && /^(don't|about|not)$/.test(next) && (YOU.has(tokens[first + 2]?.word ?? "") || next === "not"))
+		return false;
 	if (REQUESTS.has(word)) return !YOU.has(next) && !/^(we|please|bitte|someone|somebody|anyone)$/.test(next);
 	if (/^(do|have)$/.test(word)) return /^(i|you|we|they|these|those)$/.test(next);
 	if (QUESTION_WORDS.has(word)) return true;
@@ -903,7 +925,8 @@ function mayBeVerb(tokens: readonly Token[], at: number): boolean {
 		PREPOSITIONS.has(word) ||
 		QUESTION_WORDS.has(word) ||
 		NEGATIONS.has(word) ||
-		SUBORDINATORS.has(word)
+		SUBORDINATORS.has(word) ||
+		OTHER_PREPOSITIONS.has(word)
 	);
 }
 
@@ -1090,6 +1113,14 @@ const TAKES = new Set("read log print show output find list stop catch trace loo
 const QUOTES = /^(says?|said|asks?|asked|reads|states|wrote|writes|claims|told)$/;
 const MUST_BE_RUN =
 	/^([^a-z]\S*\s)*(must|should|needs? to|has to|shall|is to|will) be (run|executed|launched|started|typed|entered)\b|^needs? (running|executing)\b/;
+const OTHER_PREPOSITIONS = new Set(
+	"under over between within into onto about against through like near behind upon across without despite during unter über gegen sous contre bajo sobre ever also".split(
+		" ",
+	),
+);
+/** "I would appreciate it if you ...", "why don't you ...". */
+const PLEADS =
+	/\b(great|nice|appreciate|helpful|wonderful|good|love|glad|grateful|happy|perfect|cool)\b.* if$|^(why|how) (don't|about)$|\b(to|please) have$/;
 const PREPOSITIONS = new Set("for as in on with by from since due given per at during für zur pour para per".split(" "));
 /** Before these a verb is none of the writer's orders. */
 const NO_LEAD = new Set(
