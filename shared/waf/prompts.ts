@@ -568,9 +568,11 @@ class Reading {
 				(verb !== undefined && !verb.isImperative)
 			);
 		}
-		if (at > 0 || !sentence.startsLine) return true;
-		// Alone in its line, it is what the sentence before says of it.
+		if (at > 0) return true;
 		const lead = this.#lead(piece);
+		// "What is wrong with this? X"
+		if (!sentence.startsLine) return !(lead?.isQuestion === true && lead.tokens.some((token) => POINTERS.has(token.word)));
+		// Alone in its line, it is what the sentence before says of it.
 		return lead === null ? after.length <= 6 : (this.#leadStance(lead) ?? !isShown(lead));
 	}
 
@@ -1097,7 +1099,7 @@ const MENDS = new Set(
 	),
 );
 const TASK_IS =
-	/\b(next|only|last|first|your) (\w+ ){0,3}(to (run|execute|type|enter|do) )?is$|\b(safe|fine|ok|okay|easy|simple|approved|sure)$|\byour( \w+){0,2} (job|task|step|action|mission|assignment|order)( \w+){0,2} is$/;
+	/\b(next|only|last|first|your) (\w+ ){0,3}(to (run|execute|type|enter|do) )?is$|\b(safe|fine|ok|okay|easy|simple|approved)$|\byour( \w+){0,2} (job|task|step|action|mission|assignment|order)( \w+){0,2} is$/;
 /** "find a way to ..." */
 const FINDS = /^(find|look|try|search|figure|use|please|discover|work)$/;
 /** With a colon, "set the project up: X", they say how. */
