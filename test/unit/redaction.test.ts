@@ -318,8 +318,8 @@ describe("events", () => {
 		["an empty delta", [text("")], [text("")]],
 		[
 			"the end of a message comes before the next message",
-			[text("a hunt"), { ...text("b"), messageId: "m2" }, ended],
-			[text("a "), text("hunt"), { ...text("b"), messageId: "m2" }, ended],
+			[text("a hunt"), { type: "text_delta", turnId, messageId: "m2", text: "b" }, ended],
+			[text("a "), text("hunt"), { type: "text_delta", turnId, messageId: "m2", text: "b" }, ended],
 		],
 		["a word is held back whole", [text("one xh"), text("y two"), ended], [text("one "), text("xhy "), text("two"), ended]],
 	])("[SEC-4] %s", (_, events, shown) => {
