@@ -120,6 +120,12 @@ describe("the policy", () => {
 			await expect(write()).rejects.toMatchObject({ problem: { code: "forbidden", detail: expect.stringContaining(bob.actor) } });
 		expect((await bob.client.session(session.id).get()).sessionId).toBe(session.id);
 		expect(await audited((r) => r.action === "session.refused" && r.actor === bob.actor)).toHaveLength(5);
+		expect(await audited((r) => r.action === "socket.opened" && r.actor === bob.actor)).toMatchObject([
+			{ subject: session.id, detail: { address: "unknown", count: 1 } },
+		]);
+		expect(await audited((r) => r.action === "login" && r.actor === bob.actor)).toMatchObject([
+			{ subject: "unknown", detail: { credential: "API key" } },
+		]);
 		await stack.client.putPolicy(policy, version + 1);
 		control.close();
 	});
