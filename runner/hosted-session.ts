@@ -35,6 +35,8 @@ const GUARD_MS = 250;
 /** How long a daemon that makes way for the next waits until what it read is in the log. Streamed text is stored within 5 s. */
 const LEAVE_MS = 8_000;
 const TAKEN = "another session of this runner has this conversation open; two processes would fork it and lose a branch";
+/** Between SIGTERM and SIGKILL when the session is over: all of it is to be gone within 2 s. */
+const TERMINATE_GRACE_MS = 1_500;
 const STDERR_TAIL_BYTES = 2_000;
 
 /** Milliseconds that no correction of the machine's clock changes: what is measured by them ends processes. */
@@ -647,7 +649,7 @@ export class HostedSession {
 		if (this.#over || desired === null || !this.#caughtUp || this.#leaving !== null) return;
 		if (desired.stop) {
 			this.#handingBack = "terminated";
-			await this.#stopProcess("terminated", 2_000);
+			await this.#stopProcess("terminated", TERMINATE_GRACE_MS);
 			return this.#releaseIfDone();
 		}
 		for (const decision of desired.decisions) this.#decide(decision);

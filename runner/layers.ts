@@ -6,7 +6,7 @@ import type { Isolation, Jail as JailKind } from "../shared/events.ts";
 import { findCgroup } from "./cgroup.ts";
 import { findCommand } from "./cli-process.ts";
 import type { RunnerConfig } from "./config.ts";
-import { type Confinement, type JailTools, jailArguments, jailedCommand, type RunAs, SERVICE_UID } from "./jail.ts";
+import { type Confinement, INIT, type JailTools, jailArguments, jailedCommand, type RunAs, SERVICE_UID, systemMounts } from "./jail.ts";
 import { seccompProgram } from "./seccomp.ts";
 
 /** One layer of what keeps sessions in, as it was found by trying. */
@@ -25,14 +25,6 @@ export interface Findings {
 }
 
 const TRY_MS = 10_000;
-
-/**
- * The first process of a pid namespace. The kernel drops signals to it that it has no handler for, so a CLI in its place could not be
- * asked to end; this one waits for the CLI (which gets the group's signals itself), reaps what it leaves, and ends as it ended. The detour by
- * descriptor 3: a shell gives its background commands /dev/null to read.
- */
-const INIT =
-	'exec 3<&0; trap : TERM HUP INT; "$@" <&3 3<&- & p=$!; exec 3<&-; while :; do wait $p; code=$?; kill -0 $p 2>/dev/null || exit $code; done';
 
 /** What of the machine explains why something fails. */
 export interface Machine {
@@ -177,11 +169,7 @@ function tryBwrap(find: (name: string) => string | null): Maker {
 function tryJail(bwrap: string, tools: JailTools, as: RunAs, canDisableUserns: boolean, dir: string): string | null {
 	const filter = seccompProgram(process.arch);
 	const jail = {
-		mounts: [
-			{ kind: "ro", source: "/", path: "/" } as const,
-			{ kind: "tmpfs", path: "/tmp" } as const,
-			{ kind: "mask", path: "/var" } as const,
-		],
+		mounts: [...systemMounts(), { kind: "tmpfs", path: "/tmp" } as const, { kind: "mask", path: "/srv" } as const],
 		workDir: "/",
 		runAs: as,
 		network: "none" as const,

@@ -479,9 +479,11 @@ export class Redactor {
 			said = at = found.to;
 			stream.rest = found.rest;
 		}
-		out += text.slice(said, at);
-		stream.held = text.slice(at);
-		stream.before = (before + text.slice(0, at)).slice(-3);
+		// With its whole word, which would look torn on a screen.
+		const cut = at < text.length && stream.rest === null ? wordBegin(text, said, at) : at;
+		out += text.slice(said, cut);
+		stream.held = text.slice(cut);
+		stream.before = (before + text.slice(0, cut)).slice(-3);
 		return out;
 	}
 
@@ -544,9 +546,17 @@ export class EventRedactor {
 			case "thought_delta":
 			case "tool_output": {
 				const streamId = streamOf(event);
+				// What is said next comes after the end of what was said before.
+				const before = this.#flush(
+					(piece) =>
+						piece.type !== "tool_output" &&
+						event.type !== "tool_output" &&
+						piece.messageId !== event.messageId &&
+						piece.parentToolCallId === event.parentToolCallId,
+				);
 				const text = this.#redactor.push(streamId, event.text);
 				this.#open.set(streamId, event);
-				return text === "" && event.text !== "" ? [] : [{ ...event, text }];
+				return text === "" && event.text !== "" ? before : [...before, { ...event, text }];
 			}
 			case "text_retracted":
 				for (const [streamId, piece] of this.#open)
@@ -611,6 +621,14 @@ export class EventRedactor {
 		]);
 		return Object.fromEntries(bounded) as E;
 	}
+}
+
+const MAX_WORD_UNITS = 64;
+/** Where the word begins that `at` stands in, not before `from`; `at` itself if that is far. */
+function wordBegin(text: string, from: number, at: number): number {
+	let begin = at;
+	while (begin > from && text.charCodeAt(begin - 1) > 0x20) if (at - --begin > MAX_WORD_UNITS) return at;
+	return begin;
 }
 
 /** No bound of an event's words is less. */
