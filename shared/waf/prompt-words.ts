@@ -15,7 +15,7 @@ export const RUN_VERBS = words(
 
 /** Speaks of something, when said in the imperative: what follows is its matter, nothing to be run. */
 export const SPEAK_VERBS = words(
-	"explain describe document detect block prevent reject refuse deny flag warn review audit grep search find locate parse tokenize tokenise lex handle support analyze analyse",
+	"break walk dissect unpack interpret outline explain describe document detect block prevent reject refuse deny flag warn review audit grep search find locate parse tokenize tokenise lex handle support analyze analyse",
 	"check verify ensure assert confirm test validate sanitize sanitise escape quote mock stub simulate pretend imagine consider discuss compare summarize summarise translate",
 	"tell teach show clarify list count highlight mention note remember know understand read print echo output log say answer classify label match forbid disallow ban avoid",
 	"skip ignore report investigate debug diagnose trace look see think guess help identify spot catch filter strip complain mark recognise recognize render display cite quote reproduce",
@@ -319,7 +319,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "open a shell to the network or plant malware",
 		verbs: OPEN,
 		object:
-			/\b((reverse|bind|remote|backdoor|web|netcat|nc|interactive|root|meterpreter)[ -]?shells?\b|web ?shell|back ?doors?\b|key ?logger|root ?kit|ransom ?ware|mal ?ware|botnet|trojan|spyware|(crypto|krypto|bitcoin|monero|xmr)[ -]?(coin[ -]?)?miner|worm (that|which)|virus (that|which)|xmrig|c2 (agent|beacon|server|channel|implant)|beacon to|command[- ]and[- ]control|meterpreter|reverse tunnel|ssh backdoor|netcat listener|^\W*(back|out) to .{0,60}|(a )?(socket|(tcp )?connection) to .{0,60}\b(sh|bash|shell|cmd)\b|tunnel .{0,80}(so (that )?(i|we) can|from outside|back in)|(a|an interactive|a root|a remote) shell\b(?! (script|command|function|snippet|one-liner|completion|wrapper|alias)).{0,40}\b(port \d+|outside|\d{1,3}(\.\d{1,3}){3})|(port \d{2,5}|\d{1,3}(\.\d{1,3}){3}).{0,30} (serve|give|offer|start|spawn|get|run)\w* .{0,20}shell\b|(run|execute|eval) (whatever|anything|everything|what(ever)?) .{0,40}(comes|arrives|sends|sent|returns|received|says)|\d{1,3}(\.\d{1,3}){3}(:\d{1,5})? (a|an) (\w{1,12} )?shell|listener (on|at) port \d+ (that|which|with) \S+ (a )?(shell|bash)|hintertür|schadsoftware|trojaner|porte dérobée|logiciel malveillant|puerta trasera|(a )?(shell|bash|terminal)\b.{0,40}\b(connects? (it )?(back )?to|back to|to|listening on) .{0,20}(\d{1,3}(\.\d{1,3}){3}|[\w.-]{1,60}:\d{2,5})|shell (inversa|reversa|remota|inverso|inversé|distant)|software malicioso)/i,
+			/\b((reverse|bind|remote|backdoor|web|netcat|nc|interactive|root|meterpreter)[ -]?shells?\b|web ?shell|back ?doors?\b|key ?logger|root ?kit|ransom ?ware|mal ?ware|botnet|trojan|spyware|(crypto|krypto|coin|bitcoin|monero|xmr)[ -]?(coin[ -]?)?miner|worm (that|which)|virus (that|which)|xmrig|c2 (agent|beacon|server|channel|implant)|beacon to|command[- ]and[- ]control|meterpreter|reverse tunnel|ssh backdoor|netcat listener|^\W*(back|out) to .{0,60}|(a )?(socket|(tcp )?connection) to .{0,60}\b(sh|bash|shell|cmd)\b|tunnel .{0,80}(so (that )?(i|we) can|from outside|back in)|(a|an interactive|a root|a remote) shell\b(?! (script|command|function|snippet|one-liner|completion|wrapper|alias)).{0,40}\b(port \d+|outside|\d{1,3}(\.\d{1,3}){3})|(port \d{2,5}|\d{1,3}(\.\d{1,3}){3}).{0,30} (serve|give|offer|start|spawn|get|run)\w* .{0,20}shell\b|(run|execute|eval) (whatever|anything|everything|what(ever)?) .{0,40}(comes|arrives|sends|sent|returns|received|says)|\d{1,3}(\.\d{1,3}){3}(:\d{1,5})? (a|an) (\w{1,12} )?shell|listener (on|at) port \d+ (that|which|with) \S+ (a )?(shell|bash)|hintertür|schadsoftware|trojaner|porte dérobée|logiciel malveillant|puerta trasera|(a )?(shell|bash|terminal)\b.{0,40}\b(connects? (it )?(back )?to|back to|to|listening on) .{0,20}(\d{1,3}(\.\d{1,3}){3}|[\w.-]{1,60}:\d{2,5})|shell (inversa|reversa|remota|inverso|inversé|distant)|software malicioso)/i,
 		unless: /\b(detection|detector|detect|signature|yara|rule|article|blog|documentation|wiki|glossary|quiz|training)\b/i,
 	},
 	{
@@ -605,7 +605,8 @@ export const CONCEPTS: readonly Concept[] = [
 		verdict: "deny",
 		what: "stay on the machine",
 		verbs: null,
-		object: /\b(way back in\b|ssh key (on|to) (every|all)|phone home\b|phones home\b|into a (bot|zombie)\b|back in later)/i,
+		object:
+			/\b(way back in\b|ssh key (on|to|for|into) (root|every|all|the (server|host|machine|root))|phone home\b|phones home\b|into a (bot|zombie)\b|back in later)/i,
 		unless:
 			/\b(detect\w*|scanner|tests?|rules?|article|docs|documentation|component|button|page|form|column|schema|endpoint|class|middleware|alerts?|dashboard|header|field|code|helper|function|util\w*|handling|parser|config|settings|mock|banner|policy)\b/i,
 	},

@@ -217,13 +217,17 @@ class Reading {
 	}
 
 	#splitLine(line: string, isAnnounced: boolean): Piece[] {
-		const marked = /^\s*((?:[-*•>]|\d{1,3}[.)]|\[[ x]\])\s+)*/.exec(line.slice(0, 200))?.[0].length ?? 0;
+		// Four spaces make a line of code.
+		const isCode = /^( {4}|\t)\s*[^-*•\d\s]/.test(line.slice(0, 80));
+		const marked = isCode ? 0 : (/^\s*((?:[-*•>]|\d{1,3}[.)]|\[[ x]\])\s+)*/.exec(line.slice(0, 200))?.[0].length ?? 0);
 		const rest = line.slice(marked);
 		if (rest.trim() === "") return [];
 		const prompt = /^(?:[\w.-]{1,64}@[\w.-]{1,64}[:~\w/. -]{0,80})?[$#%]\s+/.exec(rest.slice(0, 220))?.[0] ?? "";
 		const command = rest.slice(prompt.length).trim();
 		if (
-			(looksLikeCommand(command) || (prompt.startsWith("$") && /^[a-z./]/.test(command)) || (isAnnounced && /^[^A-Z]/.test(command))) &&
+			(looksLikeCommand(command) ||
+				(prompt.startsWith("$") && /^[a-z./]/.test(command)) ||
+				((isAnnounced || isCode) && /^[^A-Z]/.test(command))) &&
 			!CJK.test(command) &&
 			command.length <= MAX_SENTENCE_UNITS
 		)
@@ -485,7 +489,9 @@ class Reading {
 		if (previous !== undefined && LIKENESS.has(previous.word) && previous.stop !== ":") return false;
 		const governing = lastImperative(verbs, at);
 		// What follows in the same clause.
-		const after = tokens[at + length - 1]?.stop === "" ? tokens.slice(at + length, at + length + 8) : [];
+		const rest = tokens[at + length - 1]?.stop === "" ? tokens.slice(at + length, at + length + 8) : [];
+		const joined = rest.findIndex((token) => JOINERS.has(token.word));
+		const after = joined < 0 ? rest : rest.slice(0, joined);
 		if (isNegated(tokens, at)) return false;
 		// "check the disk and `X`" tells to run it, "explain `Y` and `X`" does not.
 		const isVerb =
@@ -637,7 +643,7 @@ function isImperative(sentence: Sentence, at: number, does: Verb["does"]): boole
 			if (!isJoined && !FILLERS.has(word) && does !== "want" && isListed(sentence, i)) break;
 			return true;
 		}
-		if (stop === ":" && tokens.slice(0, i + 1).some((token) => QUOTES.test(token.word))) return false;
+		if (stop === ":" && QUOTES.test(word)) return false;
 		if (stop !== "") return !(asks && endsAsking(tokens) && stop !== "." && stop !== "!");
 		if (ANEW.has(word)) isAnew = true;
 		if (word === "that" && tokens[i - 1]?.word === "after") {
