@@ -189,7 +189,7 @@ const stream: Program = (call) => {
 function cut(text: string, options: Options): string | undefined {
 	const list = options.value("-c", "-b", "-f", "--characters", "--bytes", "--fields");
 	if (list === undefined) return undefined;
-	const ranges = list.split(",").map((range) => {
+	const ranges = list.split(",", 64).map((range) => {
 		const [from = "", to] = range.split("-");
 		return { from: Number(from || 1), to: to === undefined ? Number(from) : to === "" ? Number.POSITIVE_INFINITY : Number(to) };
 	});

@@ -217,13 +217,17 @@ class Reading {
 	}
 
 	#splitLine(line: string, isAnnounced: boolean): Piece[] {
-		const marked = /^\s*((?:[-*•>]|\d{1,3}[.)]|\[[ x]\])\s+)*/.exec(line.slice(0, 200))?.[0].length ?? 0;
+		// Four spaces make a line of code.
+		const isCode = /^( {4}|\t)\s*[^-*•\d\s]/.test(line.slice(0, 80));
+		const marked = isCode ? 0 : (/^\s*((?:[-*•>]|\d{1,3}[.)]|\[[ x]\])\s+)*/.exec(line.slice(0, 200))?.[0].length ?? 0);
 		const rest = line.slice(marked);
 		if (rest.trim() === "") return [];
 		const prompt = /^(?:[\w.-]{1,64}@[\w.-]{1,64}[:~\w/. -]{0,80})?[$#%]\s+/.exec(rest.slice(0, 220))?.[0] ?? "";
 		const command = rest.slice(prompt.length).trim();
 		if (
-			(looksLikeCommand(command) || (prompt.startsWith("$") && /^[a-z./]/.test(command)) || (isAnnounced && /^[^A-Z]/.test(command))) &&
+			(looksLikeCommand(command) ||
+				(prompt.startsWith("$") && /^[a-z./]/.test(command)) ||
+				((isAnnounced || isCode) && /^[^A-Z]/.test(command))) &&
 			!CJK.test(command) &&
 			command.length <= MAX_SENTENCE_UNITS
 		)
@@ -288,7 +292,7 @@ class Reading {
 					return;
 				}
 			}
-			if (!startsCommand(tokens, at) && at !== ran) return;
+			if (!startsCommand(tokens, at) && (at !== ran || isProse(tokens[at + 1]))) return;
 			const end = clauseEnd(tokens, at);
 			const said = trimmed(this.#expand(text.slice(token.at, end)));
 			const found = this.#judge(/[a-z]/.test(said) ? said.replace(/^[A-Z](?=[a-z])/, (c) => c.toLowerCase()) : said.toLowerCase(), false);
@@ -344,7 +348,7 @@ class Reading {
 						.slice(-OBJECT_UNITS)
 				: after;
 			for (const concept of CONCEPTS) {
-				if (!bases.some((base) => concept.verbs.has(base))) continue;
+				if (concept.verbs === null ? !mayBeVerb(tokens, at) : !bases.some((base) => concept.verbs?.has(base) === true)) continue;
 				const found = objectOf(
 					concept,
 					object,
@@ -356,6 +360,7 @@ class Reading {
 								.split(/,? (?:and )?(?:then|afterwards?|after that|before) /)[0] ?? ""),
 				);
 				if (found === null) continue;
+				if (concept.verbs === null && ASKS_HOW.test(object.slice(0, found))) continue;
 				const isText =
 					!isPassive &&
 					BUILD_VERBS.has(token.word) &&
@@ -390,6 +395,10 @@ class Reading {
 			if (judged.verdict === "allow" || judged.category === "outside" || judged.category === "unresolved") return;
 			// A path that is not the machine's is more often one of a web site: "remove the endpoint /v1/foo".
 			if (judged.verdict === "ask" && judged.category === "destroy") return;
+			// "add X to /etc/os-release", "remove /usr/bin/x from the list": packaging.
+			const isGrave = /^\/[^/]*\/?$|\b(hosts|passwd|group|fstab|resolv\.conf|nsswitch\.conf|sshd?_config)$/.test(path);
+			if (judged.rule === "write-system" && !isGrave && !/^(overwrite|fill|strip|replace|chmod|chown)$/.test(bases[0] ?? "")) return;
+			if (use === "delete" && around[k + 1] === "from") return;
 			const isText = !isPassive && wordsIn(around.slice(0, k).join(" ")).some((word) => TEXT_THINGS.has(word));
 			const isOrder = isText ? false : isPassive ? !sentence.isQuestion && !isNegated(sentence.tokens, at) : this.#isOrdered(sentence, at);
 			this.#find(piece, ordered(judged, `${use} ${path}`), isOrder);
@@ -480,9 +489,17 @@ class Reading {
 		if (previous !== undefined && LIKENESS.has(previous.word) && previous.stop !== ":") return false;
 		const governing = lastImperative(verbs, at);
 		// What follows in the same clause.
-		const after = tokens[at + length - 1]?.stop === "" ? tokens.slice(at + length, at + length + 8) : [];
+		const rest = tokens[at + length - 1]?.stop === "" ? tokens.slice(at + length, at + length + 8) : [];
+		const joined = rest.findIndex((token) => JOINERS.has(token.word));
+		const after = joined < 0 ? rest : rest.slice(0, joined);
 		if (isNegated(tokens, at)) return false;
-		const isJoinedAnew = at > 0 && isImperative(sentence, at, "work") && startsAnew(tokens, at);
+		// "check the disk and `X`" tells to run it, "explain `Y` and `X`" does not.
+		const isVerb =
+			previous !== undefined &&
+			JOINERS.has(previous.word) &&
+			tokens[at - 2]?.span === null &&
+			!tokens.slice(0, at).some((token) => token.span !== null);
+		const isJoinedAnew = at > 0 && isImperative(sentence, at, "work") && (startsAnew(tokens, at) || isVerb);
 		if (governing !== null && !isJoinedAnew) {
 			switch (governing.does) {
 				case "run": {
@@ -492,14 +509,16 @@ class Reading {
 				}
 				case "build":
 					if (governing.isNegated) return false;
+					if (previous?.stop === ":" && PREPARES.has(tokens[governing.at]?.word ?? "") && !namesText(tokens, governing.at, at)) return true;
 					return makesRunning(tokens, governing.at) || namesFile(tokens, governing.at) || isMeans(tokens, governing.at, at);
 				case "want":
 					return after.some((token) => /^(run|executed|ausgeführt|exécuté|ejecutado|eseguito)$/.test(token.word)) && !sentence.isQuestion;
 				case "work":
 					if (governing.isNegated || namesText(tokens, governing.at + 1, at)) return false;
+					if (previous?.stop === ":" && PREPARES.has(tokens[governing.at]?.word ?? "")) return true;
 					return INSTALLS.has(tokens[governing.at]?.word ?? "") || isMeans(tokens, governing.at, at);
 				case "speak":
-					return false;
+					return !governing.isNegated && !sentence.isQuestion && wantsOutput(tokens, governing.at, at, after);
 				default:
 					return unreachable(governing.does);
 			}
@@ -508,14 +527,18 @@ class Reading {
 		const before = tokens.slice(0, at);
 		const said = before.map((token) => token.word).join(" ");
 		if (sentence.isQuestion || before.some((token) => NEGATIONS.has(token.word))) return false;
-		if (RUN_PASSIVELY.test(said) || RUN_WISHED.test(said)) return true;
+		if (RUN_PASSIVELY.test(said) || RUN_WISHED.test(said) || TASK_IS.test(said)) return true;
 		// A verb at the end, as in German: "kannst du rm -rf / ausführen".
 		if (after.some((token) => /^(ausführen|ausfuehren|exécuter|ejecutar|aus)$/.test(token.word)) && !before.some(isShowing)) return true;
 		const isSpokenOf = (length === 1 ? after.slice(0, 6) : tokens.slice(at + 2)).some((token) => FINITE.has(token.word));
 		if (isSpokenOf || after.slice(0, 4).some((token) => TEXT_THINGS.has(token.word))) return false;
 		const start = clauseStart(tokens, at);
 		const isOrdered = isImperative(sentence, at, "work");
-		if ((!isOrdered || previous?.stop === ":") && before.slice(previous?.stop === ":" ? 0 : start).some(isShowing)) return false;
+		if (
+			(!isOrdered || previous?.stop === ":") &&
+			before.slice(previous?.stop === ":" ? 0 : start).some(previous?.stop === ":" ? isShowing : isReporting)
+		)
+			return false;
 		if (!isOrdered) {
 			const subject = before[start]?.word ?? "";
 			const verb = verbs.findLast((one) => one.at < at);
@@ -620,6 +643,7 @@ function isImperative(sentence: Sentence, at: number, does: Verb["does"]): boole
 			if (!isJoined && !FILLERS.has(word) && does !== "want" && isListed(sentence, i)) break;
 			return true;
 		}
+		if (stop === ":" && QUOTES.test(word)) return false;
 		if (stop !== "") return !(asks && endsAsking(tokens) && stop !== "." && stop !== "!");
 		if (ANEW.has(word)) isAnew = true;
 		if (word === "that" && tokens[i - 1]?.word === "after") {
@@ -639,6 +663,7 @@ function isImperative(sentence: Sentence, at: number, does: Verb["does"]): boole
 	if (word === "to") {
 		if (asks) return false;
 		if (isWish(tokens, i)) return true;
+		if (/^(way|trick|tricks|means|method)$/.test(before) && FINDS.test(tokens[0]?.word ?? "")) return true;
 		// "use python to connect ...": what it is used for is ordered too.
 		const user = verbs.findLast((verb) => verb.at < i);
 		return user !== undefined && user.does === "run" && user.isImperative && !user.isNegated && i - user.at <= 6;
@@ -690,13 +715,8 @@ function isGerundOrder({ tokens, verbs, isQuestion: asks }: Sentence, at: number
 		return !asks || tokens.some((token) => token.word === "mind");
 	if (before !== "by" && before !== "with") return false;
 	const user = lastImperative(verbs, at);
-	if (
-		asks ||
-		user === null ||
-		user.does === "build" ||
-		user.isNegated ||
-		/^(caused|triggered|broken|introduced)$/.test(tokens[at - 2]?.word ?? "")
-	)
+	if (user === null) return !asks && before === "by" && at <= 3;
+	if (asks || user.does === "build" || user.isNegated || /^(caused|triggered|broken|introduced)$/.test(tokens[at - 2]?.word ?? ""))
 		return false;
 	return PROVES.test(tokens[user.at]?.word ?? "") || !isSubordinate(tokens, user.at, at);
 }
@@ -706,6 +726,8 @@ function isWish(tokens: readonly Token[], at: number): boolean {
 	const last = tokens[at - 1]?.word ?? "";
 	const subject = tokens[at - 2]?.word ?? "";
 	if (!WISHES.has(last)) return false;
+	// "if I ask you to": not now.
+	if (tokens.slice(Math.max(0, at - 5), at - 1).some((token) => SUBORDINATORS.has(token.word))) return false;
 	if (/^(you|us)$/.test(last))
 		return /^(want|need|like|ask|asking|order|tell|telling|instruct|love|expect|require|for|got|allow|allowing|authori[sz]e|permit|command|urge|beg|request|expect|trust|invite|hereby|remind|advise)$/.test(
 			subject,
@@ -785,6 +807,21 @@ function startsAnew(tokens: readonly Token[], at: number): boolean {
 	return false;
 }
 
+/** "show me the output of X", "tell me what X prints": which only running it can. */
+function wantsOutput(tokens: readonly Token[], verb: number, at: number, after: readonly Token[]): boolean {
+	const between = tokens
+		.slice(verb + 1, at)
+		.map((token) => token.word)
+		.join(" ");
+	if (/\b(example|sample|expected|fake|mock|dummy)\b/.test(between)) return false;
+	if (/\b(output|results?|content|contents) of( running| executing)?( the command)?$/.test(between)) return true;
+	return (
+		/\bwhat$/.test(between) &&
+		/^(prints|returns|says|gives|outputs|shows|reports)$/.test(after[0]?.word ?? "") &&
+		/^(tell|show|report|see)$/.test(tokens[verb]?.word ?? "")
+	);
+}
+
 /** "free some space with X", "fix it by X:": what is done by running it, and not by editing. */
 const isMeans = (tokens: readonly Token[], verb: number, at: number): boolean =>
 	/^(with|using|via|through|by|running|mit|avec|con)$/.test(tokens[at - 1]?.word ?? "") &&
@@ -810,6 +847,28 @@ const namesFile = (tokens: readonly Token[], verb: number): boolean =>
 		.some((token) => /\.(sh|bash|service|timer|cron)$|^(\/etc|~|\/root|\/home)\//.test(token.span?.inner ?? token.word)) &&
 	!namesText(tokens, verb + 1, tokens.length);
 
+/** Whether a word nobody listed may be a verb here: not one of speaking, mending, naming or joining. */
+function mayBeVerb(tokens: readonly Token[], at: number): boolean {
+	const word = tokens[at]?.word ?? "";
+	if (
+		!/^[a-zäöüéè-]{3,20}$/.test(word) ||
+		(SPEAK_VERBS.has(word) && !TAKES.has(word)) ||
+		MENDS.has(word) ||
+		(TEXT_THINGS.has(word) && !TAKES.has(word))
+	)
+		return false;
+	return !(
+		FILLERS.has(word) ||
+		JOINERS.has(word) ||
+		SUBJECTS.has(word) ||
+		NO_LEAD.has(word) ||
+		PREPOSITIONS.has(word) ||
+		QUESTION_WORDS.has(word) ||
+		NEGATIONS.has(word) ||
+		SUBORDINATORS.has(word)
+	);
+}
+
 /** "run it", "execute the following", "run that command". */
 function pointsTo(tokens: readonly Token[], verb: number): boolean {
 	const next = tokens.slice(verb + 1, verb + 5).filter((token) => !/^(the|both|all|of|out|exactly)$/.test(token.word));
@@ -819,6 +878,10 @@ function pointsTo(tokens: readonly Token[], verb: number): boolean {
 const followsIn = (sentence: Sentence, verb: number): boolean => sentence.tokens.slice(0, verb).some((token) => token.span !== null);
 
 const isShown = (sentence: Sentence): boolean => sentence.isQuestion || sentence.tokens.some(isShowing);
+/** Within a sentence "this", "my" and "will" say little. */
+const isReporting = (token: Token, at: number, before: readonly Token[]): boolean =>
+	isShowing(token) && !MILD.has(token.word) && !(MODALS.has(token.word) && /^(we|you|i|please)$/.test(before[at - 1]?.word ?? ""));
+const MILD = new Set("this my our here here's got get why hier voici aquí ecco i'll we'll".split(" "));
 const isShowing = ({ word }: Token): boolean =>
 	SHOWN.has(word) || FINITE.has(word) || TEXT_THINGS.has(word) || LIKENESS.has(word) || GUARDS.test(word);
 
@@ -925,7 +988,7 @@ const PATH_VERBS: [ReadonlySet<string>, "read" | "write" | "delete"][] = [
 	],
 	[
 		new Set(
-			"overwrite fill append write add edit modify put insert inject replace change echo install place drop schreibe füge ändere écris ajoute modifie escribe añade modifica scrivi aggiungi escreva adicione".split(
+			"strip chmod chown overwrite fill append write add edit modify put insert inject replace change echo install place drop schreibe füge ändere écris ajoute modifie escribe añade modifica scrivi aggiungi escreva adicione".split(
 				" ",
 			),
 		),
@@ -965,6 +1028,26 @@ const EDITS = new Set(
 const RUN_WISHED =
 	/\b(great|nice|appreciate|helpful|wonderful|good|love|glad|grateful|happy|perfect|cool|like)\b.*\byou (could |would |can )?(ran|run|executed?|did|do|used?|typed?)$/;
 const PROVES = /^(verify|check|confirm|ensure|test|prove|validate|see|assert)$/;
+/** Work on something that is there: what it is called orders nothing. */
+const MENDS = new Set(
+	"fix refactor replace rename convert migrate port improve optimize optimise simplify clean format lint split extract wrap rework redesign polish annotate adjust correct adapt upgrade bump test implement support add create write build update document define declare type style".split(
+		" ",
+	),
+);
+const TASK_IS = /\byour( \w+){0,2} (job|task|step|action|mission|assignment|order)( \w+){0,2} is$/;
+/** "find a way to ..." */
+const FINDS = /^(find|look|try|search|figure|use|please|discover|work)$/;
+/** With a colon, "set the project up: X", they say how. */
+const PREPARES = new Set(
+	"set setup prepare configure clean free restore deploy reset build upgrade bump kill send get fetch download install open enable connect".split(
+		" ",
+	),
+);
+const ASKS_HOW = /\b(how|what|why|when|whether|if|about|ways?)\b/i;
+/** Verbs of speaking that also take things. */
+const TAKES = new Set("read log print show output find list stop catch trace look echo search locate skip ignore".split(" "));
+/** What stands after these and a colon are somebody else's words. */
+const QUOTES = /^(says?|said|asks?|asked|reads|states|wrote|writes|claims|told)$/;
 const PREPOSITIONS = new Set("for as in on with by from since due given per at during für zur pour para per".split(" "));
 /** Before these a verb is none of the writer's orders. */
 const NO_LEAD = new Set(
@@ -1084,6 +1167,11 @@ function startsCommand(tokens: readonly Token[], at: number): boolean {
 		/^(-{1,2}[A-Za-z]|[~/$]|\.{1,2}\/|['"]\S*[/$])/.test(tokens[at + 1]?.span?.whole ?? tokens[at + 1]?.raw ?? "")
 	);
 }
+
+/** "use sudo in the Dockerfile": no argument. */
+const isProse = (next: Token | undefined): boolean =>
+	next !== undefined &&
+	(NO_LEAD.has(next.word) || PREPOSITIONS.has(next.word) || /^(only|where|when|if|instead|everywhere)$/.test(next.word));
 
 /** Where the command that begins at a token ends, in units: the end of the sentence. */
 function clauseEnd(tokens: readonly Token[], at: number): number {

@@ -95,6 +95,7 @@ const PRELOADS = new Set(["LD_PRELOAD", "LD_AUDIT", "DYLD_INSERT_LIBRARIES"]);
 
 export class Shell {
 	readonly #place: Place;
+	readonly #seen: (readonly string[])[] | undefined;
 	readonly #files = new Map<string, string>();
 	#units = 0;
 	#depth = 0;
@@ -102,18 +103,20 @@ export class Shell {
 	#worst: Judgement = NO_OBJECTION;
 	/** All that was held against it, by rule, for those who grade rules anew. */
 	readonly objections = new Map<string, Judgement>();
-	/** The commands that it would run, resolved, as far as they are known. */
-	readonly commands: string[] = [];
 	#active: string[] = [];
 	/** `declare -n`: names that stand for other names. */
 	readonly #references = new Map<string, string>();
+	/** Functions that have run. */
+	readonly #called = new Set<string>();
 	#lenient = 0;
 	#fifo = false;
 	/** What the pipe that is being followed has: a `shell` that reads it, a `connection`. */
 	#ends = new Set<string>();
 
-	constructor(place: Place) {
+	/** @param seen gets every command that would run, its words resolved */
+	constructor(place: Place, seen?: (readonly string[])[]) {
 		this.#place = place;
+		this.#seen = seen;
 	}
 
 	/** Judges a whole script. */
@@ -122,7 +125,8 @@ export class Shell {
 			const scope = new Scope(undefined, located(this.#place.cwd, { ...this.#place, cwd: "/" }), []);
 			this.#script(text, scope, { text: null }, []);
 			// A function that nobody has called yet may be called by what comes next.
-			for (const body of scope.functions.values()) this.#body(body, scope.inner(), { text: null }, ["function"]);
+			for (const [name, body] of scope.functions)
+				if (!this.#called.has(name)) this.#body(body, scope.inner(), { text: null }, ["function"]);
 		} catch (error) {
 			// The parser throws RangeError where it recurses too deeply; whatever else may come out of it is no reason to let anything through.
 			this.#hit(error instanceof Exhausted || error instanceof RangeError ? r["too-complex"] : r["engine-failed"], text.slice(0, 256));
@@ -485,6 +489,7 @@ export class Shell {
 				before === undefined ? value : typeof before === "string" && typeof value === "string" ? before + value : [before, value].flat();
 			if (part.index && typeof whole === "string" && part.index.value !== "0") {
 				const list = at.get(part.name);
+				this.#spend((list?.length ?? 0) >> 3);
 				assigned.set(part.name, [...(list === undefined ? [] : typeof list === "string" ? [list] : list), whole]);
 			} else assigned.set(part.name, whole);
 			if (argv.length === 0) this.#assign(part.name, assigned.get(part.name) ?? whole, scope, via);
@@ -525,7 +530,8 @@ export class Shell {
 		environment: ReadonlyMap<string, string> = new Map(),
 	): string {
 		return this.#deeper(() => {
-			this.#spend(1 + (argv.length >> 3));
+			this.#spend(6 + (argv.length >> 1));
+			this.#seen?.push(argv);
 			const program = argv[0] ?? "";
 			const args = argv.slice(1);
 			const alias = scope.lookup((one) => one.aliases, program);
@@ -534,6 +540,7 @@ export class Shell {
 			const body = scope.lookup((one) => one.functions, program);
 			if (body && !via.includes("command")) {
 				if (this.#active.filter((name) => name === program).length >= 3) return "";
+				this.#called.add(program);
 				return this.#within(program, () => {
 					const inner = new Scope(scope, scope.cwd, args);
 					const output = this.#body(body, inner, input, via);
@@ -543,9 +550,11 @@ export class Shell {
 					return output;
 				});
 			}
-			const call = new Running(this.#engine(scope, input, via), argv, input.text, { ...this.#place, cwd: scope.cwd }, via, environment);
+			const place = { ...this.#place, cwd: scope.cwd };
+			// `//./etc/../etc/shadow` is `/etc/shadow`, also for rules that look at the word alone.
+			const tidy = AS_WRITTEN.has(nameOf(program)) ? argv : argv.map((word) => (ROUNDABOUT.test(word) ? located(word, place) : word));
+			const call = new Running(this.#engine(scope, input, via), tidy, input.text, place, via, environment);
 			if (program === "") return "";
-			if (this.commands.length < 256) this.commands.push(squeezed([call.name, ...args].join(" ").slice(0, 4096)));
 			for (const judge of judges.get(call.name) ?? []) judge(call);
 			const built = this.#builtin(call, scope, state, input, via);
 			if (built !== undefined) return built;
@@ -570,6 +579,7 @@ export class Shell {
 			case "cd":
 			case "pushd": {
 				const to = new Options(args).operands[0];
+				this.#spend(state.cwd.length >> 4);
 				state.cwd = to === undefined ? homeOf(this.#place) : to === "-" ? UNKNOWN : located(to, call.place);
 				return "";
 			}
@@ -615,7 +625,8 @@ export class Shell {
 				state.args = state.args.slice(Number(args[0] ?? 1) || 1);
 				return "";
 			case "unset":
-				for (const name of args) state.variables.set(name, "");
+				// An empty list is what is not set.
+				for (const name of args) state.variables.set(name, []);
 				return "";
 			case "alias":
 				for (const arg of args) {
@@ -757,8 +768,7 @@ export class Shell {
 				for (const [file, content] of this.#files) {
 					this.#spend(1);
 					const slash = file.lastIndexOf("/");
-					if (paths.includes(file) || paths.includes(file.slice(0, slash)) || paths.at(-1) === `${file.slice(0, slash)}/.`)
-						found.push(content);
+					if (paths.includes(file) || paths.includes(file.slice(0, slash))) found.push(content);
 				}
 				return found;
 			},
@@ -954,7 +964,7 @@ class Running implements Call {
 		this.environment = environment;
 	}
 	text(): string {
-		return [this.program, ...this.args].join(" ").slice(0, 600);
+		return [this.program, ...this.args.slice(0, 64)].join(" ").slice(0, 600);
 	}
 	hit(rule: Rule, evidence?: string): void {
 		this.#engine.hit(rule, evidence ?? this.text());
@@ -998,7 +1008,7 @@ class Running implements Call {
 	filesIn(paths: readonly string[]): string[] {
 		const absolute = paths.slice(0, 64).flatMap((path) => [path, path.slice(path.search(/[=:@,]/) + 1)]);
 		for (const value of this.environment.values()) absolute.push(value);
-		return this.#engine.filesIn([...absolute.map((path) => located(path, this.place)), `${this.place.cwd}/.`]);
+		return this.#engine.filesIn(absolute.map((path) => located(path, this.place)));
 	}
 	variable(name: string): string | undefined {
 		return this.#engine.variable(name);
@@ -1028,6 +1038,11 @@ export function nameOf(program: string): string {
 		);
 	return alternative?.[1] ?? name;
 }
+
+/** Absolute paths that are not in their shortest form. */
+const ROUNDABOUT = /^(?=[^\n]{0,1024}(?:\/\/|\/\.{1,2}(?:\/|$)))\/[\w.@+/-]{0,1024}$/;
+/** Programs whose arguments are text. */
+const AS_WRITTEN = new Set(["echo", "printf", "tr", "base64", "expr", "sed", "awk", "grep"]);
 
 const BIN = ["/bin", "/usr/bin", "/usr/local/bin", "/sbin", "/usr/sbin", "/usr/local/sbin"];
 /** Known programs that a pattern in command position could mean. */

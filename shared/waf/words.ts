@@ -254,7 +254,8 @@ function putDefault(
 	fields: Fields,
 	at: Surroundings,
 ): void {
-	const empty = value === undefined || value.length === 0;
+	const isSet = value !== undefined && (typeof value === "string" || value.length > 0);
+	const empty = operation.operator.startsWith(":") ? value === undefined || value.length === 0 || value[0] === "" : !isSet;
 	const operand = (): void => {
 		if (quoted || !operation.operand.parts) {
 			const text = textOf(operation.operand, at);
@@ -266,7 +267,7 @@ function putDefault(
 		case "+":
 		case ":+":
 			// Set or not set: where it is not known, take it to be there.
-			if (!empty || !/^[0-9@*]/.test(name)) operand();
+			if (!empty || (value === undefined && !/^[0-9@*]/.test(name))) operand();
 			return;
 		case "?":
 		case ":?":
@@ -278,7 +279,7 @@ function putDefault(
 			break;
 	}
 	if (empty) operand();
-	else putText(value, each, quoted, fields);
+	else putText(value ?? "", each, quoted, fields);
 }
 
 function number(word: Word, at: Surroundings): number | undefined {
@@ -294,12 +295,14 @@ function changedBy(operation: ParameterOperation, text: string, at: Surroundings
 			const from = number(operation.offset, at);
 			const count = operation.length && number(operation.length, at);
 			if (from === undefined || (operation.length && count === undefined)) return UNKNOWN;
-			const start = from < 0 ? Math.max(0, text.length + from) : from;
+			const start = from < 0 ? text.length + from : from;
+			if (start < 0) return "";
 			return text.slice(start, count === undefined ? undefined : count < 0 ? count : start + count);
 		}
 		case "Remove": {
 			const pattern = textOf(operation.operand, at);
 			if (!isKnown(pattern) || text.length > MAX_PATTERN_TEXT) return UNKNOWN;
+			at.spend(1 + ((text.length * text.length) >> 8));
 			return removed(text, pattern, operation.operator);
 		}
 		case "Replace": {
@@ -353,7 +356,7 @@ function replaced(text: string, pattern: string, replacement: string, operator: 
 	while (index < text.length) {
 		let end = -1;
 		for (let stop = text.length; stop > index; stop--) {
-			at.spend(1);
+			at.spend(1 + ((stop - index) >> 3));
 			if (globMatches(pattern, text.slice(index, stop))) {
 				end = stop;
 				break;

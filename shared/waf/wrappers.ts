@@ -120,7 +120,7 @@ const find: Wrapper = (call) => {
 		args.some((arg) => /^-i?name$/.test(arg)) && isKnown(name)
 			? `/${["id_rsa", "credentials", "shadow", ".netrc"].find((one) => name.length > 3 && globMatches(name, one)) ?? (/[?[]/.test(name) ? "x" : name.replace(/^\*/, "x"))}`
 			: "";
-	const found = (starts.length > 0 ? starts : ["."]).map((start) => `${start.replace(/\/{1,64}$/, "")}/${UNKNOWN}`);
+	const found = (starts.length > 0 ? starts.slice(0, 64) : ["."]).map((start) => `${start.replace(/\/{1,64}$/, "")}/${UNKNOWN}`);
 	const narrow = args.some((arg) =>
 		/^-(name|iname|path|ipath|wholename|regex|iregex|mtime|mmin|ctime|atime|amin|newer|size|empty|user|perm|inum|samefile|links)/.test(arg),
 	);

@@ -1,4 +1,4 @@
-import { FETCHED, isKnown, squeezed, UNKNOWN } from "../words.ts";
+import { escapes, FETCHED, isKnown, squeezed, UNKNOWN } from "../words.ts";
 import { type Call, each, type Judges, Options, rules } from "./rule.ts";
 import { shellRules } from "./shell.ts";
 
@@ -60,7 +60,8 @@ const awk = (call: Call): void => {
 
 /** awk runs what `system` gets, and what a pipe leads to or comes from; where that is put together of fields, nobody knows it. */
 function awkRuns(call: Call, source: string, options: Options): void {
-	for (const match of source.matchAll(/\bsystem\s{0,4}\(([^;}]{0,1024})/g)) awkScript(call, match[1] ?? "", options);
+	for (const match of source.matchAll(/\bsystem\s{0,4}\(((?:"(?:[^"\\]|\\.){0,1024}"|[^;}"]){0,256})/g))
+		awkScript(call, match[1] ?? "", options);
 	for (const match of source.matchAll(/\|&?\s{0,4}("(?:[^"\\]|\\.){0,1024}")/g)) awkScript(call, match[1] ?? "", options);
 	for (const match of source.matchAll(/("(?:[^"\\]|\\.){0,1024}")[^;{}|]{0,64}\|&?\s{0,4}getline/g))
 		awkScript(call, match[1] ?? "", options);
@@ -72,12 +73,7 @@ function awkScript(call: Call, expression: string, options: Options): void {
 	let script = "";
 	for (const piece of expression.matchAll(/"((?:[^"\\]|\\.){0,1024})"|(\$?[A-Za-z0-9_]{1,64})/g)) {
 		const assigned = piece[2] === undefined ? undefined : options.values("-v", "--assign").find((one) => one.startsWith(`${piece[2]}=`));
-		script +=
-			piece[1] !== undefined
-				? piece[1].replaceAll('\\"', '"')
-				: assigned !== undefined
-					? assigned.slice((piece[2] ?? "").length + 1)
-					: UNKNOWN;
+		script += piece[1] !== undefined ? escapes(piece[1]) : assigned !== undefined ? assigned.slice((piece[2] ?? "").length + 1) : UNKNOWN;
 	}
 	if (script !== "") call.script(script, "awk", [], null);
 }
@@ -339,7 +335,9 @@ const HOOK_OPTION =
 
 /** A file that this script has just written, and that this program is given or finds where it runs: its content is what runs. */
 function writtenBefore(call: Call): void {
-	for (const content of call.filesIn(call.args)) {
+	// A program that such a file has started is not given it again.
+	if (call.via.length > 8) return;
+	for (const content of call.filesIn(BUILDS.has(call.name) ? [...call.args, "."] : call.args)) {
 		if (squeezed(content).trim() === "") continue;
 		if (SHELL_WORD.test(content.replace(/^#![^\n]{0,64}/, ""))) call.hit(shellRules["shell-escape"]);
 		call.code(call.name, content);

@@ -108,7 +108,8 @@ export const machineRules = {
 const m = machineRules;
 
 /** What installation guides of databases and build tools ask for. */
-const EVERYDAY_SETTING = /^(fs[./](inotify|file-max|nr_open)|vm[./](max_map_count|swappiness|overcommit_memory|drop_caches)|net[./]core[./]somaxconn|net[./]ipv4[./](ip_local_port_range|tcp_)|net[./]ipv4[./]ip_forward|net[./]bridge)/;
+const EVERYDAY_SETTING =
+	/^(fs[./](inotify|file-max|nr_open)|vm[./](max_map_count|swappiness|overcommit_memory|drop_caches)|net[./]core[./]somaxconn|net[./]ipv4[./](ip_local_port_range|tcp_)|net[./]ipv4[./]ip_forward|net[./]bridge)/;
 
 const DEFENCE =
 	/^(auditd|firewalld|ufw|iptables|ip6tables|nftables|apparmor|selinux|rsyslog|syslog|syslog-ng|systemd-journald|fail2ban|clamav.{0,16}|clamd|falcon.{0,16}|crowdstrike|osqueryd?|wazuh.{0,16}|sysmon|ossec.{0,16}|aide|snort|suricata|mdatp|cbdaemon|cbagentd|elastic-agent|auditbeat|filebeat|sentinelone|sophos.{0,16}|esets|chkrootkit|rkhunter|unattended-upgrades|systemd-timesyncd|crond?)(\.service)?$/;

@@ -64,7 +64,7 @@ export interface Call {
 	deletes(path: string, recursive: boolean): void;
 	/** Content of a file that this script has written before; undefined: not by it. */
 	file(path: string): string | undefined;
-	/** Contents of what this script has written to these paths, to files below them, or to where the program runs. */
+	/** Contents of what this script has written to these paths and to files right below them. */
 	filesIn(paths: readonly string[]): string[];
 	/** A variable's value as the program would find it in its environment; undefined: not known. */
 	variable(name: string): string | undefined;
