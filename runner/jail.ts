@@ -659,9 +659,12 @@ function enterLandlock(confinement: Confinement, stateDir: string, inmate: Inmat
 	return ok(inCgroup(confinement, inmate, { command, env, cwd: workDir, descriptors: [rulesFile, filterFile] }));
 }
 
+const publicDir = (stateDir: string): string =>
+	join("/var/tmp", `hotplex-${createHash("sha256").update(stateDir).digest("hex").slice(0, 16)}`);
+
 /** Homes that other users come to, each only to its own; null if somebody else made the place. */
 function publicHomes(stateDir: string): string | null {
-	const dir = join("/var/tmp", `hotplex-${createHash("sha256").update(stateDir).digest("hex").slice(0, 16)}`);
+	const dir = publicDir(stateDir);
 	for (const made of [dir, join(dir, "homes")]) {
 		try {
 			mkdirSync(made, { mode: 0o711 });
@@ -736,8 +739,21 @@ function giveAway(path: string, owner: { uid: number; gid: number }): void {
 	if (found.isDirectory()) for (const name of readdirSync(path)) giveAway(join(path, name), owner);
 }
 
+/** Where the homes of this runner's sessions are: in its state directory, and where other users come to, if that was ever needed. */
+const allHomes = (stateDir: string): string[] => [homesDir(stateDir), homesDir(publicDir(stateDir))].filter(existsSync);
+
 /** What the session's processes kept for each other goes with the session. */
 export function removeHome(stateDir: string, sessionId: string): void {
-	const shared = process.getuid?.() === 0 ? publicHomes(stateDir) : null;
-	for (const dir of [stateDir, ...(shared === null ? [] : [shared])]) rmSync(homeOf(dir, sessionId), { recursive: true, force: true });
+	for (const homes of allHomes(stateDir)) rmSync(join(homes, sessionId), { recursive: true, force: true });
+}
+
+/** A session that ended while its runner was away, or went to another one, is not heard of again. Its home is kept for this long after its last start. */
+const HOME_MS = 30 * 24 * 3_600_000;
+
+export function sweepHomes(stateDir: string, hosted: ReadonlySet<string>, now: number): void {
+	for (const homes of allHomes(stateDir))
+		for (const name of readdirSync(homes)) {
+			const startedAt = statSync(join(homes, name)).mtimeMs;
+			if (!hosted.has(name) && now - startedAt > HOME_MS) rmSync(join(homes, name), { recursive: true, force: true });
+		}
 }
