@@ -1,4 +1,16 @@
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+	chmodSync,
+	existsSync,
+	mkdirSync,
+	mkdtempSync,
+	readdirSync,
+	readFileSync,
+	realpathSync,
+	rmSync,
+	symlinkSync,
+	utimesSync,
+	writeFileSync,
+} from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
@@ -11,7 +23,9 @@ import {
 	jailedCommand,
 	layOut,
 	type Mount,
+	removeHome,
 	runAs,
+	sweepHomes,
 } from "../../runner/jail.ts";
 import { diagnose, type Findings, type Machine, refusal } from "../../runner/layers.ts";
 import { seccompProgram } from "../../runner/seccomp.ts";
@@ -287,6 +301,16 @@ describe("where there is no jail", () => {
 			expect(asked(mode)).toContain("the remedy");
 		}
 	});
+});
+
+test("[JAL-7] a home goes with its session, and one that is not heard of again is removed in time", () => {
+	const [state, day] = [at("kept"), 24 * 3_600_000];
+	for (const name of ["ses_over", "ses_hosted", "ses_old", "ses_new"]) write(`kept/homes/${name}/home/x`);
+	removeHome(state, "ses_over");
+	const now = Date.now() + 31 * day;
+	utimesSync(at("kept/homes/ses_new"), now / 1000, (now - 29 * day) / 1000);
+	sweepHomes(state, new Set(["ses_hosted"]), now);
+	expect(readdirSync(at("kept/homes")).toSorted()).toEqual(["ses_hosted", "ses_new"]);
 });
 
 describe("limits", () => {
