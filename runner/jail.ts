@@ -115,6 +115,7 @@ export function jailArguments(jail: JailDescription): string[] {
 			made.add(dir);
 			args.push("--perms", "0755", "--dir", dir);
 		}
+		made.add(mount.path);
 		switch (mount.kind) {
 			case "ro":
 				args.push("--ro-bind", mount.source, mount.path);
@@ -166,11 +167,11 @@ export function jailedCommand(jail: Pick<JailDescription, "runAs" | "network">, 
 	return [tools.setpriv, ...user, ...NO_POWERS, "--", ...bridged];
 }
 
-/** In a session of its own and nobody's child, so that no signal for the CLI reaches it and no CLI has to reap it. */
+/** In a session of its own and the first process's child, so that no signal for the CLI reaches it and no CLI has to reap it. */
 function bridge({ socat, node }: JailTools): string {
 	const socket = `${JAIL_SOCKETS}/proxy.sock`;
 	if (socat !== null)
-		return `(setsid ${socat} TCP-LISTEN:${JAIL_PROXY_PORT},bind=127.0.0.1,fork,reuseaddr,backlog=128 UNIX-CONNECT:${socket} </dev/null >/dev/null 2>&1 &); `;
+		return `setsid ${socat} TCP-LISTEN:${JAIL_PROXY_PORT},bind=127.0.0.1,fork,reuseaddr,backlog=128 UNIX-CONNECT:${socket} </dev/null >/dev/null 2>&1 & `;
 	const program = `require("net").createServer({allowHalfOpen:true},c=>{const u=require("net").connect({path:"${socket}",allowHalfOpen:true});for(const[a,b]of[[c,u],[u,c]])a.pipe(b),a.on("error",()=>b.destroy())}).listen(${JAIL_PROXY_PORT},"127.0.0.1",()=>require("fs").closeSync(1))`;
 	// It starts slower than some CLIs do: they wait for its pipe to close.
 	return `: $( (setsid ${node} -e '${program}' </dev/null 2>/dev/null &) ); `;
@@ -368,7 +369,7 @@ export function layOut(inmate: Inmate, { home: homeDir, etc: etcDir }: Furniture
 	const isSeen = (path: string) =>
 		path.startsWith("/etc/")
 			? existsSync(join(etcDir, path.slice("/etc".length)))
-			: isIn(path, workDir) || mounts.some((m) => (m.kind === "ro" || m.kind === "rw") && isIn(path, m.path));
+			: isIn(path, workDir) || mounts.some((m) => m.kind !== "tmpfs" && m.kind !== "mask" && isIn(path, m.path));
 	const add = (path: string) => {
 		const real = realOrNull(path);
 		// Not into a work directory, where it would be read-only at once; not the runner's own state, which `mask` covers.
