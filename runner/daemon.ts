@@ -11,7 +11,7 @@ import { Egress } from "./egress.ts";
 import { type Host, HostedSession, sessionsDir } from "./hosted-session.ts";
 import type { StopWhy } from "./hosting.ts";
 import type { Identity } from "./identity.ts";
-import type { Confinement } from "./jail.ts";
+import { type Confinement, sweepHomes } from "./jail.ts";
 import { unseal } from "./journal.ts";
 import { Link } from "./link.ts";
 import { type InstalledProvider, offered } from "./providers.ts";
@@ -103,6 +103,7 @@ export class Daemon {
 			},
 		};
 		this.#revive();
+		sweepHomes(stateDir, new Set(this.#hosted.keys()), Date.now());
 		void this.#egress?.keepOnly(new Set(this.#hosted.keys())).catch((cause: unknown) => options.log(`network proxy: ${String(cause)}`));
 		this.#link = new Link({
 			url: `${identity.url.replace(/^http/, "ws")}/v1/link/${identity.team}/${identity.runnerId}`,

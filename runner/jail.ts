@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import {
 	chmodSync,
 	chownSync,
@@ -24,6 +25,7 @@ import type { SessionId } from "../shared/ids.ts";
 import { err, ok, type Result } from "../shared/result.ts";
 import { type CgroupBase, type Limits, openCgroup } from "./cgroup.ts";
 import { writeWhole } from "./journal.ts";
+import { type LandlockRule, landlockProgram, landlockRules } from "./landlock.ts";
 import { seccompProgram } from "./seccomp.ts";
 import { ownWorkDir } from "./work-dir.ts";
 
@@ -113,6 +115,7 @@ export function jailArguments(jail: JailDescription): string[] {
 			made.add(dir);
 			args.push("--perms", "0755", "--dir", dir);
 		}
+		made.add(mount.path);
 		switch (mount.kind) {
 			case "ro":
 				args.push("--ro-bind", mount.source, mount.path);
@@ -140,10 +143,10 @@ export function jailArguments(jail: JailDescription): string[] {
 /**
  * The first process of a pid namespace. The kernel drops signals to it that it has no handler for, so a CLI in its place could not be asked to
  * end; this one waits for the CLI, reaps what it leaves, and ends as it ended, and with it the kernel ends all that is left. The detour by
- * descriptor 3: a shell gives its background commands /dev/null to read.
+ * descriptor 9: a shell gives its background commands /dev/null to read.
  */
 export const INIT =
-	'exec 3<&0; trap : TERM HUP INT; "$@" <&3 3<&- & p=$!; exec 3<&-; while :; do wait $p; code=$?; kill -0 $p 2>/dev/null || exit $code; done';
+	'exec 9<&0; trap : TERM HUP INT; "$@" <&9 9<&- & p=$!; exec 9<&-; while :; do wait $p; code=$?; kill -0 $p 2>/dev/null || exit $code; done';
 
 /** Programs of the machine that stand before the CLI inside the jail. */
 export interface JailTools {
@@ -153,20 +156,22 @@ export interface JailTools {
 	node: string;
 }
 
+const NO_POWERS = ["--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all"];
+
 /** What runs in the jail: the change of user if there is one, then the first process, which starts the bridge if there is one and the command itself. */
 export function jailedCommand(jail: Pick<JailDescription, "runAs" | "network">, tools: JailTools, command: string[]): string[] {
 	const bridged = ["/bin/sh", "-c", `${jail.network === "proxy" ? bridge(tools) : ""}${INIT}`, "hotplex-init", ...command];
 	if (jail.runAs.kind !== "drop") return bridged;
 	const { uid, gid } = jail.runAs;
 	const user = ["--reuid", String(uid), "--regid", String(gid), "--clear-groups"];
-	return [tools.setpriv, ...user, "--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all", "--", ...bridged];
+	return [tools.setpriv, ...user, ...NO_POWERS, "--", ...bridged];
 }
 
-/** In a session of its own and nobody's child, so that no signal for the CLI reaches it and no CLI has to reap it. */
+/** In a session of its own and the first process's child, so that no signal for the CLI reaches it and no CLI has to reap it. */
 function bridge({ socat, node }: JailTools): string {
 	const socket = `${JAIL_SOCKETS}/proxy.sock`;
 	if (socat !== null)
-		return `(setsid ${socat} TCP-LISTEN:${JAIL_PROXY_PORT},bind=127.0.0.1,fork,reuseaddr,backlog=128 UNIX-CONNECT:${socket} </dev/null >/dev/null 2>&1 &); `;
+		return `setsid ${socat} TCP-LISTEN:${JAIL_PROXY_PORT},bind=127.0.0.1,fork,reuseaddr,backlog=128 UNIX-CONNECT:${socket} </dev/null >/dev/null 2>&1 & `;
 	const program = `require("net").createServer({allowHalfOpen:true},c=>{const u=require("net").connect({path:"${socket}",allowHalfOpen:true});for(const[a,b]of[[c,u],[u,c]])a.pipe(b),a.on("error",()=>b.destroy())}).listen(${JAIL_PROXY_PORT},"127.0.0.1",()=>require("fs").closeSync(1))`;
 	// It starts slower than some CLIs do: they wait for its pipe to close.
 	return `: $( (setsid ${node} -e '${program}' </dev/null 2>/dev/null &) ); `;
@@ -364,7 +369,7 @@ export function layOut(inmate: Inmate, { home: homeDir, etc: etcDir }: Furniture
 	const isSeen = (path: string) =>
 		path.startsWith("/etc/")
 			? existsSync(join(etcDir, path.slice("/etc".length)))
-			: isIn(path, workDir) || mounts.some((m) => (m.kind === "ro" || m.kind === "rw") && isIn(path, m.path));
+			: isIn(path, workDir) || mounts.some((m) => m.kind !== "tmpfs" && m.kind !== "mask" && isIn(path, m.path));
 	const add = (path: string) => {
 		const real = realOrNull(path);
 		// Not into a work directory, where it would be read-only at once; not the runner's own state, which `mask` covers.
@@ -391,7 +396,7 @@ export function layOut(inmate: Inmate, { home: homeDir, etc: etcDir }: Furniture
 			return err(problem("start_failed", `${named} is to be mounted in the jail and does not exist; mend the runner's configuration`));
 		}
 		if (isIn(real, state)) return err(problem("start_failed", `${named} lies in the runner's state directory, which no session may see`));
-		if (inHome !== null) makeWay(homeDir, dirname(inHome));
+		if (inHome !== null) makeWay(homeDir, inHome);
 		for (const place of inHome === null ? new Set([resolve(named), real]) : [join(JAIL_HOME, inHome)])
 			mounts.push({ kind, source: real, path: place });
 	}
@@ -426,15 +431,22 @@ function makePlace(source: string, place: string): void {
 	if (!existsSync(place)) writeFileSync(place, "");
 }
 
-/** Makes the directories on the way to a mount in the session's home, as its own: else whoever mounts would own them. */
+/**
+ * Makes the directories on the way to a mount in the session's home, as its own: else whoever mounts would own them. The session had the home to
+ * itself before: whatever lies there and is not what it must be, a link out of it most of all, would be followed with the runner's powers.
+ */
 function makeWay(home: string, to: string): void {
 	const { uid, gid } = statSync(home);
-	for (const dir of [...ancestors(join(sep, to, "x"))]) {
-		const path = join(home, dir);
-		if (lstatSync(path, { throwIfNoEntry: false }) !== undefined) continue;
+	const parents = ancestors(join(sep, to)).map((dir) => join(home, dir));
+	for (const path of parents) {
+		const found = lstatSync(path, { throwIfNoEntry: false });
+		if (found?.isDirectory()) continue;
+		if (found !== undefined) rmSync(path, { force: true });
 		mkdirSync(path, { mode: 0o700 });
 		lchownSync(path, uid, gid);
 	}
+	const place = join(home, to);
+	if (lstatSync(place, { throwIfNoEntry: false })?.isSymbolicLink()) rmSync(place);
 }
 
 /**
@@ -494,6 +506,8 @@ export interface Confinement {
 	bwrap: string;
 	canDisableUserns: boolean;
 	tools: JailTools;
+	/** For `landlock`: Perl. */
+	perl: string | null;
 	/** Where limits can be set, if they can. */
 	cgroup: CgroupBase | null;
 	/** Without a jail: the command line before the CLI's own, for a pid namespace where that can be had. */
@@ -523,7 +537,12 @@ const SECCOMP_FD = 4;
 export function userOf(confinement: Confinement, stateDir: string, sessionId: SessionId, workDir: string): RunAs {
 	const uid = process.getuid?.() ?? 0;
 	if (confinement.jail === "none") return { kind: "self" };
-	if (uid === 0 && workDir === realOrNull(ownWorkDir(stateDir, sessionId)) && statSync(workDir).uid === 0)
+	if (
+		uid === 0 &&
+		confinement.jail === "namespaces" &&
+		workDir === realOrNull(ownWorkDir(stateDir, sessionId)) &&
+		statSync(workDir).uid === 0
+	)
 		giveAway(workDir, { uid: SERVICE_UID, gid: SERVICE_UID });
 	return runAs(uid, statSync(workDir));
 }
@@ -542,6 +561,7 @@ export function enter(confinement: Confinement, stateDir: string, inmate: Inmate
 			}),
 		);
 	}
+	if (confinement.jail === "landlock") return enterLandlock(confinement, stateDir, inmate);
 	const as = userOf(confinement, stateDir, inmate.sessionId, workDir);
 	const furniture = furnish(stateDir, inmate.sessionId, as);
 	const { dir } = furniture;
@@ -570,6 +590,92 @@ export function enter(confinement: Confinement, stateDir: string, inmate: Inmate
 	const inside = jailedCommand(jail, confinement.tools, [...limited, file, ...inmate.args]);
 	const command = [confinement.bwrap, "--args", String(ARGS_FD), "--", ...inside];
 	return ok(inCgroup(confinement, inmate, { command, env, cwd: "/", descriptors }));
+}
+
+/** Devices that everybody may use. */
+const DEVICES = ["null", "zero", "full", "random", "urandom", "tty", "ptmx", "pts"];
+
+/**
+ * The weaker jail. Nothing is mounted: what may be seen is where it is, the home is the session's directory itself, and what is not named cannot
+ * be opened. The network is the machine's.
+ */
+function enterLandlock(confinement: Confinement, stateDir: string, inmate: Inmate): Result<Launch, Problem> {
+	const { workDir } = inmate;
+	const program = landlockProgram(process.arch);
+	const state = realOrNull(stateDir) ?? stateDir;
+	if (program === null || confinement.perl === null) return err(problem("start_failed", "this machine's Landlock cannot be used"));
+	if (isIn(state, workDir))
+		return err(
+			problem(
+				"work_dir_refused",
+				`${workDir} holds the runner's own state, which this machine's weaker jail cannot hide; see hotplex runner doctor`,
+			),
+		);
+	const as = userOf(confinement, stateDir, inmate.sessionId, workDir);
+	// Who is not root does not come through a directory that is root's alone.
+	const homes = as.kind === "drop" ? publicHomes(stateDir) : stateDir;
+	if (homes === null) return err(problem("start_failed", "the sessions' homes in /var/tmp are not the runner's own; remove them"));
+	const furniture = furnish(homes, inmate.sessionId, as);
+	const grounds = layOut({ ...inmate, network: "none" }, furniture, stateDir);
+	if (!grounds.ok) return grounds;
+	const { home } = furniture;
+	const rules: LandlockRule[] = [
+		{ access: "write", path: home },
+		{ access: "read", path: "/proc" },
+		...DEVICES.map((name) => ({ access: "write" as const, path: `/dev/${name}` })),
+		...[...ETC, "passwd", "group", "hosts", "resolv.conf"].map((name) => ({ access: "read" as const, path: `/etc/${name}` })),
+	];
+	for (const mount of grounds.value.mounts) {
+		if (mount.kind === "mask")
+			return err(problem("start_failed", "the runner's state lies in what its jail shows, and this machine's weaker jail cannot hide it"));
+		if ((mount.kind !== "ro" && mount.kind !== "rw") || mount.path === JAIL_HOME || mount.path === "/etc") continue;
+		rules.push({ access: mount.kind === "rw" ? "write" : "read", path: mount.source });
+		if (mount.path.startsWith(`${JAIL_HOME}/`)) {
+			const link = join(home, mount.path.slice(JAIL_HOME.length));
+			rmSync(link, { recursive: true, force: true });
+			symlinkSync(mount.source, link);
+		}
+	}
+	const tmp = join(home, ".tmp");
+	makeWay(home, ".tmp/x");
+	const env = { ...grounds.value.env, HOME: home, TMPDIR: tmp, CLAUDE_CODE_TMPDIR: tmp, GIT_CONFIG_NOSYSTEM: "1" };
+	const rulesFile = join(furniture.dir, "landlock.rules");
+	writeWhole(rulesFile, landlockRules(rules));
+	const filterFile = join(furniture.dir, "seccomp.bpf");
+	writeFileSync(filterFile, seccompProgram(process.arch, { refusesUnixSockets: true }) ?? "", { mode: 0o600 });
+	// Inside the change of user: what it opens for its rules, it opens as that user.
+	const user =
+		as.kind === "self"
+			? []
+			: as.kind === "drop"
+				? [confinement.tools.setpriv, "--reuid", String(as.uid), "--regid", String(as.gid), "--clear-groups", ...NO_POWERS, "--"]
+				: [confinement.tools.setpriv, "--securebits=+noroot,+noroot_locked,+keep_caps_locked", "--clear-groups", ...NO_POWERS, "--"];
+	const limited = limitedBy(confinement, inmate.limits, as);
+	const command = [
+		...confinement.prefix,
+		...user,
+		...[confinement.perl, "-e", program, "--"],
+		...[...limited, inmate.file, ...inmate.args],
+	];
+	return ok(inCgroup(confinement, inmate, { command, env, cwd: workDir, descriptors: [rulesFile, filterFile] }));
+}
+
+const publicDir = (stateDir: string): string =>
+	join("/var/tmp", `hotplex-${createHash("sha256").update(stateDir).digest("hex").slice(0, 16)}`);
+
+/** Homes that other users come to, each only to its own; null if somebody else made the place. */
+function publicHomes(stateDir: string): string | null {
+	const dir = publicDir(stateDir);
+	for (const made of [dir, join(dir, "homes")]) {
+		try {
+			mkdirSync(made, { mode: 0o711 });
+		} catch {
+			// It is there.
+		}
+		const found = lstatSync(made);
+		if (!found.isDirectory() || found.uid !== 0 || (found.mode & 0o022) !== 0) return null;
+	}
+	return dir;
 }
 
 /** Where there is no cgroup that counts them: the kernel counts processes by user then, which are this session's alone in a user namespace of their own. */
@@ -614,6 +720,7 @@ const furnished = new Set<string>();
 function furnish(stateDir: string, sessionId: string, as: RunAs): Furniture {
 	const dir = homeOf(stateDir, sessionId);
 	const home = join(dir, "home");
+	mkdirSync(dir, { recursive: true, mode: 0o711 });
 	mkdirSync(home, { recursive: true, mode: 0o700 });
 	const own = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
 	const owner = as.kind === "drop" ? { uid: as.uid, gid: as.gid } : own;
@@ -633,7 +740,21 @@ function giveAway(path: string, owner: { uid: number; gid: number }): void {
 	if (found.isDirectory()) for (const name of readdirSync(path)) giveAway(join(path, name), owner);
 }
 
+/** Where the homes of this runner's sessions are: in its state directory, and where other users come to, if that was ever needed. */
+const allHomes = (stateDir: string): string[] => [homesDir(stateDir), homesDir(publicDir(stateDir))].filter(existsSync);
+
 /** What the session's processes kept for each other goes with the session. */
 export function removeHome(stateDir: string, sessionId: string): void {
-	rmSync(homeOf(stateDir, sessionId), { recursive: true, force: true });
+	for (const homes of allHomes(stateDir)) rmSync(join(homes, sessionId), { recursive: true, force: true });
+}
+
+/** A session that ended while its runner was away, or went to another one, is not heard of again. Its home is kept for this long after its last start. */
+const HOME_MS = 30 * 24 * 3_600_000;
+
+export function sweepHomes(stateDir: string, hosted: ReadonlySet<string>, now: number): void {
+	for (const homes of allHomes(stateDir))
+		for (const name of readdirSync(homes)) {
+			const startedAt = statSync(join(homes, name)).mtimeMs;
+			if (!hosted.has(name) && now - startedAt > HOME_MS) rmSync(join(homes, name), { recursive: true, force: true });
+		}
 }

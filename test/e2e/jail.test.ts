@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { CliProcess } from "../../runner/cli-process.ts";
-import { SERVICE_UID } from "../../runner/jail.ts";
+import { removeHome, SERVICE_UID } from "../../runner/jail.ts";
 import { ESCAPES, Outside } from "../support/escapes.ts";
 import { Jailer } from "../support/jailed.ts";
 import { inNamespacesBelow, leftOf, treeOf } from "../support/tree.ts";
@@ -49,6 +49,52 @@ describe.each(isRoot ? ["dropped from root", "root's own directory"] : ["own use
 				expect(outside.readsOutside(way)).toBe(true);
 			},
 		);
+	},
+);
+
+describe.each(isRoot ? [SERVICE_UID, 0] : [process.getuid?.() ?? 0])(
+	"[JAL-5] the weaker jail, where there are no namespaces, of user %d",
+	(uid) => {
+		let dir: string;
+		let outside: Outside;
+		beforeAll(async () => {
+			dir = mkdtempSync(join(tmpdir(), "hotplex-weaker-"));
+			outside = new Outside(dir, new Jailer(join(dir, "state"), (name) => name !== "bwrap"), uid);
+			await outside.open();
+		});
+		afterAll(() => {
+			outside?.close();
+			if (outside) removeHome(outside.jailer.stateDir, outside.jailer.sessionId);
+			if (dir) rmSync(dir, { recursive: true, force: true });
+		});
+
+		test("runs what it is there for, and says what it is", async () => {
+			expect(outside.jailer.confinement).toMatchObject({
+				jail: "landlock",
+				why: expect.stringMatching(/weaker.*not the network.*bwrap is not installed/),
+			});
+			const run = await outside.jailer.run(outside.workDir, [
+				"bash",
+				"-c",
+				"echo made > f && cat f && git status --short && node -p 1+1 && touch ~/kept $TMPDIR/x && echo done",
+			]);
+			expect(run.stdout).toMatch(/^made\n[\s\S]*\n2\ndone\n$/);
+		});
+
+		// The network is the machine's here, which is told.
+		test.each(ESCAPES.filter((e) => e.reads && !/port/.test(e.name)).map((e) => [e.name, e] as const))("no way out: %s", async (_, way) => {
+			expect(await outside.attempt(way)).toBeNull();
+		});
+
+		test("[JAL-2] it has none of root's powers", async () => {
+			const run = await outside.jailer.run(outside.workDir, ["grep", "-E", "^(Cap(Prm|Eff|Bnd)|NoNewPrivs|Seccomp):", "/proc/self/status"]);
+			expect(run.stdout.replace(/\t/g, "").split("\n")).toEqual([
+				...["CapPrm", "CapEff", "CapBnd"].map((name) => `${name}:0000000000000000`),
+				"NoNewPrivs:1",
+				"Seccomp:2",
+				"",
+			]);
+		});
 	},
 );
 

@@ -27,10 +27,11 @@ export class Jailer {
 	readonly confinement: Confinement;
 	readonly sessionId = SessionId.parse(`ses_${"a".repeat(26)}`);
 
-	constructor(stateDir: string) {
+	/** `isThere`: of the machine's programs, those that this one has. */
+	constructor(stateDir: string, isThere?: (name: string) => boolean) {
 		this.stateDir = stateDir;
 		mkdirSync(stateDir, { recursive: true, mode: 0o700 });
-		this.confinement = findLayers(plainConfig(stateDir), process.env).confinement;
+		this.confinement = findLayers(plainConfig(stateDir), process.env, isThere).confinement;
 	}
 
 	/** Starts a command as a session's CLI is started, with a journal. */

@@ -1,4 +1,16 @@
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+	chmodSync,
+	existsSync,
+	mkdirSync,
+	mkdtempSync,
+	readdirSync,
+	readFileSync,
+	realpathSync,
+	rmSync,
+	symlinkSync,
+	utimesSync,
+	writeFileSync,
+} from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
@@ -11,7 +23,9 @@ import {
 	jailedCommand,
 	layOut,
 	type Mount,
+	removeHome,
 	runAs,
+	sweepHomes,
 } from "../../runner/jail.ts";
 import { diagnose, type Findings, type Machine, refusal } from "../../runner/layers.ts";
 import { seccompProgram } from "../../runner/seccomp.ts";
@@ -86,7 +100,7 @@ describe("bwrap's arguments", () => {
 	test("[JAL-4] the bridge is in nobody's way: a session of its own, and the command's input, output and end are its own", () => {
 		const tools = { setpriv: "/sp", prlimit: null, socat: "/socat", node: "/n" };
 		const bridged = jailedCommand({ ...PLAIN, network: "proxy" }, tools, ["cli"]);
-		expect(bridged[2]).toMatch(/^\(setsid \/socat TCP-LISTEN:3128,bind=127\.0\.0\.1.* <\/dev\/null >\/dev\/null 2>&1 &\);/);
+		expect(bridged[2]).toMatch(/^setsid \/socat TCP-LISTEN:3128,bind=127\.0\.0\.1.* <\/dev\/null >\/dev\/null 2>&1 & /);
 		expect(jailedCommand({ ...PLAIN, network: "proxy" }, { ...tools, socat: null }, ["cli"])[2]).toContain("setsid /n -e");
 		expect(jailedCommand(PLAIN, tools, ["cli"])[2]).not.toContain("socat");
 	});
@@ -287,6 +301,16 @@ describe("where there is no jail", () => {
 			expect(asked(mode)).toContain("the remedy");
 		}
 	});
+});
+
+test("[JAL-7] a home goes with its session, and one that is not heard of again is removed in time", () => {
+	const [state, day] = [at("kept"), 24 * 3_600_000];
+	for (const name of ["ses_over", "ses_hosted", "ses_old", "ses_new"]) write(`kept/homes/${name}/home/x`);
+	removeHome(state, "ses_over");
+	const now = Date.now() + 31 * day;
+	utimesSync(at("kept/homes/ses_new"), now / 1000, (now - 29 * day) / 1000);
+	sweepHomes(state, new Set(["ses_hosted"]), now);
+	expect(readdirSync(at("kept/homes")).toSorted()).toEqual(["ses_hosted", "ses_new"]);
 });
 
 describe("limits", () => {
