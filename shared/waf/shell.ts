@@ -369,7 +369,7 @@ export class Shell {
 		if (typeof value !== "string") return;
 		if (/^HIST(FILE|SIZE|FILESIZE)$/.test(name) && /^(0|\/dev\/null|)$/.test(value))
 			this.#hit(destroyRules["clear-traces"], `${name}=${value}`);
-		if (name === "PATH" && /^(\/tmp|\/var\/tmp|\/dev\/shm|\.)(\/[^:]{0,256})?(:|$)/.test(value))
+		if (name === "PATH" && /^(\.|(\/tmp|\/var\/tmp|\/dev\/shm)(\/[^:]{0,256})?)(:|$)/.test(value))
 			this.#hit(r["hijack-path"], `${name}=${value}`);
 		if (PRELOADS.has(name) && value !== "" && !/^(\/usr)?\/lib[^.]{0,200}(jemalloc|tcmalloc|asan|libfaketime|mimalloc)/.test(value))
 			this.#hit(r["preload-library"], `${name}=${value}`);
@@ -504,6 +504,8 @@ export class Shell {
 		const program = argv[0] ?? null;
 		const { stdin, source, target } = this.#redirections(command.redirects, scope, via, program);
 		if (program === null) return this.#kept("", target);
+		if (target && nameOf(program) === "cat" && argv.some((arg) => /^\/dev\/(zero|urandom)$/.test(arg)))
+			this.#hit(destroyRules["fill-disk"], argv.join(" "));
 		let where = scope;
 		if (assigned.size > 0) {
 			where = scope.inner();
