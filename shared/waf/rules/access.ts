@@ -29,6 +29,12 @@ export const accessRules = {
 			match: ["sudo usermod -aG docker ann", "groupadd app", "useradd -r app"],
 			pass: ["id", "groups"],
 		},
+		"cloud-accounts": {
+			verdict: "ask",
+			reason: "makes users, keys or rights in a cloud account",
+			match: ["aws iam create-access-key --user-name x", "gcloud iam service-accounts keys create k.json --iam-account a@b"],
+			pass: ["aws iam list-users", "gcloud iam roles list"],
+		},
 		"change-accounts": {
 			verdict: "deny",
 			reason: "makes or changes users, groups or passwords of this machine",
@@ -292,7 +298,7 @@ export const accessJudges: Judges = [
 			/^(stop|delete|disable|update-trail|put-event-selectors)/.test(verb)
 		)
 			call.hit(a["blind-cloud"]);
-		if (service === "iam" && /^(create|add|attach|put|update|upload)-/.test(verb)) call.hit(a["change-accounts"]);
+		if (service === "iam" && /^(create|add|attach|put|update|upload)-/.test(verb)) call.hit(a["cloud-accounts"]);
 		if (/^(secretsmanager|ssm|kms)$/.test(service) && /^(get-secret-value|get-parameters?(-by-path)?|decrypt)$/.test(verb))
 			call.hit(pathRules["read-private"]);
 	}),
@@ -301,7 +307,10 @@ export const accessJudges: Judges = [
 			for (const arg of call.args) if (/^[/~]/.test(arg)) call.reads(arg);
 	}),
 	each("docker podman", (call) => {
-		if (call.args[0] === "cp") for (const arg of call.args.slice(1)) if (/^[/~]/.test(arg)) call.reads(arg);
+		if (call.args[0] !== "cp") return;
+		for (const arg of call.args.slice(1)) if (/^[/~]/.test(arg)) call.reads(arg);
+		const target = call.args.at(-1) ?? "";
+		if (/^[/~]/.test(target)) call.writes(target);
 	}),
 	each("kubectl oc", (call) => {
 		if (
@@ -320,10 +329,18 @@ export const accessJudges: Judges = [
 		)
 			call.hit(a["dump-credentials"]);
 	}),
-	each("gh gcloud az vault op pass bw lpass git aws keyctl heroku doppler secret-tool docker podman rbw gopass sops age", (call) => {
+	each(
+		"ssh-keygen gh gcloud az vault op pass bw lpass git aws keyctl heroku doppler secret-tool docker podman rbw gopass sops age",
+		(call) => {
+			const text = call.args.slice(0, 8).join(" ");
+			const prints = PRINTS_CREDENTIALS.get(call.name);
+			if (prints?.test(text)) call.hit(a["print-credential"]);
+		},
+	),
+	each("gcloud az", (call) => {
 		const text = call.args.slice(0, 8).join(" ");
-		const prints = PRINTS_CREDENTIALS.get(call.name);
-		if (prints?.test(text)) call.hit(a["print-credential"]);
+		if (/iam service-accounts (keys )?create|add-iam-policy-binding|^ad (user|app|sp) create|^role assignment create/.test(text))
+			call.hit(a["cloud-accounts"]);
 	}),
 	each("loginctl", (call) => {
 		if (call.args.includes("enable-linger")) call.hit(a["change-service"]);
@@ -349,7 +366,7 @@ const KNOWN_UNIT =
 
 /** Programs that take names of files without opening them, or keys in order to use them. */
 const LEAVES_CLOSED = new Set(
-	"ls ll stat test [ [[ echo printf chmod chown chgrp mkdir touch rm rmdir unlink ssh scp rsync sftp ssh-add ssh-keygen ssh-copy-id autossh mosh sshfs git gh kubectl helm oc aws gcloud az docker podman docker-compose export declare local readonly typeset unset alias cd pushd dirname basename realpath readlink which type command find fd locate grep egrep fgrep rg ag ack commit true false : exit kill ps man help apropos whatis whereis cp mv ln install tee curl wget du df tree lsof mount umount ansible ansible-playbook terraform vagrant packer psql mysql gpg setfacl getfacl lsattr chattr sed dd nc ncat python perl ruby node php lua systemctl service crontab read for getent id visudo sha256sum md5sum sha1sum cksum".split(
+	"ls ll stat test [ [[ echo printf chmod chown chgrp mkdir touch rm rmdir unlink ssh scp rsync sftp ssh-add ssh-keygen ssh-copy-id autossh mosh sshfs git gh kubectl helm oc aws gcloud az docker podman docker-compose export declare local readonly typeset unset alias cd pushd dirname basename realpath readlink which type command find fd locate grep egrep fgrep rg ag ack commit true false : exit kill ps help apropos whatis whereis cp mv ln install tee curl wget du df tree lsof mount umount ansible ansible-playbook terraform vagrant packer psql mysql gpg setfacl getfacl lsattr chattr sed dd nc ncat python perl ruby node php lua systemctl service crontab read for getent id visudo sha256sum md5sum sha1sum cksum".split(
 		" ",
 	),
 );
@@ -399,6 +416,7 @@ function pathIn(arg: string): string | undefined {
 
 const PRINTS_CREDENTIALS: ReadonlyMap<string, RegExp> = new Map([
 	["gh", /^auth token/],
+	["ssh-keygen", /(^| )-[ye]( |$)/],
 	["gcloud", /^auth (application-default )?print-(access|identity|refresh)-token/],
 	["az", /get-access-token|list-keys|keyvault secret (show|download)/],
 	["vault", /^(kv get|read|token lookup|print token)/],

@@ -1,4 +1,4 @@
-import { located, pathRules, writeRule } from "../paths.ts";
+import { located, pathRules, readRule, writeRule } from "../paths.ts";
 import { UNKNOWN } from "../words.ts";
 import { type Call, each, type Judges, Options, rules } from "./rule.ts";
 
@@ -195,7 +195,7 @@ const copying = (call: Call): void => {
 			else if (/^\/(bin|sbin|etc|lib|lib64|boot|usr\/(s?bin|lib))\//.test(where)) call.deletes(where, false);
 		}
 		if (call.name !== "ln" || !options.has("-s", "--symbolic")) call.reads(source);
-		else if (/^\/(etc\/(shadow|sudoers)|root)/.test(source)) call.reads(source);
+		else if (readRule(source, call.place)?.id === "read-secret") call.reads(source);
 	}
 };
 
@@ -262,6 +262,12 @@ export const destroyJudges: Judges = [
 			call.writes(path);
 			if (options.has("-r", "-t", "-d", "--reference") && /^\/(etc|bin|usr|sbin|lib|var\/log)\//.test(path)) call.hit(d["forge-time"]);
 		}
+	}),
+	each("mknod", (call) => {
+		if (call.args.includes("b")) call.hit(pathRules["write-device"]);
+	}),
+	each("dmsetup", (call) => {
+		if (call.args.some((arg) => /^(remove|remove_all|wipe_table|clear)$/.test(arg))) call.hit(d["format-disk"]);
 	}),
 	each("mkdir", (call) => {
 		for (const path of new Options(call.args, "-m --mode").operands) if (/^\/(sys|proc)\//.test(path)) call.writes(path);

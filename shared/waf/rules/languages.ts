@@ -54,6 +54,12 @@ const awk = (call: Call): void => {
 	for (const one of [text, ...options.values("-e", "--source")]) {
 		if (/\bsystem\s{0,4}\(|\|\s{0,4}getline|\|&|\|\s{0,4}["']|\bprint[^|]{0,512}\|\s{0,4}[a-z"$]/.test(one)) awkRuns(call, one, options);
 		for (const write of one.matchAll(/>{1,2}\s{0,4}"((?:\/|~)[^"]{1,512})"/g)) call.writes(write[1] ?? "");
+		for (const named of one.matchAll(/(>{1,2}|<)\s{0,4}([A-Za-z_]\w{0,63})\b/g)) {
+			const path = options.values("-v", "--assign").find((given) => given.startsWith(`${named[2]}=`));
+			if (path === undefined) continue;
+			if (named[1] === "<") call.reads(path.slice((named[2] ?? "").length + 1));
+			else call.writes(path.slice((named[2] ?? "").length + 1));
+		}
 		for (const read of one.matchAll(/getline[^<]{0,64}<\s{0,4}"([^"]{1,512})"/g)) call.reads(read[1] ?? "");
 	}
 };
@@ -319,7 +325,7 @@ const PLAIN_SHELL = /^(\/bin\/|\/usr\/bin\/)?(ba|da|z|k)?sh$|^(cmd|powershell)(\
 /** What an argument may have a program start. */
 function startedBy(call: Call, arg: string, next: string, known: boolean): void {
 	if (SHELL_WORD.test(arg)) call.hit(shellRules["shell-escape"]);
-	else if (!known && COMMAND_OPTIONS.test(arg) && /[;|&`$\s]/.test(next) && isKnown(next)) call.maybe(next, call.name);
+	else if (COMMAND_OPTIONS.test(arg) && (known ? /\bsh -c\b/ : /[;|&`$\s]/).test(next) && isKnown(next)) call.maybe(next, call.name);
 	// A hook that lies where anybody can write.
 	const hook = HOOK_OPTION.exec(arg);
 	const path = hook?.[2] ?? next;
@@ -362,7 +368,7 @@ const READS_FILES =
 	/^(cat|less|more|head|tail|wc|sort|uniq|diff|cmp|comm|join|paste|jq|yq|bat|stat|file|ls|test|xxd|od|cut|tr|column|md5sum|sha256sum|shellcheck|prettier|eslint|black|yamllint|code|open|tree|nl|tac|tee|gofmt|rustfmt|kubectl|docker|chmod|rm|mv|cp|mkdir|cd|echo|printf|git|grep|rg|sed|awk)$/;
 /** Programs that run what lies in the directory that they are given or stand in. */
 const BUILDS = new Set(
-	"bundle bundler npm yarn pnpm pip pip3 gem cargo go easy_install composer gcc g++ cc clang tcc rustc javac java v crystal nim dotnet mvn gradle ant rake nmap ansible-playbook puppet facter aria2c strings latex pdflatex pandoc cobc m4 nginx julia bpftrace".split(
+	"bundle bundler npm yarn pnpm pip pip3 gem cargo go easy_install composer gcc g++ cc clang tcc rustc javac java v crystal nim dotnet mvn gradle ant rake nmap ansible-playbook puppet facter aria2c strings latex pdflatex pandoc cobc m4 nginx julia bpftrace apt apt-get yum dnf pdb vagrant rtorrent dstat".split(
 		" ",
 	),
 );

@@ -236,7 +236,7 @@ export const lossJudges: Judges = [
 		(call) => {
 			if (
 				call.args.some((arg) =>
-					/^(destroy|remove|delete|rm|del|disable|reset|--delete|delete[_-][a-z-]{1,24}|purge[_-][a-z-]{1,24}|force_reset|drop|forget|prune|uninstall|terminate|--purge|--prune|wipe|flush|del-[a-z]{1,16}|apps:destroy|pg:reset|addons:destroy|purge|(projects|firestore|hosting|database|functions|sites):(delete|remove|disable))$/.test(
+					/^(destroy|remove|delete|rm|del|disable|reset|--delete|delete[_-][a-z-]{1,24}|[a-z]{1,16}-delete|rollback|purge[_-][a-z-]{1,24}|force_reset|drop|forget|prune|uninstall|terminate|--purge|--prune|wipe|flush|del-[a-z]{1,16}|apps:destroy|pg:reset|addons:destroy|purge|(projects|firestore|hosting|database|functions|sites):(delete|remove|disable))$/.test(
 						arg,
 					),
 				) &&
@@ -264,7 +264,7 @@ export const lossJudges: Judges = [
 			call.hit(l["cloud-destroy"]);
 	}),
 	each("helm", (call) => {
-		if (call.args.some((arg) => /^(uninstall|delete|del|un)$/.test(arg))) call.hit(l["cloud-destroy"]);
+		if (call.args.some((arg) => /^(uninstall|delete|del|un|rollback)$/.test(arg))) call.hit(l["cloud-destroy"]);
 	}),
 	each("aws", (call) => {
 		const [service = "", verb = ""] = call.args.filter((arg) => !arg.startsWith("-"));
@@ -292,7 +292,7 @@ export const lossJudges: Judges = [
 	}),
 	each("rclone mc s3cmd s5cmd", (call) => {
 		if (
-			call.args.some((arg) => /^(purge|delete|rb|--delete-removed|--recursive-delete|deletefile)$/.test(arg)) ||
+			call.args.some((arg) => /^(purge|delete|rb|sync|--delete-removed|--recursive-delete|deletefile)$/.test(arg)) ||
 			(call.args.includes("rm") && call.args.some((arg) => /recursive|^-r/.test(arg)))
 		)
 			call.hit(l["cloud-destroy"]);
@@ -339,6 +339,10 @@ export const lossJudges: Judges = [
 					(/^https?:\/\//.test(arg) && !isLoopback(hostOf(arg)) && hostOf(arg) !== ""),
 			)
 		)
+			call.hit(l["database-destroy"]);
+	}),
+	each("php", (call) => {
+		if (/artisan$/.test(call.args[0] ?? "") && /^(migrate:(fresh|reset|refresh|rollback)|db:wipe)$/.test(call.args[1] ?? ""))
 			call.hit(l["database-destroy"]);
 	}),
 	each("dropdb dropuser", (call) => call.hit(l["database-destroy"])),

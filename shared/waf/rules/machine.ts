@@ -16,7 +16,7 @@ export const machineRules = {
 			match: [
 				"sysctl -w kernel.core_pattern='|/tmp/x'",
 				"sysctl kernel.randomize_va_space=0",
-				"swapoff -a",
+
 				"update-grub",
 				"grub-install /dev/sda",
 			],
@@ -193,7 +193,8 @@ const processes = (call: Call): void => {
 	if (options.values("-u", "-U", "--user", "--uid", "--euid").length > 0 && options.operands.length === 0)
 		return void call.hit(m["kill-everything"]);
 	for (const target of args.filter((arg) => !/^-/.test(arg))) {
-		if (/^(\.|\.\*|\^|\$|\.\+|\[a-z\]|init|systemd)$/.test(target) && name !== "killall") call.hit(m["kill-everything"]);
+		if (/^(\.|\.\*|\^|\$|\.\+|\[a-z\]|init|systemd)$/.test(target) && (name !== "killall" || options.has("-r", "--regexp")))
+			call.hit(m["kill-everything"]);
 		else if (
 			/^(init|systemd|systemd-.{1,32}|sshd|dockerd|containerd|cron|crond|rsyslogd|auditd|NetworkManager|dbus-daemon|kubelet|udevd|getty|login|Xorg|gdm|lightdm|launchd|hotplex.{0,32}|falcon-sensor|osqueryd|clamd|wazuh.{0,16})$/.test(
 				target,
@@ -311,6 +312,10 @@ export const machineJudges: Judges = [
 	each("resolvectl networksetup", (call) => {
 		if (call.args.some((arg) => /^(-set|(dns|domain|revert|llmnr|dnssec|default-route)$)/.test(arg)) && call.args.length > 1)
 			call.hit(m["network-settings"]);
+	}),
+	each("lxc incus", (call) => {
+		const text = call.args.join(" ");
+		if (/security\.privileged=true|source=\/( |$)|raw\.lxc/.test(text)) call.hit(m["container-escape"]);
 	}),
 	each("nsenter", (call) => call.hit(m["enter-namespace"])),
 	each("unshare", (call) => call.hit(m["enter-namespace"])),

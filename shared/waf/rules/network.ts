@@ -1,5 +1,5 @@
 import { deleteRule, isPersonal, readRule } from "../paths.ts";
-import { FETCHED, isKnown, PRIVATE, squeezed, UNKNOWN } from "../words.ts";
+import { FETCHED, isKnown, PRIVATE, squeezed } from "../words.ts";
 import { baseName, type Call, each, hostOf, isLoopback, type Judges, Options, rules } from "./rule.ts";
 
 export const exfiltrateRules = rules("exfiltrate", {
@@ -376,16 +376,13 @@ export const networkJudges: Judges = [
 		if (at >= 0) call.argv(call.args.slice(at + 1));
 	}),
 	each("dig nslookup host drill kdig resolvectl getent ping ping6 traceroute", (call) => {
-		for (const arg of call.args)
-			if (
-				/\uFFFA|^[^.]{0,512}[\uFFFB\uFFFC][^.]{0,64}\.[a-z0-9.-]{2,253}$/.test(arg) &&
-				!/^\uFFFC[a-z0-9.-]{0,64}$/.test(arg.slice(0, 0)) &&
-				carriesOutput(call, arg)
-			)
-				call.hit(x["name-tunnel"]);
+		for (const arg of call.args) {
+			// A name that a program's output is a part of; a variable alone is only a host.
+			if (/[\uFFFA\uFFFB]/.test(arg) || /\uFFFC[.-][a-z0-9]/.test(arg)) call.hit(x["name-tunnel"]);
+			if (METADATA.test(arg) && call.name !== "getent") call.hit(x["cloud-metadata"]);
+		}
 		if (/^ping/.test(call.name) && call.args.some((arg, at) => arg === "-p" && !isKnown(call.args[at + 1] ?? "")))
 			call.hit(x["name-tunnel"]);
-		for (const arg of call.args) if (METADATA.test(arg) && call.name !== "getent") call.hit(x["cloud-metadata"]);
 	}),
 	each("tcpdump tshark dumpcap ettercap bettercap dsniff ngrep wireshark responder", (call) => {
 		if (call.args.some((arg) => /^(-r.{0,1024}|--version|-h|--help|-D|--list-interfaces)$/.test(arg)) && !call.args.includes("-z")) return;
@@ -398,7 +395,7 @@ export const networkJudges: Judges = [
 	}),
 	each("ssh autossh", (call) => {
 		const options = new Options(call.args, "-b -c -D -E -e -F -I -i -J -L -l -m -O -o -p -Q -R -S -W -w -B", true);
-		if (options.has("-R", "-w") || (options.has("-D") && options.has("-R"))) call.hit(x["net-listen"]);
+		if (call.args.includes("-R") || options.has("-R", "-w") || (options.has("-D") && options.has("-R"))) call.hit(x["net-listen"]);
 		if (options.has("-E")) call.writes(options.value("-E") ?? "");
 		if (options.has("-F")) call.reads(options.value("-F") ?? "");
 		if (call.stdin?.includes(PRIVATE)) call.hit(x["send-secret"]);
@@ -446,7 +443,7 @@ export const networkJudges: Judges = [
 		"chisel iodine dnscat dnscat2 ptunnel revsocks gs-netcat ligolo ligolo-ng rcat pwncat villain msfvenom msfconsole meterpreter empire sliver mimipenguin linpeas.sh linenum.sh lazagne",
 		(call) => call.hit(x["net-shell"]),
 	),
-	each("tftp ftp lftp smbclient psftp ncftp", (call) => {
+	each("tftp ftp lftp sftp smbclient psftp ncftp", (call) => {
 		const text = [...call.args, call.stdin ?? ""].join("\n");
 		for (const put of text.matchAll(/(?:^|[\s;'"])(?:put|mput|mirror -R|send)\s+["']?([^\s;'"]{1,1024})/g)) {
 			const path = put[1] ?? "";
@@ -475,6 +472,3 @@ export const networkJudges: Judges = [
 			for (const path of call.args.slice(2)) if (readRule(path, call.place)) call.hit(x["send-secret"]);
 	}),
 ];
-
-/** Whether the unknown part of a name is a program's output and not a variable that stands for a host. */
-const carriesOutput = (_call: Call, arg: string): boolean => (arg.includes(UNKNOWN) ? /[\uFFFC][.-]/.test(arg) : true);
