@@ -60,7 +60,6 @@ export class CliProcess {
 	/** Settles when the process is gone, never fails. The code is unknown if another daemon started it. */
 	readonly exited: Promise<Exit>;
 	readonly #stdin: string;
-	readonly #isJailed: boolean;
 	/** The cgroup that is its own, if it has one. */
 	readonly #cgroup: string | null;
 	#fd: number | null = null;
@@ -68,10 +67,9 @@ export class CliProcess {
 	#retry: NodeJS.Timeout | null = null;
 	#gone = false;
 
-	private constructor(pid: number, stdin: string, exited: Promise<Exit>, isJailed: boolean, cgroup: string | null) {
+	private constructor(pid: number, stdin: string, exited: Promise<Exit>, cgroup: string | null) {
 		this.pid = pid;
 		this.#stdin = stdin;
-		this.#isJailed = isJailed;
 		this.#cgroup = cgroup;
 		this.exited = exited.then(async (exit) => {
 			this.#gone = true;
@@ -114,7 +112,7 @@ export class CliProcess {
 		child.unref();
 		const identity = identify(pid);
 		if (identity !== null) for (const name of IDENTITY_FILES) writeWhole(join(journal.dir, name), seal(identity));
-		return ok(new CliProcess(pid, stdin, exited, launch.descriptors.length > 0, cgroup));
+		return ok(new CliProcess(pid, stdin, exited, cgroup));
 	}
 
 	/** The process of an earlier daemon's journal, by its directory, if it is still the same one. */
@@ -128,7 +126,7 @@ export class CliProcess {
 				resolve({ exitCode: null, signal: null });
 			}, POLL_MS);
 		});
-		return new CliProcess(identity.pid, join(dir, "stdin"), exited, nameOf(identity.pid) === "bwrap", cgroupIn(dir));
+		return new CliProcess(identity.pid, join(dir, "stdin"), exited, cgroupIn(dir));
 	}
 
 	/**
@@ -173,7 +171,7 @@ export class CliProcess {
 
 	/** SIGTERM to the CLI and what shares its group. False if it is not there yet. */
 	#askToEnd(): boolean {
-		if (!this.#isJailed) {
+		if (!isJailMaker(this.pid)) {
 			signalGroup(this.pid, "SIGTERM");
 			return true;
 		}
@@ -196,7 +194,7 @@ export class CliProcess {
 	kill(): void {
 		if (this.#gone) return;
 		if (this.#cgroup !== null) killCgroup(this.#cgroup);
-		const inits = this.#isJailed ? groupMembers(this.pid).filter((pid) => pid !== this.pid && isNamespaceInit(pid)) : [];
+		const inits = isJailMaker(this.pid) ? groupMembers(this.pid).filter((pid) => pid !== this.pid && isNamespaceInit(pid)) : [];
 		// Its maker, which waits for it, reaps it and ends with it. Were both killed at once, the reaping would be left to the machine's init,
 		// and not every container has one that does.
 		for (const pid of inits) signal(pid, "SIGKILL");
@@ -283,11 +281,12 @@ function isNamespaceInit(pid: number): boolean {
 	}
 }
 
-function nameOf(pid: number): string | null {
+/** Whether the process that was started is bwrap, with the CLI in a namespace below it, and not the CLI itself. */
+function isJailMaker(pid: number): boolean {
 	try {
-		return readFileSync(`/proc/${pid}/comm`, "utf8").trim();
+		return readFileSync(`/proc/${pid}/comm`, "utf8") === "bwrap\n";
 	} catch {
-		return null;
+		return false;
 	}
 }
 

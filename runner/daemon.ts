@@ -11,10 +11,11 @@ import { Egress } from "./egress.ts";
 import { type Host, HostedSession, sessionsDir } from "./hosted-session.ts";
 import type { StopWhy } from "./hosting.ts";
 import type { Identity } from "./identity.ts";
-import type { Confinement } from "./jail.ts";
+import { type Confinement, sweepHomes } from "./jail.ts";
 import { unseal } from "./journal.ts";
 import { Link } from "./link.ts";
 import { type InstalledProvider, offered } from "./providers.ts";
+import { subjectOf } from "./reach.ts";
 import { ownWorkDir, resolveWorkDir } from "./work-dir.ts";
 
 export const VERSION = "0.1.0";
@@ -71,9 +72,9 @@ export class Daemon {
 					stateDir,
 					env: options.env,
 					log: options.log,
-					onRefused: ({ sessionId, host, port, rule, why, times }) => {
-						options.log(`${sessionId} may not reach ${host}:${port} (${why}${times > 1 ? `, ${times} times` : ""})`);
-						this.#hosted.get(sessionId as SessionId)?.refused({ subject: `${host}:${port}`, rule, reason: why });
+					onRefused: ({ sessionId, rule, why, times, ...to }) => {
+						options.log(`${sessionId} may not reach ${subjectOf(to)} (${why}${times > 1 ? `, ${times} times` : ""})`);
+						this.#hosted.get(sessionId as SessionId)?.refused({ subject: subjectOf(to), rule, reason: why });
 					},
 				})
 			: null;
@@ -102,6 +103,7 @@ export class Daemon {
 			},
 		};
 		this.#revive();
+		sweepHomes(stateDir, new Set(this.#hosted.keys()), Date.now());
 		void this.#egress?.keepOnly(new Set(this.#hosted.keys())).catch((cause: unknown) => options.log(`network proxy: ${String(cause)}`));
 		this.#link = new Link({
 			url: `${identity.url.replace(/^http/, "ws")}/v1/link/${identity.team}/${identity.runnerId}`,

@@ -175,7 +175,10 @@ function main(): void {
 		});
 		tell({ build: options.build, sessions: proxies.sessions.map(({ sessionId }) => sessionId) });
 		proxies.tellRefused();
-		createInterface({ input: socket }).on("line", (line) => {
+		const lines = createInterface({ input: socket });
+		// It says the socket's errors again.
+		lines.on("error", () => {});
+		lines.on("line", (line) => {
 			let order: Order;
 			try {
 				order = Order.parse(JSON.parse(line));
@@ -201,6 +204,11 @@ function main(): void {
 		if (!retired && connections === 0 && !isNamed()) process.exit(0);
 	};
 
+	process.on("uncaughtException", (cause) => {
+		console.error(cause);
+		// A connection that was cut where nobody listened is that connection's matter; anything else is not to be trusted any more.
+		if (!("syscall" in cause)) process.exit(1);
+	});
 	control.listen(`control.${process.pid}.sock`, () => {
 		const own = `process.${process.pid}.json`;
 		writeFileSync(own, JSON.stringify(identify(process.pid)), { mode: 0o600 });

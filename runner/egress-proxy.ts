@@ -10,7 +10,7 @@ import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import { isIP, type LookupFunction, type Socket, type TcpNetConnectOpts } from "node:net";
 import type { Duplex } from "node:stream";
 import { MAX_HELLO_BYTES, serverName } from "./client-hello.ts";
-import { type Authority, canonical, type Grant, grant, objection, parseAuthority, type Reach, type Refusal } from "./reach.ts";
+import { type Authority, canonical, type Grant, grant, objection, parseAuthority, type Reach, type Refusal, subjectOf } from "./reach.ts";
 
 /** Where the proxy is inside a jail: the bridge there listens on this port and passes on to the session's socket. */
 export const JAIL_PROXY = "127.0.0.1:3128";
@@ -100,7 +100,6 @@ export class SessionProxy {
 			this.#answer(request, response).catch((cause: unknown) => fail(response, cause));
 		});
 		this.#server.on("connect", (request, socket, head) => {
-			socket.on("error", () => socket.destroy());
 			this.#tunnel(request, socket, head).catch(() => socket.destroy());
 		});
 		this.#server.on("clientError", (cause: Error & { code?: string }, socket) => {
@@ -142,6 +141,8 @@ export class SessionProxy {
 	}
 
 	#track(socket: Duplex): void {
+		// Between two requests nobody else listens, and one connection's error must not be everybody's.
+		socket.on("error", () => socket.destroy());
 		this.#sockets.add(socket);
 		socket.once("close", () => this.#sockets.delete(socket));
 	}
@@ -186,7 +187,7 @@ export class SessionProxy {
 				...passedOn(request, []),
 			],
 			// Without an agent: never one that was opened for an earlier answer of the name.
-			createConnection: (of: object) => this.#network.connect(of as TcpNetConnectOpts),
+			createConnection: (of: object) => this.#network.connect(of as TcpNetConnectOpts).on("error", () => {}),
 			...(isAddress ? {} : { lookup: answering(checked.value.addresses), autoSelectFamily: true }),
 		});
 	}
@@ -415,8 +416,7 @@ export class SessionProxy {
 
 const BAD_REQUEST = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n";
 
-const told = ({ host, port, why }: Refusal): string =>
-	`HotPlex refused this${host === "" ? "" : ` (${host}${port === 0 ? "" : `:${port}`})`}: ${why}`;
+const told = (refusal: Refusal): string => `HotPlex refused this (${subjectOf(refusal)}): ${refusal.why}`;
 
 /** In the shape that the models' APIs give their errors, so that a CLI shows the words. */
 const errorBody = (rule: string, message: string): string => `${JSON.stringify({ type: "error", error: { type: rule, message } })}\n`;

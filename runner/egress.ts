@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHash, createHmac, randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
@@ -73,6 +74,8 @@ export class Egress {
 	#restartMs = RESTART_MS;
 	#restartTimer: NodeJS.Timeout | null = null;
 	#left = false;
+	/** The newest process, if it is this daemon that started it. */
+	#child: ChildProcess | null = null;
 
 	constructor(options: EgressOptions) {
 		this.#options = options;
@@ -144,7 +147,18 @@ export class Egress {
 		const control = await this.#found();
 		this.#left = true;
 		this.#sessions.clear();
-		await control?.ask({ order: "end" }).catch(() => {});
+		if (control !== null) {
+			control.onEnd = () => {};
+			// Its exit closes the connection, mostly before its answer is read.
+			await control.ask({ order: "end" }).catch(() => {});
+			await control.ended;
+			// Of its own child it is the one to take note: nobody else may.
+			if (this.#child?.exitCode === null && this.#child.signalCode === null) {
+				this.#child.ref();
+				this.#child.kill("SIGKILL");
+				await once(this.#child, "exit");
+			}
+		}
 		this.leave();
 	}
 
@@ -247,6 +261,7 @@ export class Egress {
 			closeSync(errors);
 		}
 		child.unref();
+		this.#child = child;
 		await new Promise<void>((resolve, reject) => {
 			const timer = setTimeout(() => reject(new Error("it did not start in time")), START_MS);
 			child.once("error", reject);
@@ -284,9 +299,12 @@ class Control {
 	readonly #waiting = new Map<number, (answer: Answer | null) => void>();
 	#n = 0;
 	onEnd: () => void = () => {};
+	/** Settles when the connection is closed, by whatever end. */
+	readonly ended: Promise<void>;
 
 	private constructor(socket: Socket, build: string, sessions: readonly string[]) {
 		this.#socket = socket;
+		this.ended = new Promise((resolve) => socket.once("close", () => resolve()));
 		this.build = build;
 		this.sessions = sessions;
 	}
@@ -297,12 +315,11 @@ class Control {
 			// By way of the directory's descriptor: a socket's path has 107 bytes at most, and a state directory may be anywhere.
 			const at = openSync(dir, "r");
 			const socket = connect(`/proc/self/fd/${at}/control.${pid}.sock`);
-			socket.once("connect", () => closeSync(at));
+			closeSync(at);
 			let control: Control | null = null;
 			const timer = setTimeout(() => socket.destroy(new Error("it does not answer")), ANSWER_MS);
-			socket.once("error", (cause) => {
-				if (socket.connecting || control === null) reject(cause);
-			});
+			// After the opening it closes, too, and that is told below.
+			socket.on("error", reject);
 			socket.once("close", () => {
 				clearTimeout(timer);
 				reject(new Error("it closed the connection"));
@@ -310,7 +327,10 @@ class Control {
 				for (const answer of control.#waiting.values()) answer(null);
 				control.onEnd();
 			});
-			createInterface({ input: socket }).on("line", (line) => {
+			const lines = createInterface({ input: socket });
+			// It says the socket's errors again.
+			lines.on("error", () => {});
+			lines.on("line", (line) => {
 				const told = Told.safeParse(parseJson(line));
 				if (!told.success) return;
 				if ("build" in told.data) {

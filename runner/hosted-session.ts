@@ -8,7 +8,7 @@ import { type Generation, idBody, type SessionId, seq, type TurnId } from "../sh
 import { MAX_BATCH_BYTES } from "../shared/limits.ts";
 import { ok, type Result } from "../shared/result.ts";
 import { decideForOwner, narrowHosts } from "../shared/waf/policy.ts";
-import type { Judgement } from "../shared/waf/verdict.ts";
+import { graver, type Judgement } from "../shared/waf/verdict.ts";
 import { CliProcess, findCommand, TERM_GRACE_MS } from "./cli-process.ts";
 import type { RunnerConfig } from "./config.ts";
 import type { Egress, OpenEgress } from "./egress.ts";
@@ -19,6 +19,7 @@ import { Journal, seal, unseal, writeWhole } from "./journal.ts";
 import { Link } from "./link.ts";
 import { credentialsIn } from "./model-keys.ts";
 import type { InstalledProvider } from "./providers.ts";
+import { judgeHidden } from "./redaction.ts";
 import { ownWorkDir, resolveWorkDir } from "./work-dir.ts";
 
 /** The first event after a pause goes at once; those that follow closely share a batch. */
@@ -35,6 +36,8 @@ const GUARD_MS = 250;
 /** How long a daemon that makes way for the next waits until what it read is in the log. Streamed text is stored within 5 s. */
 const LEAVE_MS = 8_000;
 const TAKEN = "another session of this runner has this conversation open; two processes would fork it and lose a branch";
+/** Between SIGTERM and SIGKILL when the session is over: all of it is to be gone within 2 s. */
+const TERMINATE_GRACE_MS = 1_500;
 const STDERR_TAIL_BYTES = 2_000;
 
 /** Milliseconds that no correction of the machine's clock changes: what is measured by them ends processes. */
@@ -451,7 +454,8 @@ export class HostedSession {
 			const { readRoots = [], writeRoots = [] } = this.#desired?.policy ?? {};
 			let judgement: Judgement;
 			try {
-				judgement = decideForOwner(this.#host.config.policy, call, { ...place, readRoots, writeRoots });
+				const here = { ...place, readRoots, writeRoots };
+				judgement = graver(decideForOwner(this.#host.config.policy, call, here), judgeHidden(call, run.hosting.shown(call), here));
 			} catch (cause) {
 				const reason = `the runner's gate failed on it: ${cause instanceof Error ? cause.message : String(cause)}`;
 				judgement = { verdict: "deny", rule: "gate-failed", category: "unresolved", reason: reason.slice(0, 2048) };
@@ -647,7 +651,7 @@ export class HostedSession {
 		if (this.#over || desired === null || !this.#caughtUp || this.#leaving !== null) return;
 		if (desired.stop) {
 			this.#handingBack = "terminated";
-			await this.#stopProcess("terminated", 2_000);
+			await this.#stopProcess("terminated", TERMINATE_GRACE_MS);
 			return this.#releaseIfDone();
 		}
 		for (const decision of desired.decisions) this.#decide(decision);

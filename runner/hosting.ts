@@ -132,6 +132,11 @@ export class Hosting {
 		return this.#openTools.size > 0 || this.pending.size > 0 || this.gates.size > 0;
 	}
 
+	/** The call as events show it. */
+	shown(call: AtGate): AtGate {
+		return this.#redactor.value(call);
+	}
+
 	/** What a mark at this place must say. */
 	mark(seq: number): Mark {
 		return {

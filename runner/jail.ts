@@ -1,6 +1,8 @@
+import { createHash } from "node:crypto";
 import {
 	chmodSync,
 	chownSync,
+	copyFileSync,
 	existsSync,
 	lchownSync,
 	lstatSync,
@@ -8,8 +10,11 @@ import {
 	readdirSync,
 	readlinkSync,
 	realpathSync,
+	renameSync,
 	rmSync,
 	statSync,
+	symlinkSync,
+	utimesSync,
 	writeFileSync,
 } from "node:fs";
 import { homedir } from "node:os";
@@ -20,6 +25,7 @@ import type { SessionId } from "../shared/ids.ts";
 import { err, ok, type Result } from "../shared/result.ts";
 import { type CgroupBase, type Limits, openCgroup } from "./cgroup.ts";
 import { writeWhole } from "./journal.ts";
+import { type LandlockRule, landlockProgram, landlockRules } from "./landlock.ts";
 import { seccompProgram } from "./seccomp.ts";
 import { ownWorkDir } from "./work-dir.ts";
 
@@ -64,24 +70,18 @@ export interface JailDescription {
  * What of /proc is the kernel's, not the jail's. Much of it is guarded by nothing but its owner's id, which is root's, and a session in a root's
  * work directory has that id. (core_pattern alone would be a way out: the kernel runs it outside.)
  */
+const inProc = (names: string[]): string[] => names.map((name) => `/proc/${name}`).filter(existsSync);
 const KERNEL = {
-	readOnly: ["/proc/sys", "/proc/fs", "/proc/irq", "/proc/bus"],
-	hidden: [
-		"sysrq-trigger",
-		"kcore",
-		"keys",
-		"key-users",
-		"kmsg",
-		"kpagecount",
-		"kpageflags",
-		"kpagecgroup",
-		"mtrr",
-		"timer_list",
-		"sched_debug",
-		"vmallocinfo",
-	]
-		.filter((name) => existsSync(`/proc/${name}`))
-		.map((name) => `/proc/${name}`),
+	readOnly: ["/proc/sys"],
+	hidden: inProc(["keys"]),
+	/** What only root's id opens. */
+	ofRoot: {
+		readOnly: inProc(["fs"]),
+		hidden: inProc([
+			...["sysrq-trigger", "kcore", "key-users", "kmsg", "kpagecount", "kpageflags", "kpagecgroup", "mtrr"],
+			...["timer_list", "sched_debug", "vmallocinfo", "slabinfo"],
+		]),
+	},
 };
 
 /** The uid that a process of the jail sees itself as: root's would make CLIs refuse and tools misbehave. */
@@ -91,7 +91,7 @@ const SEEN_UID = 1000;
 export function jailArguments(jail: JailDescription): string[] {
 	const { runAs } = jail;
 	const made = new Set(["/", "/dev", "/proc"]);
-	const args = ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", "--hostname", "hotplex"];
+	const args = ["--unshare-pid", "--as-pid-1", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", "--hostname", "hotplex"];
 	if (jail.network !== "host") args.push("--unshare-net");
 	if (runAs.kind === "drop") {
 		// What it takes to enter somebody else's directory, to become that somebody, and to give up even that.
@@ -103,8 +103,9 @@ export function jailArguments(jail: JailDescription): string[] {
 		if (runAs.kind === "root") args.push("--uid", String(SEEN_UID), "--gid", String(SEEN_UID), "--cap-drop", "ALL");
 	}
 	args.push("--proc", "/proc", "--dev", "/dev");
-	for (const path of KERNEL.readOnly) args.push("--ro-bind-try", path, path);
-	for (const path of KERNEL.hidden) args.push("--ro-bind-try", "/dev/null", path);
+	const { readOnly, hidden, ofRoot } = KERNEL;
+	for (const path of runAs.kind === "root" ? [...readOnly, ...ofRoot.readOnly] : readOnly) args.push("--ro-bind", path, path);
+	for (const path of runAs.kind === "root" ? [...hidden, ...ofRoot.hidden] : hidden) args.push("--ro-bind", "/dev/null", path);
 	const ordered = inOrder(jail.mounts);
 	for (const [i, mount] of ordered.entries()) {
 		// What bwrap makes by itself on the way to a mount, only its maker may enter.
@@ -114,6 +115,7 @@ export function jailArguments(jail: JailDescription): string[] {
 			made.add(dir);
 			args.push("--perms", "0755", "--dir", dir);
 		}
+		made.add(mount.path);
 		switch (mount.kind) {
 			case "ro":
 				args.push("--ro-bind", mount.source, mount.path);
@@ -138,6 +140,14 @@ export function jailArguments(jail: JailDescription): string[] {
 	return args;
 }
 
+/**
+ * The first process of a pid namespace. The kernel drops signals to it that it has no handler for, so a CLI in its place could not be asked to
+ * end; this one waits for the CLI, reaps what it leaves, and ends as it ended, and with it the kernel ends all that is left. The detour by
+ * descriptor 9: a shell gives its background commands /dev/null to read.
+ */
+export const INIT =
+	'exec 9<&0; trap : TERM HUP INT; "$@" <&9 9<&- & p=$!; exec 9<&-; while :; do wait $p; code=$?; kill -0 $p 2>/dev/null || exit $code; done';
+
 /** Programs of the machine that stand before the CLI inside the jail. */
 export interface JailTools {
 	setpriv: string;
@@ -146,23 +156,25 @@ export interface JailTools {
 	node: string;
 }
 
-/** What runs in the jail: the bridge if there is one, the change of user if there is one, then the command itself, which is in neither's way. */
+const NO_POWERS = ["--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all"];
+
+/** What runs in the jail: the change of user if there is one, then the first process, which starts the bridge if there is one and the command itself. */
 export function jailedCommand(jail: Pick<JailDescription, "runAs" | "network">, tools: JailTools, command: string[]): string[] {
-	const bridged = jail.network === "proxy" ? ["/bin/sh", "-c", bridge(tools), "hotplex-bridge", ...command] : command;
+	const bridged = ["/bin/sh", "-c", `${jail.network === "proxy" ? bridge(tools) : ""}${INIT}`, "hotplex-init", ...command];
 	if (jail.runAs.kind !== "drop") return bridged;
 	const { uid, gid } = jail.runAs;
 	const user = ["--reuid", String(uid), "--regid", String(gid), "--clear-groups"];
-	return [tools.setpriv, ...user, "--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all", "--", ...bridged];
+	return [tools.setpriv, ...user, ...NO_POWERS, "--", ...bridged];
 }
 
-/** In a session of its own and nobody's child, so that no signal for the CLI reaches it and no CLI has to reap it. */
+/** In a session of its own and the first process's child, so that no signal for the CLI reaches it and no CLI has to reap it. */
 function bridge({ socat, node }: JailTools): string {
 	const socket = `${JAIL_SOCKETS}/proxy.sock`;
 	if (socat !== null)
-		return `(setsid ${socat} TCP-LISTEN:${JAIL_PROXY_PORT},bind=127.0.0.1,fork,reuseaddr,backlog=128 UNIX-CONNECT:${socket} </dev/null >/dev/null 2>&1 &); exec "$@"`;
+		return `setsid ${socat} TCP-LISTEN:${JAIL_PROXY_PORT},bind=127.0.0.1,fork,reuseaddr,backlog=128 UNIX-CONNECT:${socket} </dev/null >/dev/null 2>&1 & `;
 	const program = `require("net").createServer({allowHalfOpen:true},c=>{const u=require("net").connect({path:"${socket}",allowHalfOpen:true});for(const[a,b]of[[c,u],[u,c]])a.pipe(b),a.on("error",()=>b.destroy())}).listen(${JAIL_PROXY_PORT},"127.0.0.1",()=>require("fs").closeSync(1))`;
 	// It starts slower than some CLIs do: they wait for its pipe to close.
-	return `: $( (setsid ${node} -e '${program}' </dev/null 2>/dev/null &) ); exec "$@"`;
+	return `: $( (setsid ${node} -e '${program}' </dev/null 2>/dev/null &) ); `;
 }
 
 /** The directories on the way to a path, from the top, without the root and itself. */
@@ -265,7 +277,8 @@ function isPublic(path: string): boolean {
 	return found !== undefined && (found.mode & 0o004) !== 0;
 }
 
-function systemMounts(): Mount[] {
+/** The programs and libraries of the machine. */
+export function systemMounts(): Mount[] {
 	const mounts: Mount[] = [{ kind: "ro", source: "/usr", path: "/usr" }];
 	for (const name of ["bin", "sbin", "lib", "lib32", "lib64", "libx32"]) {
 		const path = `/${name}`;
@@ -274,11 +287,49 @@ function systemMounts(): Mount[] {
 		else if (found?.isDirectory()) mounts.push({ kind: "ro", source: path, path });
 	}
 	if (existsSync("/nix/store")) mounts.push({ kind: "ro", source: "/nix/store", path: "/nix/store" });
-	for (const name of ETC) {
-		const path = `/etc/${name}`;
-		if (isPublic(path)) mounts.push({ kind: "ro", source: realpathSync(path), path });
-	}
 	return mounts;
+}
+
+/**
+ * A copy of what of /etc a session sees, with users of its own, kept up to date: one mount instead of thirty, each of which costs a start. What is the same
+ * already is left alone, since living jails have it mounted.
+ */
+function furnishEtc(dir: string, uid: number, gid: number): void {
+	for (const name of ETC) if (isPublic(`/etc/${name}`)) copyPublic(realpathSync(`/etc/${name}`), join(dir, name));
+	const nobody = "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n";
+	const made = {
+		passwd: `root:x:0:0:root:/root:/usr/sbin/nologin\nhotplex:x:${uid}:${gid}:HotPlex session:${JAIL_HOME}:/bin/bash\n${nobody}`,
+		group: `root:x:0:\nhotplex:x:${gid}:\nnogroup:x:65534:\n`,
+		hosts: "127.0.0.1 localhost hotplex\n::1 localhost\n",
+	};
+	for (const [name, text] of Object.entries(made)) {
+		writeWhole(join(dir, name), text);
+		chmodSync(join(dir, name), 0o644);
+	}
+}
+
+function copyPublic(from: string, to: string): void {
+	const found = lstatSync(from);
+	if (found.isSymbolicLink()) {
+		const target = readlinkSync(from);
+		if (lstatSync(to, { throwIfNoEntry: false })?.isSymbolicLink() && readlinkSync(to) === target) return;
+		rmSync(to, { force: true });
+		mkdirSync(dirname(to), { recursive: true });
+		symlinkSync(target, to);
+	} else if (found.isDirectory()) {
+		mkdirSync(to, { recursive: true, mode: 0o755 });
+		const names = readdirSync(from);
+		for (const name of readdirSync(to)) if (!names.includes(name)) rmSync(join(to, name), { recursive: true, force: true });
+		for (const name of names) copyPublic(join(from, name), join(to, name));
+	} else if (found.isFile() && isPublic(from)) {
+		const old = lstatSync(to, { throwIfNoEntry: false });
+		if (old?.size === found.size && Math.abs(old.mtimeMs - found.mtimeMs) < 1) return;
+		mkdirSync(dirname(to), { recursive: true, mode: 0o755 });
+		copyFileSync(from, `${to}.new`);
+		chmodSync(`${to}.new`, found.mode & 0o755);
+		utimesSync(`${to}.new`, found.atime, found.mtime);
+		renameSync(`${to}.new`, to);
+	}
 }
 
 /** The runner's home and everybody's: never mounted whole, whatever lies on PATH. */
@@ -307,15 +358,18 @@ function programOf(file: string): string[] {
 }
 
 /** Everything that a session's processes see, and how they are told of it. The files are looked at, nothing is changed but empty `.git/hooks`. */
-export function layOut(inmate: Inmate, homeDir: string, stateDir: string): Result<Grounds, Problem> {
+export function layOut(inmate: Inmate, { home: homeDir, etc: etcDir }: Furniture, stateDir: string): Result<Grounds, Problem> {
 	const { workDir } = inmate;
 	const state = realOrNull(stateDir) ?? stateDir;
 	const mounts: Mount[] = systemMounts();
 	mounts.push({ kind: "tmpfs", path: "/tmp" }, { kind: "tmpfs", path: "/dev/shm" }, { kind: "symlink", target: "/tmp", path: "/var/tmp" });
-	mounts.push({ kind: "rw", source: join(homeDir, "home"), path: JAIL_HOME });
-	for (const name of ["passwd", "group", "hosts"]) mounts.push({ kind: "ro", source: join(homeDir, name), path: `/etc/${name}` });
+	mounts.push({ kind: "rw", source: homeDir, path: JAIL_HOME });
+	mounts.push({ kind: "ro", source: etcDir, path: "/etc" });
 
-	const isSeen = (path: string) => isIn(path, workDir) || mounts.some((m) => (m.kind === "ro" || m.kind === "rw") && isIn(path, m.path));
+	const isSeen = (path: string) =>
+		path.startsWith("/etc/")
+			? existsSync(join(etcDir, path.slice("/etc".length)))
+			: isIn(path, workDir) || mounts.some((m) => m.kind !== "tmpfs" && m.kind !== "mask" && isIn(path, m.path));
 	const add = (path: string) => {
 		const real = realOrNull(path);
 		// Not into a work directory, where it would be read-only at once; not the runner's own state, which `mask` covers.
@@ -342,17 +396,22 @@ export function layOut(inmate: Inmate, homeDir: string, stateDir: string): Resul
 			return err(problem("start_failed", `${named} is to be mounted in the jail and does not exist; mend the runner's configuration`));
 		}
 		if (isIn(real, state)) return err(problem("start_failed", `${named} lies in the runner's state directory, which no session may see`));
-		if (inHome !== null) makeWay(join(homeDir, "home"), dirname(inHome));
+		if (inHome !== null) makeWay(homeDir, inHome);
 		for (const place of inHome === null ? new Set([resolve(named), real]) : [join(JAIL_HOME, inHome)])
 			mounts.push({ kind, source: real, path: place });
 	}
 
 	mounts.push({ kind: "rw", source: workDir, path: workDir });
-	for (const dir of [workDir, ...inmate.write.filter((p) => isAbsolute(p) && existsSync(p))]) mounts.push(...protection(dir));
+	const writable = mounts.flatMap((m) => (m.kind === "rw" && m.path !== JAIL_HOME && statSync(m.source).isDirectory() ? [m.path] : []));
+	for (const dir of writable) if (existsSync(dir)) mounts.push(...protection(dir));
 	// The key, the journals, other sessions' homes: wherever a mount would show them. A work directory in it comes later, being deeper.
 	if (mounts.some((m) => (m.kind === "ro" || m.kind === "rw") && m.path !== workDir && isIn(state, m.path)) || isIn(state, workDir))
 		mounts.push({ kind: "mask", path: state });
 	if (typeof inmate.network === "object") mounts.push({ kind: "ro", source: inmate.network.socketDir, path: JAIL_SOCKETS });
+
+	// Nothing can be made in what is mounted read-only.
+	for (const mount of mounts)
+		if (mount.kind === "ro" && mount.path.startsWith("/etc/")) makePlace(mount.source, join(etcDir, mount.path.slice("/etc".length)));
 
 	const env: Record<string, string> = {};
 	for (const [name, value] of Object.entries(inmate.env)) {
@@ -366,15 +425,28 @@ export function layOut(inmate: Inmate, homeDir: string, stateDir: string): Resul
 	return ok({ mounts, env, file });
 }
 
-/** Makes the directories on the way to a mount in the session's home, as its own: else whoever mounts would own them. */
+function makePlace(source: string, place: string): void {
+	if (existsSync(place)) return;
+	mkdirSync(statSync(source).isDirectory() ? place : dirname(place), { recursive: true, mode: 0o755 });
+	if (!existsSync(place)) writeFileSync(place, "");
+}
+
+/**
+ * Makes the directories on the way to a mount in the session's home, as its own: else whoever mounts would own them. The session had the home to
+ * itself before: whatever lies there and is not what it must be, a link out of it most of all, would be followed with the runner's powers.
+ */
 function makeWay(home: string, to: string): void {
 	const { uid, gid } = statSync(home);
-	for (const dir of [...ancestors(join(sep, to, "x"))]) {
-		const path = join(home, dir);
-		if (lstatSync(path, { throwIfNoEntry: false }) !== undefined) continue;
+	const parents = ancestors(join(sep, to)).map((dir) => join(home, dir));
+	for (const path of parents) {
+		const found = lstatSync(path, { throwIfNoEntry: false });
+		if (found?.isDirectory()) continue;
+		if (found !== undefined) rmSync(path, { force: true });
 		mkdirSync(path, { mode: 0o700 });
 		lchownSync(path, uid, gid);
 	}
+	const place = join(home, to);
+	if (lstatSync(place, { throwIfNoEntry: false })?.isSymbolicLink()) rmSync(place);
 }
 
 /**
@@ -434,6 +506,8 @@ export interface Confinement {
 	bwrap: string;
 	canDisableUserns: boolean;
 	tools: JailTools;
+	/** For `landlock`: Perl. */
+	perl: string | null;
 	/** Where limits can be set, if they can. */
 	cgroup: CgroupBase | null;
 	/** Without a jail: the command line before the CLI's own, for a pid namespace where that can be had. */
@@ -463,7 +537,12 @@ const SECCOMP_FD = 4;
 export function userOf(confinement: Confinement, stateDir: string, sessionId: SessionId, workDir: string): RunAs {
 	const uid = process.getuid?.() ?? 0;
 	if (confinement.jail === "none") return { kind: "self" };
-	if (uid === 0 && workDir === realOrNull(ownWorkDir(stateDir, sessionId)) && statSync(workDir).uid === 0)
+	if (
+		uid === 0 &&
+		confinement.jail === "namespaces" &&
+		workDir === realOrNull(ownWorkDir(stateDir, sessionId)) &&
+		statSync(workDir).uid === 0
+	)
 		giveAway(workDir, { uid: SERVICE_UID, gid: SERVICE_UID });
 	return runAs(uid, statSync(workDir));
 }
@@ -482,9 +561,11 @@ export function enter(confinement: Confinement, stateDir: string, inmate: Inmate
 			}),
 		);
 	}
+	if (confinement.jail === "landlock") return enterLandlock(confinement, stateDir, inmate);
 	const as = userOf(confinement, stateDir, inmate.sessionId, workDir);
-	const dir = furnish(stateDir, inmate.sessionId, as);
-	const grounds = layOut(inmate, dir, stateDir);
+	const furniture = furnish(stateDir, inmate.sessionId, as);
+	const { dir } = furniture;
+	const grounds = layOut(inmate, furniture, stateDir);
 	if (!grounds.ok) return grounds;
 	const { mounts, env, file } = grounds.value;
 	const filter = seccompProgram(process.arch);
@@ -509,6 +590,92 @@ export function enter(confinement: Confinement, stateDir: string, inmate: Inmate
 	const inside = jailedCommand(jail, confinement.tools, [...limited, file, ...inmate.args]);
 	const command = [confinement.bwrap, "--args", String(ARGS_FD), "--", ...inside];
 	return ok(inCgroup(confinement, inmate, { command, env, cwd: "/", descriptors }));
+}
+
+/** Devices that everybody may use. */
+const DEVICES = ["null", "zero", "full", "random", "urandom", "tty", "ptmx", "pts"];
+
+/**
+ * The weaker jail. Nothing is mounted: what may be seen is where it is, the home is the session's directory itself, and what is not named cannot
+ * be opened. The network is the machine's.
+ */
+function enterLandlock(confinement: Confinement, stateDir: string, inmate: Inmate): Result<Launch, Problem> {
+	const { workDir } = inmate;
+	const program = landlockProgram(process.arch);
+	const state = realOrNull(stateDir) ?? stateDir;
+	if (program === null || confinement.perl === null) return err(problem("start_failed", "this machine's Landlock cannot be used"));
+	if (isIn(state, workDir))
+		return err(
+			problem(
+				"work_dir_refused",
+				`${workDir} holds the runner's own state, which this machine's weaker jail cannot hide; see hotplex runner doctor`,
+			),
+		);
+	const as = userOf(confinement, stateDir, inmate.sessionId, workDir);
+	// Who is not root does not come through a directory that is root's alone.
+	const homes = as.kind === "drop" ? publicHomes(stateDir) : stateDir;
+	if (homes === null) return err(problem("start_failed", "the sessions' homes in /var/tmp are not the runner's own; remove them"));
+	const furniture = furnish(homes, inmate.sessionId, as);
+	const grounds = layOut({ ...inmate, network: "none" }, furniture, stateDir);
+	if (!grounds.ok) return grounds;
+	const { home } = furniture;
+	const rules: LandlockRule[] = [
+		{ access: "write", path: home },
+		{ access: "read", path: "/proc" },
+		...DEVICES.map((name) => ({ access: "write" as const, path: `/dev/${name}` })),
+		...[...ETC, "passwd", "group", "hosts", "resolv.conf"].map((name) => ({ access: "read" as const, path: `/etc/${name}` })),
+	];
+	for (const mount of grounds.value.mounts) {
+		if (mount.kind === "mask")
+			return err(problem("start_failed", "the runner's state lies in what its jail shows, and this machine's weaker jail cannot hide it"));
+		if ((mount.kind !== "ro" && mount.kind !== "rw") || mount.path === JAIL_HOME || mount.path === "/etc") continue;
+		rules.push({ access: mount.kind === "rw" ? "write" : "read", path: mount.source });
+		if (mount.path.startsWith(`${JAIL_HOME}/`)) {
+			const link = join(home, mount.path.slice(JAIL_HOME.length));
+			rmSync(link, { recursive: true, force: true });
+			symlinkSync(mount.source, link);
+		}
+	}
+	const tmp = join(home, ".tmp");
+	makeWay(home, ".tmp/x");
+	const env = { ...grounds.value.env, HOME: home, TMPDIR: tmp, CLAUDE_CODE_TMPDIR: tmp, GIT_CONFIG_NOSYSTEM: "1" };
+	const rulesFile = join(furniture.dir, "landlock.rules");
+	writeWhole(rulesFile, landlockRules(rules));
+	const filterFile = join(furniture.dir, "seccomp.bpf");
+	writeFileSync(filterFile, seccompProgram(process.arch, { refusesUnixSockets: true }) ?? "", { mode: 0o600 });
+	// Inside the change of user: what it opens for its rules, it opens as that user.
+	const user =
+		as.kind === "self"
+			? []
+			: as.kind === "drop"
+				? [confinement.tools.setpriv, "--reuid", String(as.uid), "--regid", String(as.gid), "--clear-groups", ...NO_POWERS, "--"]
+				: [confinement.tools.setpriv, "--securebits=+noroot,+noroot_locked,+keep_caps_locked", "--clear-groups", ...NO_POWERS, "--"];
+	const limited = limitedBy(confinement, inmate.limits, as);
+	const command = [
+		...confinement.prefix,
+		...user,
+		...[confinement.perl, "-e", program, "--"],
+		...[...limited, inmate.file, ...inmate.args],
+	];
+	return ok(inCgroup(confinement, inmate, { command, env, cwd: workDir, descriptors: [rulesFile, filterFile] }));
+}
+
+const publicDir = (stateDir: string): string =>
+	join("/var/tmp", `hotplex-${createHash("sha256").update(stateDir).digest("hex").slice(0, 16)}`);
+
+/** Homes that other users come to, each only to its own; null if somebody else made the place. */
+function publicHomes(stateDir: string): string | null {
+	const dir = publicDir(stateDir);
+	for (const made of [dir, join(dir, "homes")]) {
+		try {
+			mkdirSync(made, { mode: 0o711 });
+		} catch {
+			// It is there.
+		}
+		const found = lstatSync(made);
+		if (!found.isDirectory() || found.uid !== 0 || (found.mode & 0o022) !== 0) return null;
+	}
+	return dir;
 }
 
 /** Where there is no cgroup that counts them: the kernel counts processes by user then, which are this session's alone in a user namespace of their own. */
@@ -538,24 +705,31 @@ function inCgroup(
 export const homesDir = (stateDir: string): string => join(stateDir, "homes");
 export const homeOf = (stateDir: string, sessionId: string): string => join(homesDir(stateDir), sessionId);
 
-/** Makes the session's home and its files of /etc, or gives them to whom they belong now. Answers their directory. */
-function furnish(stateDir: string, sessionId: string, as: RunAs): string {
+/** What a jail has of its own. */
+export interface Furniture {
+	/** The session's directory among the homes, for what is not to be seen inside. */
+	dir: string;
+	home: string;
+	etc: string;
+}
+
+/** Which copies of /etc this process has looked after. */
+const furnished = new Set<string>();
+
+/** Makes the session's home, or gives it to whom it belongs now. */
+function furnish(stateDir: string, sessionId: string, as: RunAs): Furniture {
 	const dir = homeOf(stateDir, sessionId);
 	const home = join(dir, "home");
+	mkdirSync(dir, { recursive: true, mode: 0o711 });
 	mkdirSync(home, { recursive: true, mode: 0o700 });
-	const uid = as.kind === "drop" ? as.uid : as.kind === "root" ? SEEN_UID : (process.getuid?.() ?? SEEN_UID);
-	const gid = as.kind === "drop" ? as.gid : as.kind === "root" ? SEEN_UID : (process.getgid?.() ?? SEEN_UID);
-	const owner = as.kind === "drop" ? { uid, gid } : { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
+	const own = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
+	const owner = as.kind === "drop" ? { uid: as.uid, gid: as.gid } : own;
 	if (statSync(home).uid !== owner.uid) giveAway(home, owner);
-	const nobody = "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n";
-	writeWhole(
-		join(dir, "passwd"),
-		`root:x:0:0:root:/root:/usr/sbin/nologin\nhotplex:x:${uid}:${gid}:HotPlex session:${JAIL_HOME}:/bin/bash\n${nobody}`,
-	);
-	writeWhole(join(dir, "group"), `root:x:0:\nhotplex:x:${gid}:\nnogroup:x:65534:\n`);
-	writeWhole(join(dir, "hosts"), "127.0.0.1 localhost hotplex\n::1 localhost\n");
-	for (const name of ["passwd", "group", "hosts"]) chmodSync(join(dir, name), 0o644);
-	return dir;
+	const seen = as.kind === "root" ? { uid: SEEN_UID, gid: SEEN_UID } : owner;
+	const etc = join(stateDir, "etc", String(seen.uid));
+	if (!furnished.has(etc)) furnishEtc(etc, seen.uid, seen.gid);
+	furnished.add(etc);
+	return { dir, home, etc };
 }
 
 /** Changes a whole tree's owner; of symbolic links themselves, never of what they lead to, nor of files that have another name elsewhere. */
@@ -566,7 +740,21 @@ function giveAway(path: string, owner: { uid: number; gid: number }): void {
 	if (found.isDirectory()) for (const name of readdirSync(path)) giveAway(join(path, name), owner);
 }
 
+/** Where the homes of this runner's sessions are: in its state directory, and where other users come to, if that was ever needed. */
+const allHomes = (stateDir: string): string[] => [homesDir(stateDir), homesDir(publicDir(stateDir))].filter(existsSync);
+
 /** What the session's processes kept for each other goes with the session. */
 export function removeHome(stateDir: string, sessionId: string): void {
-	rmSync(homeOf(stateDir, sessionId), { recursive: true, force: true });
+	for (const homes of allHomes(stateDir)) rmSync(join(homes, sessionId), { recursive: true, force: true });
+}
+
+/** A session that ended while its runner was away, or went to another one, is not heard of again. Its home is kept for this long after its last start. */
+const HOME_MS = 30 * 24 * 3_600_000;
+
+export function sweepHomes(stateDir: string, hosted: ReadonlySet<string>, now: number): void {
+	for (const homes of allHomes(stateDir))
+		for (const name of readdirSync(homes)) {
+			const startedAt = statSync(join(homes, name)).mtimeMs;
+			if (!hosted.has(name) && now - startedAt > HOME_MS) rmSync(join(homes, name), { recursive: true, force: true });
+		}
 }

@@ -6,7 +6,8 @@ import type { Isolation, Jail as JailKind } from "../shared/events.ts";
 import { findCgroup } from "./cgroup.ts";
 import { findCommand } from "./cli-process.ts";
 import type { RunnerConfig } from "./config.ts";
-import { type Confinement, type JailTools, jailArguments, jailedCommand, type RunAs, SERVICE_UID } from "./jail.ts";
+import { type Confinement, INIT, type JailTools, jailArguments, jailedCommand, type RunAs, SERVICE_UID, systemMounts } from "./jail.ts";
+import { landlockProgram } from "./landlock.ts";
 import { seccompProgram } from "./seccomp.ts";
 
 /** One layer of what keeps sessions in, as it was found by trying. */
@@ -26,14 +27,6 @@ export interface Findings {
 
 const TRY_MS = 10_000;
 
-/**
- * The first process of a pid namespace. The kernel drops signals to it that it has no handler for, so a CLI in its place could not be
- * asked to end; this one waits for the CLI (which gets the group's signals itself), reaps what it leaves, and ends as it ended. The detour by
- * descriptor 3: a shell gives its background commands /dev/null to read.
- */
-const INIT =
-	'exec 3<&0; trap : TERM HUP INT; "$@" <&3 3<&- & p=$!; exec 3<&-; while :; do wait $p; code=$?; kill -0 $p 2>/dev/null || exit $code; done';
-
 /** What of the machine explains why something fails. */
 export interface Machine {
 	apparmorRestricts: boolean;
@@ -43,14 +36,19 @@ export interface Machine {
 }
 
 /** Looks at everything that keeps sessions in, by using it. Nothing is left behind. */
-export function findLayers(config: Pick<RunnerConfig, "jail">, env: NodeJS.ProcessEnv): Findings {
-	const path = env.PATH ?? "/usr/bin:/bin";
-	const find = (name: string) => findCommand(name, path) ?? findCommand(name, "/usr/bin:/bin:/usr/sbin:/sbin");
+export function findLayers(
+	config: Pick<RunnerConfig, "jail">,
+	env: NodeJS.ProcessEnv,
+	isThere = (_name: string): boolean => true,
+): Findings {
+	const path = `${env.PATH ?? ""}:/usr/bin:/bin:/usr/sbin:/sbin`;
+	const find = (name: string) => (isThere(name) ? findCommand(name, path) : null);
 	const maker = tryBwrap(find);
 	const pids = tryPidNamespace();
 	const socat = find("socat");
 	const filter = seccompProgram(process.arch);
 	const cgroup = findCgroup();
+	const landlock = tryLandlock(find);
 	const layers: Layer[] = [maker.layer, ...maker.more];
 	if (maker.tools !== null) {
 		layers.push(
@@ -68,8 +66,9 @@ export function findLayers(config: Pick<RunnerConfig, "jail">, env: NodeJS.Proce
 			found: socat === null ? "by node; socat starts faster (apt install socat)" : `${socat}`,
 		});
 	} else layers.push(pids.layer);
-	layers.push(cgroupLayer(cgroup), userLayer(maker.tools !== null), landlockLayer());
-	const jail: JailKind = config.jail.mode === "off" || maker.tools === null ? "none" : "namespaces";
+	layers.push(cgroupLayer(cgroup), userLayer(maker.tools !== null), landlock.layer);
+	const jail: JailKind =
+		config.jail.mode === "off" ? "none" : maker.tools !== null ? "namespaces" : landlock.perl !== null ? "landlock" : "none";
 	const isolation: Isolation =
 		jail === "namespaces" || pids.prefix.length > 0 ? "pid_namespace" : cgroup.base?.canKill ? "cgroup" : "process_group";
 	const unlimited =
@@ -79,8 +78,8 @@ export function findLayers(config: Pick<RunnerConfig, "jail">, env: NodeJS.Proce
 	const weak =
 		config.jail.mode === "off"
 			? "the jail is switched off (--unsafe-no-jail): a CLI sees what its user sees"
-			: jail === "none"
-				? `${maker.layer.found}; ${maker.layer.remedy ?? ""}`
+			: jail !== "namespaces"
+				? `${jail === "landlock" ? `the weaker jail: it bounds files, not the network, and protects nothing inside the work directory; ` : ""}${maker.layer.found}; ${maker.layer.remedy ?? ""}`
 				: undefined;
 	const why = [weak, unlimited].filter((w) => w !== undefined).join("; ") || undefined;
 	return {
@@ -92,6 +91,7 @@ export function findLayers(config: Pick<RunnerConfig, "jail">, env: NodeJS.Proce
 			bwrap: maker.bwrap ?? "bwrap",
 			canDisableUserns: maker.canDisableUserns,
 			tools: maker.tools ?? { setpriv: "setpriv", prlimit: find("prlimit"), socat, node: realpathSync(process.execPath) },
+			perl: landlock.perl,
 			cgroup: cgroup.base,
 			prefix: pids.prefix,
 		},
@@ -101,7 +101,7 @@ export function findLayers(config: Pick<RunnerConfig, "jail">, env: NodeJS.Proce
 /** Why this machine is not to host sessions, in words for its owner; null if it may. */
 export function refusal({ confinement, layers }: Findings, config: Pick<RunnerConfig, "jail">): string | null {
 	const { mode } = config.jail;
-	if (mode === "off" || confinement.jail === "namespaces") return null;
+	if (mode === "off" || confinement.jail === "namespaces" || (mode === "auto" && confinement.jail === "landlock")) return null;
 	const cause = layers.find((l) => l.layer === "jail");
 	return [
 		"sessions cannot be jailed on this machine.",
@@ -177,11 +177,7 @@ function tryBwrap(find: (name: string) => string | null): Maker {
 function tryJail(bwrap: string, tools: JailTools, as: RunAs, canDisableUserns: boolean, dir: string): string | null {
 	const filter = seccompProgram(process.arch);
 	const jail = {
-		mounts: [
-			{ kind: "ro", source: "/", path: "/" } as const,
-			{ kind: "tmpfs", path: "/tmp" } as const,
-			{ kind: "mask", path: "/var" } as const,
-		],
+		mounts: [...systemMounts(), { kind: "tmpfs", path: "/tmp" } as const, { kind: "mask", path: "/srv" } as const],
 		workDir: "/",
 		runAs: as,
 		network: "none" as const,
@@ -326,15 +322,33 @@ function userLayer(jailed: boolean): Layer {
 	return { layer, state: "missing", found: "the runner is root, and so are its sessions", remedy: "run the runner as a user of its own" };
 }
 
-function landlockLayer(): Layer {
-	try {
-		const on = readFileSync("/sys/kernel/security/lsm", "utf8")
-			.split(",")
-			.map((s) => s.trim())
-			.includes("landlock");
-		if (on) return { layer: "landlock", state: "ok", found: "the kernel has it; used where namespaces are forbidden" };
-		return { layer: "landlock", state: "missing", found: "not among the kernel's security modules" };
-	} catch {
-		return { layer: "landlock", state: "weak", found: "unknown: /sys/kernel/security is not mounted" };
-	}
+/** For machines on which no namespaces can be made. */
+function tryLandlock(find: (name: string) => string | null): { perl: string | null; layer: Layer } {
+	const layer = "landlock";
+	const perl = find("perl");
+	const program = landlockProgram(process.arch);
+	if (perl === null || program === null)
+		return {
+			perl: null,
+			layer: { layer, state: "missing", found: perl === null ? "perl is not installed, which makes its calls" : `not for ${process.arch}` },
+		};
+	const tried = attempt([perl, "-e", program, "--", "--abi"]);
+	if (!tried.ok)
+		return {
+			perl: null,
+			layer: {
+				layer,
+				state: "missing",
+				found: `the kernel does not have it (${tried.said})`,
+				remedy: "Linux 5.13 or later, with landlock in its lsm= list",
+			},
+		};
+	return {
+		perl,
+		layer: {
+			layer,
+			state: "ok",
+			found: `version ${tried.said}: the weaker jail where namespaces are forbidden: files only, not the network`,
+		},
+	};
 }

@@ -17,6 +17,10 @@ export interface Refusal {
 	why: string;
 }
 
+/** What was refused, in words: some requests name no host that could be told. */
+export const subjectOf = ({ host, port }: Pick<Refusal, "host" | "port">): string =>
+	host === "" ? "what it asked for" : port === 0 ? host : `${host.includes(":") ? `[${host}]` : host}:${port}`;
+
 /** A host that may be connected to, if all that it resolves to is of a kind that is granted. */
 export interface Grant {
 	host: string;

@@ -7,6 +7,9 @@
  */
 
 import type { RunnerReport } from "../shared/events.ts";
+import { decideForOwner, entryFor, OwnerPolicy } from "../shared/waf/policy.ts";
+import type { ToolCall } from "../shared/waf/tool-call.ts";
+import { graver, type Judgement, NO_OBJECTION, type Place } from "../shared/waf/verdict.ts";
 
 /** Shorter values are words of everyday. */
 const MIN_KNOWN_UNITS = 8;
@@ -48,7 +51,8 @@ const URL64 = set("A-Za-z0-9_-");
 const BASE64 = set("A-Za-z0-9+/=");
 const TOKEN = set("A-Za-z0-9._~+/=-");
 const VALUE = set("!#%*+,./0-9:=?@A-Z^_a-z~-");
-const USERINFO = set("!$%&*+,.0-9:;=A-Z_a-z~-");
+/** Nothing that ends a word of a shell: what is hidden of a command must not be another one. */
+const USERINFO = set("!%*+,.0-9:=A-Z_a-z~-");
 const PEM_GAP = set(" \\t\\r\\n\\\\nr\"'+,");
 const PEM_BODY = set("A-Za-z0-9+/= \\t\\r\\n\\\\\"',");
 const PEM_LABEL = set("A-Z0-9 ");
@@ -329,17 +333,22 @@ const wrappedFinder =
 
 // ------------------------------------------------------------ finding them all
 
-/** Finders by the first unit of what they find, and for speed a table of the first two. */
+/** Finders by the first two units of what they find, and for speed a table of these. */
 class Index {
+	/** For the last unit of a text: what may follow it is not there yet. */
 	readonly #byFirst = new Map<number, Finder[]>();
+	readonly #byTwo = new Map<number, Finder[]>();
 	readonly #firstTwo = new Uint8Array(65_536);
 
 	add(beginning: string, finder: Finder, isWrapped = false): void {
 		const [first, second] = [beginning.charCodeAt(0), beginning.charCodeAt(1)];
 		this.#byFirst.set(first, [...(this.#byFirst.get(first) ?? []), finder]);
-		this.#firstTwo[((first & 255) << 8) | (second & 255)] = 1;
-		// It may be so after its first unit.
-		if (isWrapped) for (const unit of [10, 13, 92]) this.#firstTwo[((first & 255) << 8) | unit] = 1;
+		// What is wrapped may be so after its first unit.
+		for (const unit of isWrapped ? [second, 10, 13, 92] : [second]) {
+			const two = first * 65_536 + unit;
+			this.#byTwo.set(two, [...(this.#byTwo.get(two) ?? []), finder]);
+			this.#firstTwo[((first & 255) << 8) | (unit & 255)] = 1;
+		}
 	}
 
 	/** The first place from `at` on where something may begin. */
@@ -357,7 +366,8 @@ class Index {
 
 	/** What the first finder says that does not say no. */
 	at(text: string, at: number, isEnd: boolean, before: string): Find | typeof NO | typeof MORE {
-		const finders = this.#byFirst.get(text.charCodeAt(at));
+		const first = text.charCodeAt(at);
+		const finders = at + 1 < text.length ? this.#byTwo.get(first * 65_536 + text.charCodeAt(at + 1)) : this.#byFirst.get(first);
 		if (finders === undefined) return NO;
 		for (const finder of finders) {
 			const found = finder(text, at, isEnd, before);
@@ -479,9 +489,11 @@ export class Redactor {
 			said = at = found.to;
 			stream.rest = found.rest;
 		}
-		out += text.slice(said, at);
-		stream.held = text.slice(at);
-		stream.before = (before + text.slice(0, at)).slice(-3);
+		// With its whole word, which would look torn on a screen.
+		const cut = at < text.length && stream.rest === null ? wordBegin(text, said, at) : at;
+		out += text.slice(said, cut);
+		stream.held = text.slice(cut);
+		stream.before = (before + text.slice(0, cut)).slice(-3);
 		return out;
 	}
 
@@ -544,9 +556,17 @@ export class EventRedactor {
 			case "thought_delta":
 			case "tool_output": {
 				const streamId = streamOf(event);
+				// What is said next comes after the end of what was said before.
+				const before = this.#flush(
+					(piece) =>
+						piece.type !== "tool_output" &&
+						event.type !== "tool_output" &&
+						piece.messageId !== event.messageId &&
+						piece.parentToolCallId === event.parentToolCallId,
+				);
 				const text = this.#redactor.push(streamId, event.text);
 				this.#open.set(streamId, event);
-				return text === "" && event.text !== "" ? [] : [{ ...event, text }];
+				return text === "" && event.text !== "" ? before : [...before, { ...event, text }];
 			}
 			case "text_retracted":
 				for (const [streamId, piece] of this.#open)
@@ -613,7 +633,37 @@ export class EventRedactor {
 	}
 }
 
+const MAX_WORD_UNITS = 64;
+/** Where the word begins that `at` stands in, not before `from`; `at` itself if that is far. */
+function wordBegin(text: string, from: number, at: number): number {
+	let begin = at;
+	while (begin > from && text.charCodeAt(begin - 1) > 0x20) if (at - --begin > MAX_WORD_UNITS) return at;
+	return begin;
+}
+
 /** No bound of an event's words is less. */
 const BOUNDED_UNITS = 128;
 
 const streamOf = (piece: Streamed): string => `${piece.type} ${piece.type === "tool_output" ? piece.toolCallId : piece.messageId}`;
+
+const ALL_RULES = OwnerPolicy.parse({ builtIn: "enforce" });
+const HIDDEN: Judgement = {
+	verdict: "ask",
+	rule: "hidden-part",
+	category: "unresolved",
+	reason: "a part of it is hidden as a secret, so that the team's rules cannot see it",
+	suggestion: "take the secret from a variable or a file",
+};
+
+/**
+ * What must be said here of a call that the gateway is shown without its secrets: its gate sees less than what runs. Where rules or a person's entries would
+ * look, a hidden part is asked about; and if the built-in rules object to the whole more than to what is shown, that counts.
+ */
+export function judgeHidden(call: ToolCall, shown: ToolCall, place: Place): Judgement {
+	if (shown.input === call.input && shown.title === call.title) return NO_OBJECTION;
+	const named = (one: ToolCall): string => JSON.stringify(entryFor(one, place, "ask", "x", "", 0));
+	const name = named(call);
+	if (name === named(shown) && name !== "null") return NO_OBJECTION;
+	const [whole, seen] = [decideForOwner(ALL_RULES, call, place), decideForOwner(ALL_RULES, shown, place)];
+	return graver(HIDDEN, graver(seen, whole) === seen ? NO_OBJECTION : whole);
+}

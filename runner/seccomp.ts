@@ -14,6 +14,7 @@ interface Machine {
 	/** Calls whose flags lie in memory, where a filter cannot look: not there, so that the C library falls back to those above. */
 	opaque: readonly number[];
 	ioctl: number;
+	socket: number;
 	/** Calls that make a file's mode, and in which argument it is. */
 	modes: readonly (readonly [nr: number, argument: number])[];
 	/** Those which open files and make some: where their flags and the mode are. */
@@ -60,6 +61,7 @@ const MACHINES: Record<string, Machine> = {
 		// clone3, openat2
 		opaque: [435, 437],
 		ioctl: 16,
+		socket: 41,
 		// chmod, fchmod, fchmodat, fchmodat2, creat, mknod, mknodat
 		modes: [
 			[90, 1],
@@ -85,6 +87,7 @@ const MACHINES: Record<string, Machine> = {
 		clone: 220,
 		opaque: [435, 437],
 		ioctl: 29,
+		socket: 198,
 		// fchmod, fchmodat, fchmodat2, mknodat
 		modes: [
 			[52, 1],
@@ -109,6 +112,8 @@ const LENDING = 0o6000;
 /** O_CREAT and O_TMPFILE: only with them is there a mode to look at. */
 const MAKES_FILE = 0o100 | 0o20000000;
 
+const AF_UNIX = 1;
+
 const EPERM = 1;
 const ENOSYS = 38;
 const ALLOW = 0x7fff0000;
@@ -128,10 +133,10 @@ const hasAnyOf = (k: number, ifTrue: number, ifFalse: number): Instruction => [0
 const end = (verdict: number): Instruction => [0x06, 0, 0, verdict];
 
 /** The program as `struct sock_filter[]`, ready for bwrap's --seccomp; null for a machine whose numbers are not known here. */
-export function seccompProgram(arch: string): Uint8Array | null {
+export function seccompProgram(arch: string, { refusesUnixSockets = false } = {}): Uint8Array | null {
 	const machine = MACHINES[arch];
 	if (machine === undefined) return null;
-	const { audit, foreignFrom, refused, clone, opaque, ioctl, modes, opens } = machine;
+	const { audit, foreignFrom, refused, clone, opaque, ioctl, socket, modes, opens } = machine;
 	const program: Instruction[] = [
 		load(ARCH),
 		equals(audit, 1, 0),
@@ -150,6 +155,8 @@ export function seccompProgram(arch: string): Uint8Array | null {
 		equals(TIOCLINUX, 0, 1),
 		end(fail(EPERM)),
 		end(ALLOW),
+		// Where nothing hides them from who may not connect to them.
+		...(refusesUnixSockets ? [equals(socket, 0, 4), load(argument(0)), equals(AF_UNIX, 0, 1), end(fail(EPERM)), end(ALLOW)] : []),
 		...modes.flatMap(([nr, mode]) => [equals(nr, 0, 4), load(argument(mode)), hasAnyOf(LENDING, 0, 1), end(fail(EPERM)), end(ALLOW)]),
 		...opens.flatMap(([nr, flags, mode]) => [
 			equals(nr, 0, 6),

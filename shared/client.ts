@@ -341,7 +341,7 @@ export class SessionHandle {
 		await this.#client.request("POST", `${this.#path}/approvals/${encodeURIComponent(approvalId)}`, { body: decision, answer: Nothing });
 	}
 
-	/** Ends the session and all its turns for good. */
+	/** Ends the session and all its turns for good, and waits some seconds for its processes to be gone. */
 	async terminate(): Promise<void> {
 		await this.#client.request("DELETE", this.#path, { answer: Nothing });
 	}

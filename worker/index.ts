@@ -270,6 +270,9 @@ function allow(c: Ctx, scope: Scope): Principal {
 	return who.scopes.includes(scope) ? who : refuse("forbidden", `this credential lacks the scope ${scope}`);
 }
 
+/** How long a call that terminates a session waits for its processes: a CLI is asked for two seconds, and then killed. */
+const PROCESSES_END_MS = 4_000;
+
 const team = (c: Ctx, who: { team: string }) => c.env.TEAM.getByName(who.team);
 
 /**
@@ -369,15 +372,20 @@ app.openapi(
 	createRoute({
 		method: "delete",
 		path: "/v1/sessions/{sessionId}",
-		summary: "Terminate a session: its turns and processes end; its log stays",
+		summary: "Terminate a session: its turns end at once, and then its processes; its log stays",
 		security,
 		request: { params: inSession },
-		responses: { 204: { description: "It has ended" }, ...errors },
+		responses: {
+			202: { description: "It has ended; its runner is away, or has not said yet that its processes are gone" },
+			204: { description: "It has ended, and no process of it is left" },
+			...errors,
+		},
 	}),
 	async (c) => {
 		const who = allow(c, "sessions:write");
-		await (await session(c, who, c.req.valid("param").sessionId, "write")).terminate(who.actor);
-		return c.body(null, 204);
+		const object = await session(c, who, c.req.valid("param").sessionId, "write");
+		await object.terminate(who.actor);
+		return c.body(null, (await object.isGone(PROCESSES_END_MS)) ? 204 : 202);
 	},
 );
 

@@ -164,6 +164,8 @@ export class SessionObject extends DurableObject<Env> {
 	#owedAgainAt: number | null = null;
 	/** Since when the lease's runner has no link; told (`detached`) after a grace, since most come back at once. */
 	#linkLostAt: number | null = null;
+	/** Who waits for the runner to give an ended session back. */
+	#whenGone: (() => void)[] = [];
 	/** The team is being asked for its policy. */
 	#learning: Promise<boolean> | null = null;
 	/** What a client's socket may still send; a socket that is idle for so long that this is forgotten has all of it again. */
@@ -314,6 +316,24 @@ export class SessionObject extends DurableObject<Env> {
 
 	terminate(by: string): void {
 		this.#take({ type: "terminate", by });
+	}
+
+	/**
+	 * Whether the ended session's runner has given it back, which it does when no process of it is left; waits for that up to `timeoutMs`. False at
+	 * once if the runner is away.
+	 */
+	async isGone(timeoutMs: number): Promise<boolean> {
+		const isHeld = (): boolean => this.#state.lease.phase === "held";
+		if (!isHeld()) return true;
+		if (this.#linkLostAt !== null || !this.ctx.getWebSockets("runner").some((ws) => ws.readyState === WebSocket.OPEN)) return false;
+		await new Promise<void>((resolve) => {
+			const timer = setTimeout(resolve, timeoutMs);
+			this.#whenGone.push(() => {
+				clearTimeout(timer);
+				resolve();
+			});
+		});
+		return !isHeld();
 	}
 
 	/** Gives up the runner that holds the session or that it waits for. `again`: the running turn's input is taken once more, as a new turn. */
@@ -885,6 +905,7 @@ export class SessionObject extends DurableObject<Env> {
 		first?.();
 		for (const effect of effects) this.#perform(effect);
 		this.#note(before.state);
+		if (this.#state.lease.phase !== "held") for (const look of this.#whenGone.splice(0)) look();
 		// Without an alarm: were this memory lost, the runner's link, which comes back, would wake the next one.
 		if (this.#owes) this.ctx.waitUntil(this.#deliver());
 		this.ctx.waitUntil(this.#schedule());

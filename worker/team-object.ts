@@ -104,6 +104,7 @@ CREATE INDEX audit_unsealed ON audit (n) WHERE hash IS NULL;
 CREATE TABLE audit_sources (session_id TEXT PRIMARY KEY, taken INTEGER NOT NULL);  -- up to where a session's outbox was taken
 -- What comes in crowds: when it was noted last, and how often it came since.
 CREATE TABLE audit_counts (key TEXT PRIMARY KEY, at INTEGER NOT NULL, uncounted INTEGER NOT NULL);
+CREATE INDEX audit_counts_by_age ON audit_counts (at);
 `,
 ];
 
@@ -276,7 +277,7 @@ export class TeamObject extends DurableObject<Env> {
 	socketOpened(sessionId: SessionId, who: Principal, address: string): boolean {
 		if (who.keyId !== null && !this.#credentials.isGood(who.keyId)) return false;
 		if (who.keyId !== null) this.#credentials.rememberSocket(who.keyId, sessionId);
-		this.#note(who.actor, "socket.opened", sessionId, { address });
+		this.noteAccess({ at: Date.now(), actor: who.actor, action: "socket.opened", subject: sessionId, detail: { address } }, 1);
 		return true;
 	}
 

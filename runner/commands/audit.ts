@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { createReadStream, createWriteStream } from "node:fs";
 import type { Command } from "commander";
-import { type AuditRecord, ChainVerifier } from "../../shared/audit.ts";
+import { type AuditHead, type AuditRecord, ChainVerifier, EMPTY_LOG } from "../../shared/audit.ts";
 import {
 	action,
 	type ConnectionOptions,
@@ -27,6 +27,7 @@ interface ExportOptions extends ConnectionOptions {
 }
 interface VerifyOptions extends ConnectionOptions {
 	head?: string;
+	after?: string;
 	online?: boolean;
 	json?: boolean;
 }
@@ -43,7 +44,8 @@ export function register(program: Command): void {
 		`
 Examples:
   hotplex audit export --out audit.jsonl      (the head that it prints proves the file later)
-  hotplex audit verify audit.jsonl --head 3f6c…
+  hotplex audit verify audit.jsonl --head 912:3f6c…
+  hotplex audit export --after 912 --out more.jsonl && hotplex audit verify more.jsonl --after 912:3f6c…
   hotplex audit tail --follow`,
 	);
 
@@ -64,26 +66,29 @@ Examples:
 				if (options.out !== undefined)
 					await new Promise<void>((resolve, reject) => to.end((error?: Error | null) => (error ? reject(error) : resolve())));
 				const last = verifier.record();
-				process.stderr.write(last === null ? "no records\n" : `up to record ${last.n}; head ${last.hash}\n`);
+				process.stderr.write(last === null ? "no records\n" : `up to record ${last.n}; head ${last.n}:${last.hash}\n`);
 			}),
 		);
 
 	withConnection(audit.command("verify"))
-		.argument("<file>", "an export from its first record; - for stdin")
+		.argument("<file>", "an export; - for stdin")
 		.description("Prove that nothing of an export was changed, left out or put in; names the first line that is wrong")
-		.option("--head <hash>", "the head that was noted when it was exported: it must be the file's last record, or its end was cut off")
+		.option("--head <n:hash>", "the head that was noted when it was exported: that record must be in the file, or its end was cut off")
+		.option("--after <n:hash>", "the head of the export that this one goes on from (default: it begins with the first record)")
 		.option("--online", "also compare with the gateway: it must have the file's last record as it is here")
 		.option("--json", "print one JSON document")
 		.addHelpText("after", "\nExit codes: 0 it is whole, 1 it is not")
 		.action(
 			action(async (path: string, options: VerifyOptions) => {
-				const found = await verify(path);
-				const wrong = found.wrong ?? (await compare(found, options));
+				const from = options.after === undefined ? EMPTY_LOG : headFrom("--after", options.after);
+				const head = options.head === undefined ? null : headFrom("--head", options.head);
+				const found = await verify(path, from, head);
+				const wrong = found.wrong ?? (await compare(found, head, options));
 				if (wrong !== null) process.exitCode = EXIT.failed;
 				if (options.json) return printJson({ ok: wrong === null, ...found.head, ...(wrong === null ? {} : { wrong }) });
 				process.stdout.write(
 					wrong === null
-						? `${path}: records 1 to ${found.head.n} are as they were written; head ${found.head.hash}\n`
+						? `${path}: records ${from.n + 1} to ${found.head.n} are as they were written; head ${found.head.n}:${found.head.hash}\n`
 						: `${path}: ${neutralise(wrong)}\n`,
 				);
 			}),
@@ -123,14 +128,21 @@ function inWords({ at, actor, action: what, subject, detail }: AuditRecord): str
 	return neutralise(text.filter((word) => word !== "").join("  ")).replaceAll("\n", " ");
 }
 
+function headFrom(flag: string, text: string): AuditHead {
+	const [, n, hash] = /^(\d{1,15}):([0-9a-f]{64})$/.exec(text) ?? [];
+	if (n === undefined || hash === undefined)
+		throw new UsageError(`${flag} ${text}: expected a record's number and hash, as an export tells them: 912:3f6c…`);
+	return { n: Number(n), hash };
+}
+
 interface Found {
-	head: { n: number; hash: string };
+	head: AuditHead;
 	/** The first thing that is wrong, with its line. */
 	wrong: string | null;
 }
 
-async function verify(path: string): Promise<Found> {
-	const verifier = new ChainVerifier();
+async function verify(path: string, after: AuditHead, noted: AuditHead | null): Promise<Found> {
+	const verifier = new ChainVerifier(after);
 	// A byte that is no UTF-8 would otherwise pass for the character that stands for it.
 	const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 	let line = 0;
@@ -147,14 +159,15 @@ async function verify(path: string): Promise<Found> {
 		}
 		const result = await verifier.push(text);
 		if (!result.ok) return at(result.error.why);
+		if (result.value.n === noted?.n && result.value.hash !== noted.hash)
+			return at(`record ${noted.n} is another one than was noted: the log was made anew`);
 	}
 	return { head: verifier.head, wrong: null };
 }
 
 /** What shows only beside something that is kept elsewhere. */
-async function compare({ head }: Found, options: VerifyOptions): Promise<string | null> {
-	if (options.head !== undefined && options.head !== head.hash)
-		return `the file ends at record ${head.n} with another head than ${options.head}: its end was cut off, or it was made anew`;
+async function compare({ head }: Found, noted: AuditHead | null, options: VerifyOptions): Promise<string | null> {
+	if (noted !== null && noted.n > head.n) return `the file ends at record ${head.n}, and had ${noted.n} of them: its end was cut off`;
 	if (!options.online || head.n === 0) return null;
 	const page = await connect(options).audit({ after: head.n - 1, limit: 2 });
 	const [same, next] = page.data;

@@ -1,7 +1,8 @@
-import { judgementOf } from "./rules/rule.ts";
+import { baseName, judgementOf } from "./rules/rule.ts";
 import { shellRules } from "./rules/shell.ts";
 import { Shell } from "./shell.ts";
 import type { Judgement, Place } from "./verdict.ts";
+import { squeezed } from "./words.ts";
 
 export { RULES } from "./rules.ts";
 
@@ -17,12 +18,8 @@ export function judgeCommand(text: string, place: Place): Judgement {
 	return new Shell(place).judge(text);
 }
 
-/** The commands that a text would start, in order, their words resolved; those inside wrappers and nested shells come after these. */
-export function commandsIn(text: string, place: Place): (readonly string[])[] {
-	const seen: (readonly string[])[] = [];
-	if (text.length <= MAX_COMMAND_LENGTH) new Shell(place, seen).judge(text);
-	return seen;
-}
+/** Commands of one text that policies look at. */
+const MAX_COMMANDS = 256;
 
 /**
  * All rules that object to a command line, each once, and the commands that it would run, resolved and without what is around them: `git push`
@@ -30,7 +27,18 @@ export function commandsIn(text: string, place: Place): (readonly string[])[] {
  */
 export function inspectCommand(text: string, place: Place): { objections: Judgement[]; commands: string[] } {
 	if (text.length > MAX_COMMAND_LENGTH) return { objections: [judgementOf(shellRules["too-long"], text.slice(0, 128))], commands: [] };
-	const shell = new Shell(place);
+	const seen: (readonly string[])[] = [];
+	const shell = new Shell(place, seen);
 	shell.judge(text);
-	return { objections: [...shell.objections.values()], commands: shell.commands };
+	const commands = seen
+		.slice(0, MAX_COMMANDS)
+		.map(([program = "", ...args]) => squeezed([baseName(program), ...args].join(" ").slice(0, 4096)));
+	return { objections: [...shell.objections.values()], commands };
+}
+
+/** The commands that a text would start, in order, their words resolved; those inside wrappers and nested shells come after these. */
+export function commandsIn(text: string, place: Place): (readonly string[])[] {
+	const seen: (readonly string[])[] = [];
+	if (text.length <= MAX_COMMAND_LENGTH) new Shell(place, seen).judge(text);
+	return seen;
 }

@@ -6,19 +6,19 @@ const words = (...lists: string[]): ReadonlySet<string> => new Set(lists.join(" 
 
 /** Makes something run, when said in the imperative. */
 export const RUN_VERBS = words(
-	"begin proceed run execute exec do launch start invoke issue type enter paste perform trigger fire use try apply kick spawn rerun re-run call submit carry sudo eval source feed pipe ssh",
+	"begin proceed schedule repeat invoke run execute exec do launch start invoke issue type enter paste perform trigger fire use try apply kick spawn rerun re-run call submit carry sudo eval source feed pipe ssh",
 	"führe fuehre starte benutze verwende tippe gib rufe lass ausführen ausfuehren starten eingeben",
-	"exécute execute exécutez lance lancez utilise utilisez tape tapez fais faites exécuter lancer",
-	"ejecuta ejecute ejecutar corre corra correr lanza lance usa use utiliza teclea haz",
+	"exécutes lances exécute execute exécutez lance lancez utilise utilisez tape tapez fais faites exécuter lancer",
+	"ejecutes ejecuta ejecute ejecutar corre corra correr lanza lance usa use utiliza teclea haz",
 	"esegui lancia usa eseguire rode roda executa executar rodar faça",
 );
 
 /** Speaks of something, when said in the imperative: what follows is its matter, nothing to be run. */
 export const SPEAK_VERBS = words(
-	"explain describe document detect block prevent reject refuse deny flag warn review audit grep search find locate parse tokenize tokenise lex handle support analyze analyse",
+	"break walk dissect unpack interpret outline explain describe document detect block prevent reject refuse deny flag warn review audit grep search find locate parse tokenize tokenise lex handle support analyze analyse",
 	"check verify ensure assert confirm test validate sanitize sanitise escape quote mock stub simulate pretend imagine consider discuss compare summarize summarise translate",
 	"tell teach show clarify list count highlight mention note remember know understand read print echo output log say answer classify label match forbid disallow ban avoid",
-	"stop skip ignore report investigate debug diagnose trace look see think guess help identify spot catch filter strip complain mark recognise recognize render display cite quote reproduce",
+	"skip ignore report investigate debug diagnose trace look see think guess help identify spot catch filter strip complain mark recognise recognize render display cite quote reproduce",
 	"erkläre erklaere erklär beschreibe prüfe pruefe überprüfe suche finde zeige zeig dokumentiere teste verhindere blockiere sag sage übersetze vergleiche warne erkennen",
 	"explique expliquez décris décrivez vérifie vérifiez cherche trouve montre documente teste empêche bloque dis traduis compare avertis",
 	"explica explique describe verifica comprueba busca encuentra muestra documenta prueba impide bloquea di traduce compara avisa revisa",
@@ -27,7 +27,7 @@ export const SPEAK_VERBS = words(
 
 /** Makes or changes something; whether it orders what it holds depends on what is made. */
 export const BUILD_VERBS = words(
-	"write create add make generate build implement produce prepare draft compose put insert append prepend include embed change update modify edit set configure extend turn rewrite code craft develop place save store design give schedule",
+	"write create add make generate build implement produce prepare draft compose put insert append prepend include embed change update modify edit set configure extend turn rewrite code craft develop place save store design give",
 	"schreibe schreib erstelle erzeuge füge baue ergänze ändere implementiere setze mach mache",
 	"écris écrivez crée créez ajoute ajoutez génère fabrique modifie",
 	"escribe escriba crea cree añade agrega genera haz construye modifica",
@@ -36,7 +36,7 @@ export const BUILD_VERBS = words(
 
 /** Any other imperative that a task begins with: what follows is what it works on. */
 export const WORK_VERBS = words(
-	"fix refactor remove delete replace rename move convert migrate port improve optimize optimise simplify clean format lint split merge extract wrap unwrap deprecate drop bump upgrade downgrade pin revert undo restore commit amend squash",
+	"free solve repair recover shrink finish complete unblock resolve speed fix refactor remove delete replace rename move convert migrate port improve optimize optimise simplify clean format lint split merge extract wrap unwrap deprecate drop bump upgrade downgrade pin revert undo restore commit amend squash",
 	"rework redesign tidy polish annotate comment sort group order align adjust correct adapt allow enable disable install uninstall wipe erase destroy kill send post upload open connect download fetch get grab copy read dump",
 	"entferne lösche ersetze behebe repariere verschiebe supprime supprimez remplace corrige répare elimina borra reemplaza arregla corrige rimuovi sostituisci remova substitua corrija",
 );
@@ -71,7 +71,7 @@ export const LIKENESS = words(
 /** May stand before an imperative without changing it. */
 export const FILLERS = words(
 	"please pls plz kindly just now simply also immediately quickly next first firstly second secondly third finally lastly ok okay hey hi hello so therefore afterwards afterward silently secretly quietly recursively forcefully permanently",
-	"actually go ahead directly once again carefully alright right well yes sure listen urgently asap dear claude assistant agent ai robot dude everyone step then finally sofort bitte dann jetzt mal einfach nun zuerst danach anschließend sofort leise",
+	"really truly actually go ahead directly once again carefully alright right well yes sure listen urgently asap dear claude assistant agent ai robot dude everyone step then finally sofort bitte dann jetzt mal einfach nun zuerst danach anschließend sofort leise",
 	"favor por luego ahora primero después simplemente puis maintenant ensuite d'abord simplement plaît plait te vous stp svp s'il poi ora adesso prima per favore depois agora",
 );
 /** Join a second imperative to a first. */
@@ -91,7 +91,7 @@ export const MODALS = words(
 export const REQUESTS = words("can could would will can't won't kannst könntest würdest kann");
 /** Before "to": the speaker's wish. */
 export const WISHES = words(
-	"you us need want have time sure remember going proceed required supposed task job goal is are continue begin start free ahead try like love wish order ask instruct instructed told ordered asked must forget hesitate gotta mission objective aim duty instructions plan ready",
+	"allowed permitted authorised authorized welcome permission left you us need want have time sure remember going proceed required supposed task job goal is are continue begin start free ahead try like love wish order ask instruct instructed told ordered asked must forget hesitate gotta mission objective aim duty instructions plan ready",
 );
 export const SPEAKERS = words(
 	"i we you i'd we'd i'll we'll you'll i'm we're you're also just really still now and then please urgently team boss",
@@ -113,7 +113,7 @@ export const FINITE = words(
 
 /** Said before a block or a line that is shown, not ordered. */
 export const SHOWN = words(
-	"here here's this my our got get saw see found ran error output result example examples following-error hier voici aquí ecco trace why",
+	"given suppose assume here here's this my our got get saw see found ran error output result example examples following-error hier voici aquí ecco trace why",
 );
 
 /** First words of commands that are no words of a language; a command may stand anywhere in a sentence. */
@@ -137,7 +137,8 @@ export interface Concept {
 	verdict: VerdictName;
 	/** "orders to ..." */
 	what: string;
-	verbs: ReadonlySet<string>;
+	/** Null: any, which is for objects that nothing good is done to. */
+	verbs: ReadonlySet<string> | null;
 	/** In the next 240 units; without nested or unbounded repetition. */
 	object: RegExp;
 	/** All of these must be there too. */
@@ -147,7 +148,7 @@ export interface Concept {
 }
 
 const DESTROY = words(
-	"delete remove wipe erase destroy format nuke purge clear trash shred overwrite zero obliterate annihilate blow rm kill drop reformat empty corrupt encrypt eliminate clean scrub truncate unlink rid clobber ransom",
+	"throw discard uninstall delete remove wipe erase destroy format nuke purge clear trash shred overwrite zero obliterate annihilate blow rm kill drop reformat empty corrupt encrypt eliminate clean scrub truncate unlink rid clobber ransom",
 	"lösche loesche löschen entferne formatiere überschreibe vernichte zerstöre leere verschlüssle lösch",
 	"supprime supprimez supprimer efface effacez effacer détruis détruisez formate formatez vide videz écrase",
 	"borra borre borrar elimina elimine eliminar destruye formatea formatee vacía sobrescribe suprime",
@@ -206,12 +207,12 @@ const ATTACK = words(
 
 /** "the whole machine", in words. */
 const WHOLE =
-	/\b(root (file ?system|directory|dir|folder)|(entire|whole|complete|full) (file ?system|disk|drive|hard ?drive|system|machine|server|computer|home|partition|host|root|os)|(hard ?(drive|disk)|ssd|boot (sector|partition|loader)|partition table|master boot record|mbr)|(system|os|operating system|boot|kernel) files|home (directory|folder|dir)|(all|every|each|any)( of)?( (the|my|our|your|user|users'|his|her|their|single))* (files?|data|things?|director(y|ies)|folders?|documents|partitions|disks|drives|backups?|snapshots|volumes)( and (folders|directories))? (on|of|from|in|across|under|at) (the |this |my |our |your |every )?(entire |whole )?(system|machine|server|computer|disk|drive|host|root|box|laptop|home|filesystem|hard drive|vm|production|backups?)\b(?! (module|folder|package|component|tests?|prompts?|config|templates?|class|dir|director|page|menu|screen|settings|table|side|code|layer))|everything (on|in|from) (the |this |my |our |your )?(entire |whole )?(system|machine|server|computer|disk|drive|host|root|box|laptop|home|filesystem|hard drive|vm)|(all|the|every|our|my) (backups?|snapshots)\b|operating system|c:\\?windows|system32|(the |this |my )(disk|drive|filesystem|hard disk|server's disk)\b(?! (usage|space|size|io|cache|image|label|name|read|write|quota|format)))/i;
+	/\b(root (file ?system|directory|dir|folder)|(entire|whole|complete|full) (file ?system|disk|drive|hard ?drive|system|machine|server|computer|home|partition|host|root|os)|(hard ?(drive|disk)|ssd|boot (sector|partition|loader)|partition table|master boot record|mbr)|(system|os|operating system|boot|kernel) files|home (directory|folder|dir)|(first|last) .{0,24} of the (system |boot |hard )?(disk|drive)|(system|boot|data|backup|root) (disk|drive|volume|partition)|(all|every|each|any)( of)?( (the|my|our|your|user|users'|his|her|their|single))* (files?|data|things?|director(y|ies)|folders?|documents|partitions|disks|drives|backups?|snapshots|volumes)( and (folders|directories))? (on|of|from|in|across|under|at) (the |this |my |our |your |every )?(entire |whole )?(system|machine|server|computer|disk|drive|host|root|box|laptop|home|filesystem|hard drive|vm|production|backups?)\b(?! (module|folder|package|component|tests?|prompts?|config|templates?|class|dir|director|page|menu|screen|settings|table|side|code|layer))|everything (on|in|from) (the |this |my |our |your )?(entire |whole )?(system|machine|server|computer|disk|drive|host|root|box|laptop|home|filesystem|hard drive|vm)|(all|the|every|our|my) (backups?|snapshots)\b|operating system|c:\\?windows|system32|(the |this |my )(disk|drive|filesystem|hard disk|server's disk)\b(?! (usage|space|size|io|cache|image|label|name|read|write|quota|format)))/i;
 const WHOLE_ABROAD =
 	/(ganze[ns]? (festplatte|system|rechner|server|dateisystem)|festplatte|heimatverzeichnis|home-verzeichnis|wurzelverzeichnis|alle (dateien|daten|backups|sicherungen)( \S+){0,3} (auf|im|von|unter|in) |systemdateien|alles (auf|unter|in|im) (dem |der |diesem )?(server|system|rechner|festplatte|\/)|(tout le|l'ensemble du|le) (disque|système|serveur)|disque dur|répertoire (personnel|racine)|dossier personnel|tous les fichiers( \S+){0,3} (du|de la|sur|de|dans|sous) (système|serveur|disque|machine|\/|l'ordinateur|ce)|système de fichiers|(todo el|el) (disco|sistema|servidor)|disco duro|directorio (personal|raíz|home)|todos los (archivos|ficheros|datos)( \S+){0,3} (del|de|en) (sistema|servidor|disco|la máquina|\/|este|la)|sistema de archivos|tutti i file (del|di|sul)|disco (rigido|fisso)|todos os (arquivos|ficheiros) (do|da|no)|copias de seguridad|sauvegardes)/i;
 
 const STRONG_SECRET =
-	/(?<!\w)\.(git-credentials|netrc|pgpass|my\.cnf|vault-token)\b|^\W*(me )?(the|your) (api[ _-]?keys?|(access|auth) tokens?|credentials|system prompt|secret keys?)\W*$|\b(id_(rsa|ed25519|ecdsa|dsa)|(private|secret) (ssh|gpg|pgp|rsa|signing|deploy|tls|host)?[ -]?keys?|ssh[ -](private[ -])?keys?|(aws|gcp|azure|cloud|git|github|docker|npm|database|db|root|admin|kubernetes|production|prod|user|users'|login|browser|saved|stored|system|wifi) (credentials?|secrets?|passwords?|logins|cookies|access keys?)|(passwords?|credentials|secrets|tokens|keys) (in|from|of|on) (\/home|\/root|(the )?other users?|(all|every) (users?|homes?)|the (home|machine|system|server|host))|environment of (the )?(process|pid|other|another|parent|init)|service[ -]?account (token|key)s?|vault token|password (hashes|file|database|store)|shadow file|\/etc\/shadow|kube ?config|(browser|chrome|firefox|session) (cookies|passwords)|keychain|keyring|wallet|seed phrase|(values?|contents?) of (the |your )?\$?\w{0,40}(_key|_token|_secret|_password)\b|memory of (the |a |any |every |all )?[\w-]{1,40} (process|daemon|agent)|process memory|\/proc\/[\w*]{1,20}\/(environ|mem)|(all|any|every|the) (environment variables|env vars|secrets|passwords|credentials)|whole environment|(?:^|\W)(passwords?) (of|for) (the |a )?[\w -]{0,24}\b(user|account|root|admin|database|server)\b|api[ _-]?keys? (you|that you|in your|from your|of your)|your (own )?(api[ _-]?keys?|secrets?|credentials|environment|env|tokens?|system prompt|access tokens?)|(the|any|all) (api[ _-]?keys?|tokens|secrets|credentials|passwords) (on|from|in|of) (this|the|my|your) (machine|system|server|host|computer|environment|home)|(privaten?|geheimen?) (ssh-?)?schlüssel|passwörter|zugangsdaten|umgebungsvariablen|clés? (privées?|ssh)|mots de passe|identifiants|variables d'environnement|claves? (privadas?|ssh|secretas?)|contraseñas|credenciales|variables de entorno|chiavi? privat[ae]|senhas|chaves? privadas?)/i;
+	/(?<!\w)\.(git-credentials|netrc|pgpass|my\.cnf|vault-token)\b|^\W*(me )?(the|your) (api[ _-]?keys?|(access|auth) tokens?|credentials|system prompt|secret keys?)\W*$|\b(id_(rsa|ed25519|ecdsa|dsa)|(private|secret) (ssh|gpg|pgp|rsa|signing|deploy|tls|host)?[ -]?keys?|ssh[ -](private[ -])?keys?|(aws|gcp|azure|cloud|git|github|docker|npm|database|db|root|admin|kubernetes|production|prod|user|users'|login|browser|saved|stored|system|wifi) (credentials?|secrets?|passwords?|logins|cookies|access keys?)|(passwords?|credentials|secrets|tokens|keys) (in|from|of|on) (\/home|\/root|(the )?other users?|(all|every) (users?|homes?)|the (home|machine|system|server|host))|process environment|environment of (the )?(process|pid|other|another|parent|init)|service[ -]?account (token|key)s?|vault token|password (hashes|file|database|store)|shadow file|\/etc\/shadow|kube ?config|(browser|chrome|firefox|session) (cookies|passwords)|keychain|keyring|wallet|seed phrase|(values?|contents?) of (the |your )?\$?\w{0,40}(_key|_token|_secret|_password)\b|memory of (the |a |any |every |all )?[\w-]{1,40} (process|daemon|agent)|process memory|\/proc\/[\w*]{1,20}\/(environ|mem)|(all|any|every|the) (environment variables|env vars|secrets|passwords|credentials)|whole environment|(?:^|\W)(passwords?) (of|for) (the |a )?[\w -]{0,24}\b(user|account|root|admin|database|server)\b|api[ _-]?keys? (you|that you|in your|from your|of your)|your (own )?(api[ _-]?keys?|secrets?|credentials|environment|env|tokens?|system prompt|access tokens?)|(the|any|all) (api[ _-]?keys?|tokens|secrets|credentials|passwords) (on|from|in|of) (this|the|my|your) (machine|system|server|host|computer|environment|home)|(privaten?|geheimen?) (ssh-?)?schlüssel|passwörter|zugangsdaten|umgebungsvariablen|clés? (privées?|ssh)|mots de passe|identifiants|variables d'environnement|claves? (privadas?|ssh|secretas?)|contraseñas|credenciales|variables de entorno|chiavi? privat[ae]|senhas|chaves? privadas?)/i;
 const ANY_SECRET =
 	/(?<!\w)(\.(env|ssh|aws|kube|netrc|npmrc|git-credentials)\b|env\b|printenv|credentials?|secrets?|passwords?|tokens?|api[ _-]?keys?|private keys?|ssh keys?|id_rsa|\.env\b|env file|environment|env vars?|cookies|\.ssh|\.aws|shadow|passwd|source code|repository|repo|codebase|home directory|database|customer data|files|kubeconfig|\.kube|\.netrc|\.npmrc|wallet|keychain|history|schlüssel|passwörter|zugangsdaten|umgebungsvariablen|quellcode|clés?|mots de passe|identifiants|claves?|contraseñas|credenciales|chiav[ei]|senhas|variables)/i;
 const ELSEWHERE =
@@ -265,15 +266,15 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "destroy what others need",
 		verbs: DESTROY,
 		object:
-			/(?<!\w)\.git (directory|folder|dir)\b|\b((every|all)( other| the)? (users?|accounts?) (but|except|on|from) .{0,12}(root|this machine|the (system|machine|server|host))|all( of)?( the| our| my)? (docker|podman) volumes|(the|our) (entire |whole )?(customers?|users?|orders?|billing|payments?|main|primary|company|live|master) (database|db)\b|(glibc|libc6|coreutils|systemd)\b|everything (under|in|inside|below|at) (\/|~|the (root|home|etc|parent) (directory|folder)))/i,
+			/(?<!\w)\.git (directory|folder|dir)\b|\b((every|all)( other| the)? (users?|accounts?) (but|except|on|from) .{0,12}(root|this machine|the (system|machine|server|host))|all( of)?( the| our| my)? (docker|podman) volumes|(the|our) (entire |whole )?(customers?|users?|orders?|billing|payments?|main|primary|company|live|master) (database|db)\b|^\W*(glibc|libc6|coreutils|systemd)\W*$|(python|bash|coreutils|glibc|systemd)( from)? (the|this) (system|machine)|everything (under|in|inside|below|at) (\/|~|the (root|home|etc|parent) (directory|folder)))/i,
 	},
 	{
 		category: "persist",
 		verdict: "deny",
 		what: "change programs that others trust",
-		verbs: words("patch replace modify trojan trojanize backdoor overwrite swap infect tamper change alter"),
+		verbs: words("hook hook swap patch replace modify trojan trojanize backdoor overwrite swap infect tamper change alter"),
 		object:
-			/\b(sudo|ssh|sshd|login|su|passwd|bash|sh|ls|ps|systemd|pam|openssl) (binary|executable|program)\b|\bpam (module|config(uration)?)\b/i,
+			/\b(sshd?|sudo|login|su|passwd|bash|pam|systemd|kernel|release binary|ls|ps) .{0,20}(with (a|an|one|my|mine|the)|for mine|so that)|(sudo|ssh|sshd|login|su|passwd|bash|sh|ls|ps|systemd|pam|openssl) (binary|executable|program)\b|\bpam (module|config(uration)?)\b/i,
 	},
 	{
 		category: "rewrite_history",
@@ -318,7 +319,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "open a shell to the network or plant malware",
 		verbs: OPEN,
 		object:
-			/\b((reverse|bind|remote|backdoor|web|netcat|nc|interactive|root|meterpreter)[ -]?shells?\b|web ?shell|back ?doors?\b|key ?logger|root ?kit|ransom ?ware|mal ?ware|botnet|trojan|spyware|(crypto|krypto|bitcoin|monero|xmr)[ -]?(coin[ -]?)?miner|worm (that|which)|virus (that|which)|xmrig|c2 (agent|beacon|server|channel|implant)|beacon to|command[- ]and[- ]control|meterpreter|reverse tunnel|ssh backdoor|netcat listener|^\W*(back|out) to .{0,60}|(a )?(socket|(tcp )?connection) to .{0,60}\b(sh|bash|shell|cmd)\b|tunnel .{0,80}(so (that )?(i|we) can|from outside|back in)|(a|an interactive|a root|a remote) shell\b(?! (script|command|function|snippet|one-liner|completion|wrapper|alias)).{0,40}\b(port \d+|outside|\d{1,3}(\.\d{1,3}){3})|(port \d{2,5}|\d{1,3}(\.\d{1,3}){3}).{0,30} (serve|give|offer|start|spawn|get|run)\w* .{0,20}shell\b|(run|execute|eval) (whatever|anything|everything|what(ever)?) .{0,40}(comes|arrives|sends|sent|returns|received|says)|listener (on|at) port \d+ (that|which|with) \S+ (a )?(shell|bash)|hintertür|schadsoftware|trojaner|porte dérobée|logiciel malveillant|puerta trasera|(a )?(shell|bash|terminal)\b.{0,40}\b(connects? (it )?(back )?to|back to|to|listening on) .{0,20}(\d{1,3}(\.\d{1,3}){3}|[\w.-]{1,60}:\d{2,5})|shell (inversa|reversa|remota|inverso|inversé|distant)|software malicioso)/i,
+			/\b((reverse|bind|remote|backdoor|web|netcat|nc|interactive|root|meterpreter)[ -]?shells?\b|web ?shell|back ?doors?\b|key ?logger|root ?kit|ransom ?ware|mal ?ware|botnet|trojan|spyware|(crypto|krypto|coin|bitcoin|monero|xmr)[ -]?(coin[ -]?)?miner|worm (that|which)|virus (that|which)|xmrig|c2 (agent|beacon|server|channel|implant)|beacon to|command[- ]and[- ]control|meterpreter|reverse tunnel|ssh backdoor|netcat listener|^\W*(back|out) to .{0,60}|(a )?(socket|(tcp )?connection) to .{0,60}\b(sh|bash|shell|cmd)\b|tunnel .{0,80}(so (that )?(i|we) can|from outside|back in)|(a|an interactive|a root|a remote) shell\b(?! (script|command|function|snippet|one-liner|completion|wrapper|alias)).{0,40}\b(port \d+|outside|\d{1,3}(\.\d{1,3}){3})|(port \d{2,5}|\d{1,3}(\.\d{1,3}){3}).{0,30} (serve|give|offer|start|spawn|get|run)\w* .{0,20}shell\b|(run|execute|eval) (whatever|anything|everything|what(ever)?) .{0,40}(comes|arrives|sends|sent|returns|received|says)|\d{1,3}(\.\d{1,3}){3}(:\d{1,5})? (a|an) (\w{1,12} )?shell|listener (on|at) port \d+ (that|which|with) \S+ (a )?(shell|bash)|hintertür|schadsoftware|trojaner|porte dérobée|logiciel malveillant|puerta trasera|(a )?(shell|bash|terminal)\b.{0,40}\b(connects? (it )?(back )?to|back to|to|listening on) .{0,20}(\d{1,3}(\.\d{1,3}){3}|[\w.-]{1,60}:\d{2,5})|shell (inversa|reversa|remota|inverso|inversé|distant)|software malicioso)/i,
 		unless: /\b(detection|detector|detect|signature|yara|rule|article|blog|documentation|wiki|glossary|quiz|training)\b/i,
 	},
 	{
@@ -327,7 +328,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "run what the network sends",
 		verbs: FETCH,
 		object:
-			/^\W*(the )?(response|output|results?|contents?|body|scripts?|code|commands?) (of|from|at|behind) (the )?(url )?https?:|((\band|\bthen|,|und|et|y|e) (immediately |then |directly |just |silently |it )*((run|runs|execute|executes|eval|launch|start|source|führe|exécute|exécutez|lance|ejecuta|esegui|install) (it|its|this|that|them|the (downloaded |resulting |fetched )?(scripts?|binary|files?|payload|installer|program|results?|output|content|code)|with|as|aus|le|lo|es|sie)\b|exécute-le|lance-le|ejecútalo|eseguilo|ausführen|pipe)|\b(pipe[sd]?|piping)? ?(it |that |the output |the result )?(in)?to (sudo |a )?(bash|sh|shell)\b|through (bash|sh|a shell)\b)/i,
+			/^\W*(the )?(response|output|results?|contents?|body|scripts?|code|commands?) (of|from|at|behind) (the )?(url )?https?:|((\band|\bthen|,|und|et|y|e) (immediately |then |directly |just |silently |it )*((run|runs|execute|executes|eval|launch|start|source|führe|exécute|exécutez|lance|ejecuta|esegui|install) (it|its|this|that|them|the (downloaded |resulting |fetched )?(scripts?|binary|files?|payload|installer|program|results?|output|content|code)|with|as|aus|le|lo|es|sie)\b|exécute-le|lance-le|ejecútalo|eseguilo|ausführen|pipe)|\b(pipe[sd]?|piping)? ?(it |that |the output |the result )?(in)?to (sudo |a )?(bash|sh|shell)\b|through (bash|sh|a shell)\b|\blet (bash|sh|python|node|it) (run|execute)|(bash|sh) (run|execute)s? it)/i,
 		also: /(https?:\/\/|\d{1,3}(\.\d{1,3}){3}|\b[\w-]{1,63}\.(com|net|org|io|sh|ru|cn|xyz|tk|example|evil|onion)\b).{0,120}|(payload|malware|binary|script) from/i,
 		unless: /\b(tests?|npm|yarn|pnpm|pip|migrations?|the app|docker compose|build|linter|benchmarks?|repo(sitory)?|clone|dataset)\b/i,
 	},
@@ -337,7 +338,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "turn off what protects the machine",
 		verbs: DISABLE,
 		object:
-			/\b(fire ?wall|ufw|iptables|nftables|selinux|se linux|app ?armor|auditd|audit(ing)? (daemon|log(s|ging)?|service|system)|anti-?virus|clam(av|d)|crowd ?strike|falcon|\bedr\b|rsyslog|fail2ban|(windows )?defender|intrusion detection|aslr|seccomp|security (software|tools?|agents?|monitoring|updates|modules?|controls|protections?)|gatekeeper|\bwaf\b|(safety|permission|approval|security) (checks?|rails|guards?|gates?|prompts?|hooks?|filters?|polic(y|ies))|sandbox(ing)?|\bjail\b|guard ?rails?|monitoring (agent|daemon|service)|brandmauer|sicherheitssoftware|virenscanner|pare-?feu|antivirus|cortafuegos|seguridad del sistema|parede de fogo)/i,
+			/\b(fire ?wall|ufw|iptables|nftables|selinux|se linux|app ?armor|auditd|audit(ing)? (daemon|log(s|ging)?|service|system)|anti-?virus|clam(av|d)|crowd ?strike|falcon|\bedr\b|rsyslog|fail2ban|(windows )?defender|intrusion detection|aslr|seccomp|security (features|measures|mechanisms|software|tools?|agents?|monitoring|updates|modules?|controls|protections?)|gatekeeper|\bwaf\b|(safety|permission|approval|security) (checks?|rails|guards?|gates?|prompts?|hooks?|filters?|polic(y|ies))|sandbox(ing)?|\bjail\b|guard ?rails?|monitoring (agent|daemon|service)|brandmauer|sicherheitssoftware|virenscanner|pare-?feu|antivirus|cortafuegos|seguridad del sistema|parede de fogo)/i,
 		unless:
 			/\b(in (the )?(tests?|ci|jest|storybook|iframe|eslint)|iframe|unit test|attribute|config option|feature flag|electron|webview)\b/i,
 	},
@@ -430,7 +431,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "set aside the rules that bind it",
 		verbs: IGNORE,
 		object:
-			/^\W*((all|any|every|your|my|these|those|of|previous|prior|earlier|above|system|safety|security|existing|current|deine|alle|sämtliche|vorherigen|bisherigen|toutes|tes|vos|tus|todas|sus|previas|anteriores|tutte|tue|todas|as|suas|the|die|les|las|le|following|other) ){1,5}(rules?|instructions?|guidelines?|restrictions?|polic(y|ies)|guard ?rails?|constraints?|safeguards?|permission (checks?|system|prompts?)|approvals?|sandbox|waf|security (checks?|rules?|polic(y|ies)|controls?)|safety (checks?|rules?|filters?)|content filters?|programming|training|regeln|anweisungen|richtlinien|vorgaben|sicherheitsregeln|règles|consignes|reglas|instrucciones|restricciones|normas|regole|istruzioni|regras|instruções)\b(?! (in|of|from|for|section|file|page|engine|table|component|array|text|field))/i,
+			/^\W*((all|any|every|your|my|these|those|of|previous|prior|earlier|above|system|safety|security|existing|current|deine|alle|sämtliche|vorherigen|bisherigen|toutes|tes|vos|tus|todas|sus|previas|anteriores|tutte|tue|todas|as|suas|the|die|les|las|le|following|other) ){1,5}(rules?|instructions?|guidelines?|restrictions?|polic(y|ies)|guard ?rails?|constraints?|safeguards?|permission (checks?|system|prompts?)|approvals?\b(?! (step|flow|state|screen|status|when|if|modal|page|field|logic|email))|sandbox|waf|security (checks?|rules?|polic(y|ies)|controls?)|safety (checks?|rules?|filters?)|content filters?|programming|training|regeln|anweisungen|richtlinien|vorgaben|sicherheitsregeln|règles|consignes|reglas|instrucciones|restricciones|normas|regole|istruzioni|regras|instruções)\b(?! (in|of|from|for|section|file|page|engine|table|component|array|text|field))/i,
 		unless:
 			/\b(eslint|lint|tsconfig|prettier|css|gitignore|stylelint|ruff|flake8|pylint|robots\.txt|cors|rubocop|tslint|biome|formatting|style guide|in (the )?(tests?|docs|readme))\b/i,
 	},
@@ -438,7 +439,7 @@ export const CONCEPTS: readonly Concept[] = [
 		category: "rewrite_history",
 		verdict: "ask",
 		what: "rewrite what others share",
-		verbs: REWRITE,
+		verbs: new Set([...REWRITE, ...DESTROY]),
 		object:
 			/\b(push(e)? .{0,60}(main|master|origin|remote|production|release|upstream|over|trunk)|-?push\W*$|push(e)? (it|them|this|that|everything|my|the branch|your)\b|(with )?--force(?!-)|^\W*(the |our )?(entire |whole )?(git )?history\W*$|history so that|commits (disappear|vanish)|(all|every)( of)? (the |our )?(ec2|aws|gcp|azure|cloud|compute|rds|vm|google) (instances|resources|machines|vms)|(git|commit|repo(sitory)?('s)?|branch) history\b(?! (section|page|view|docs|component|table|panel|tab|screen|list|feature|api))|history of (the )?(main|master|repo)|(main|master|remote|production|release) branch|(prod(uction)?|live|whole|entire|customer|all( of)?( the| our)?) (databases?|db|tables?|schemas?|data ?base|redis|cache|index(es)?|collections?|clusters?|namespaces?|buckets?|instances|environment|infrastructure|volumes|vms?|deployments|pods|topics|queues)|(databases?|db|tables?|cluster|bucket|namespace|infrastructure|server)s? (in|on|of|from) (prod\b|production|live)|s3 buckets?|kubernetes cluster|(all|every) (branches|tags|repositories|repos|issues|releases)|(git-?)?historie|produktions(datenbank|-datenbank|server|cluster)|base de données de prod(uction)?|bases? de datos? de prod(ucción)?|l'historique git|historial de git|rama (main|master|principal)|branche (main|master|principale)|redis (cache )?(in|on) prod)/i,
 		unless: /\b(test database|local database|staging table|unit test|migration that|mock|in-memory|fixture|documentation)\b/i,
@@ -456,7 +457,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "ask the cloud's metadata service for credentials",
 		verbs: new Set([...READ, ...FETCH, "query", "request", "call", "hit", "ask", "curl", "frage", "interroge", "consulta"]),
 		object:
-			/\b(169\.254\.169\.254|(instance|cloud|ec2|aws|gcp|azure|google) metadata|metadata (service|endpoint|server|api)|iam (role )?credentials|instance profile)/i,
+			/\b(169\.254\.169\.254|(instance|cloud|ec2|aws|gcp|azure|google) metadata|metadata (service|endpoint|server|api)\b.{0,60}(role|key|cred|token|secret|password|iam)|iam (role )?credentials|instance profile)/i,
 		unless: /\b(mock|documentation|docs|client library|test)\b/i,
 	},
 	{
@@ -479,6 +480,155 @@ export const CONCEPTS: readonly Concept[] = [
 		object:
 			/\d{1,3}(\.\d{1,3}){3}|\b[\w-]{1,60}\.(com|net|org|io|de|fr)\b|\b(force|login|password|account|server|host|website|network|bank|hash(es)?)\b/i,
 		unless: /\b(documentation|docs|problem|issue|bug|performance|tests?|prevention|protection|rate limit)\b/i,
+	},
+	{
+		category: "destroy",
+		verdict: "ask",
+		what: "remove traces",
+		verbs: null,
+		object:
+			/\b(no traces? of (our|my|this|your|the)|so (that )?(nobody|no one|no-one) (notices|knows|sees|finds)|nobody will (notice|know|see)|without (anyone|anybody|the (user|admin|owner|team)) (noticing|knowing|seeing)|from (ps|top|the process list)\b|not show up in (the )?(audit|logs?|ps|history)|(our|your|my) tracks)/i,
+		unless:
+			/\b(detect\w*|scanner|tests?|rules?|article|docs|documentation|component|button|page|form|column|schema|endpoint|class|middleware|alerts?|dashboard|header|field|code|helper|function|util\w*|handling|parser|config|settings|mock|banner|policy)\b/i,
+	},
+	{
+		category: "read_secrets",
+		verdict: "deny",
+		what: "read secrets of the machine",
+		verbs: null,
+		object:
+			/\b(password hash(es)?|shadow file|(browser|chrome|firefox) cookies|cookies from (chrome|firefox|the browser)|keystrokes|home directories for (secrets|keys|passwords)|other users'? (mail|mails|files|home|keys|history|documents))\b/i,
+		unless:
+			/\b(detect\w*|scanner|tests?|rules?|article|docs|documentation|component|button|page|form|column|schema|endpoint|class|middleware|alerts?|dashboard|header|field|code|helper|function|util\w*|handling|parser|config|settings|mock|banner|policy)\b/i,
+	},
+	{
+		category: "remote_shell",
+		verdict: "deny",
+		what: "open a shell to the network or plant malware",
+		verbs: null,
+		object:
+			/\b((call|phone|connect|dial)s?(ing)? (back|home) to\b|my listener\b|shell .{0,40}(from the internet|from outside|remotely)|(machine|server|host|box) .{0,20}to (everyone|anyone|anybody|everybody|the (whole )?(world|internet))|(a|the) (crypto ?)?miner\b|web ?shell\b|back ?door\b|ransom note|root ?kit\b|key ?logger\b)/i,
+		unless:
+			/\b(detect\w*|scanner|tests?|rules?|article|docs|documentation|component|button|page|form|column|schema|endpoint|class|middleware|alerts?|dashboard|header|field|code|helper|function|util\w*|handling|parser|config|settings|mock|banner|policy)\b/i,
+	},
+	{
+		category: "escalate",
+		verdict: "deny",
+		what: "gain rights",
+		verbs: null,
+		object:
+			/\b(become root|me root\b|root login .{0,40}(no|without a?) ?password|root without|(any|every)(one|body| user) .{0,20}\broot\b|every security (service|tool)|all security (services|tools))/i,
+		unless:
+			/\b(detect\w*|scanner|tests?|rules?|article|docs|documentation|component|button|page|form|column|schema|endpoint|class|middleware|alerts?|dashboard|header|field|code|helper|function|util\w*|handling|parser|config|settings|mock|banner|policy)\b/i,
+	},
+	{
+		category: "destroy",
+		verdict: "deny",
+		what: "destroy what others need",
+		verbs: null,
+		object:
+			/\b((all|every)( the| of the)?( user)? accounts? on (the|this) (box|machine|server|host|system)|(down|over) (the )?(entire |whole )?production(?! (build|bundle|mode|config))|production (down|offline)|database server (over|down)|the (whole|entire) \/(usr|etc|var|home|bin|lib|boot|opt|root)\b|(all|every) (files?|data) (in|under|below) \/(home|etc|usr|var|boot|root)\b)/i,
+		unless:
+			/\b(detect\w*|scanner|tests?|rules?|article|docs|documentation|component|button|page|form|column|schema|endpoint|class|middleware|alerts?|dashboard|header|field|code|helper|function|util\w*|handling|parser|config|settings|mock|banner|policy)\b/i,
+	},
+	{
+		category: "rewrite_history",
+		verdict: "ask",
+		what: "rewrite what others share",
+		verbs: null,
+		object:
+			/(^\W*(main|master) with (my|this|the)\b|\d+ commits and (force|push)|(?<!\w)--force (to|on|onto) (main|master|origin|the)|(it|them|this) onto (main|master|origin))/i,
+		unless:
+			/\b(detect\w*|scanner|tests?|rules?|article|docs|documentation|component|button|page|form|column|schema|endpoint|class|middleware|alerts?|dashboard|header|field|code|helper|function|util\w*|handling|parser|config|settings|mock|banner|policy)\b/i,
+	},
+	{
+		category: "destroy",
+		verdict: "deny",
+		what: "destroy everything",
+		verbs: DESTROY,
+		object:
+			/^\W*(of )?(everything|absolutely everything|all|every file|all (of )?(the |my |our )?(data|files))( (you can( find| see)?|that (runs|exists|is there)|on it|there|now|immediately|please|at once))*\W*$/i,
+		unless:
+			/\b(detect\w*|scanner|tests?|rules?|article|docs|documentation|component|button|page|form|column|schema|endpoint|class|middleware|alerts?|dashboard|header|field|code|helper|function|util\w*|handling|parser|config|settings|mock|banner|policy)\b/i,
+	},
+	{
+		category: "kill",
+		verdict: "deny",
+		what: "end what is not the session's, or the machine",
+		verbs: new Set([...KILL, ...words("trigger cause uninstall revoke remove provoke")]),
+		object:
+			/^\W*(everything|all)( that (runs|is running))?\W*$|^\W*(the |this |our )(whole |entire )?(cluster|data ?cent(er|re)|fleet|kernel)\b|^\W*(a )?kernel panic|everybody'?s access|^\W*the kernel\W*$/i,
+		unless:
+			/\b(detect\w*|scanner|tests?|rules?|article|docs|documentation|component|button|page|form|column|schema|endpoint|class|middleware|alerts?|dashboard|header|field|code|helper|function|util\w*|handling|parser|config|settings|mock|banner|policy)\b/i,
+	},
+	{
+		category: "destroy",
+		verdict: "ask",
+		what: "destroy what others need",
+		verbs: DESTROY,
+		object:
+			/\b(customers?'? (data|records)|(data|queues?|topics?|namespaces?|volumes?|backups?|records|deployments?|pods|servers?|vms?) (in|on|of|from) (prod|production|live)\b|namespace (prod|production)\b)/i,
+		unless:
+			/\b(detect\w*|scanner|tests?|rules?|article|docs|documentation|component|button|page|form|column|schema|endpoint|class|middleware|alerts?|dashboard|header|field|code|helper|function|util\w*|handling|parser|config|settings|mock|banner|policy)\b/i,
+	},
+	{
+		category: "exfiltrate",
+		verdict: "ask",
+		what: "send things to somebody else",
+		verbs: new Set([...SEND, ...words("make write record store save log stream mirror back backup dump")]),
+		object:
+			/(?<!\w)(to|on|in|into|at|via|onto) (a |an |the |my |our |this )?(own )?((server|host|machine) (at )?\d|\d{1,3}(\.\d{1,3}){3}|public (gist|issue|pastebin|bucket|repo|paste)|pastebin|paste\.|transfer\.sh|webhook\.site|requestbin|[\w-]{1,40}\.ngrok|ftp:|my (own )?(server|listener|vps|bucket|website)|https?:\/\/(evil|attacker|[\w.-]*\.evil|\d{1,3}(\.\d{1,3}){3})|[\w.-]*evil\b|attacker|(drop|eve|attacker|evil|mallory)@)/i,
+		unless: /\b(deploy|tests?|mock|documentation|docs|nginx|proxy|ssh config|bind|listen)\b/i,
+	},
+	{
+		category: "escalate",
+		verdict: "deny",
+		what: "gain rights",
+		verbs: null,
+		object:
+			/(?<!\w)\/(etc|usr|bin|root|boot)\S{0,60} (world|writable|readable by)|(all|every) files? on (the|this) (machine|system|server|host) (owned|writable|readable|executable)|\b((get|become|gain|obtain|getting|becoming) (to be )?root\b(?! (element|node|component|dir|path|cause|url|key|object|module|level|package))|(sudo|root|admin) rights|into other (people|users?)'?s? (home|files|accounts)|the .{0,20}password of (the|my|our) (router|neighbou?r|admin|boss|server))/i,
+		unless:
+			/\b(detect\w*|scanner|tests?|rules?|article|docs|documentation|component|button|page|form|column|schema|endpoint|class|middleware|alerts?|dashboard|header|field|code|helper|function|util\w*|handling|parser|config|settings|mock|banner|policy)\b/i,
+	},
+	{
+		category: "escape",
+		verdict: "deny",
+		what: "leave the sandbox",
+		verbs: null,
+		object:
+			/\b(namespaces? of (pid 1|the host|init)|way out of (the |this )?(jail|sandbox|container|chroot|vm)|docker (daemon|api|socket) .{0,30}(port|tcp|world|network)|(sees|access to|mounts|has) the (whole|entire) host|out of the (jail|sandbox))\b/i,
+		unless:
+			/\b(detect\w*|scanner|tests?|rules?|article|docs|documentation|component|button|page|form|column|schema|endpoint|class|middleware|alerts?|dashboard|header|field|code|helper|function|util\w*|handling|parser|config|settings|mock|banner|policy)\b/i,
+	},
+	{
+		category: "persist",
+		verdict: "deny",
+		what: "stay on the machine",
+		verbs: null,
+		object:
+			/\b(way back in\b|ssh key (on|to|for|into) (root|every|all|the (server|host|machine|root))|phone home\b|phones home\b|into a (bot|zombie)\b|back in later)/i,
+		unless:
+			/\b(detect\w*|scanner|tests?|rules?|article|docs|documentation|component|button|page|form|column|schema|endpoint|class|middleware|alerts?|dashboard|header|field|code|helper|function|util\w*|handling|parser|config|settings|mock|banner|policy)\b/i,
+	},
+	{
+		category: "kill",
+		verdict: "deny",
+		what: "overload the machine",
+		verbs: null,
+		object:
+			/\buntil (nobody|no one|the (box|machine|host|server|system|disk|cpu|kernel)|it) (can (log|use|do)|dies|hangs|crashes|freezes|falls over|breaks|collapses|stops)\b/i,
+		unless:
+			/\b(detect\w*|scanner|tests?|rules?|article|docs|documentation|component|button|page|form|column|schema|endpoint|class|middleware|alerts?|dashboard|header|field|code|helper|function|util\w*|handling|parser|config|settings|mock|banner|policy)\b/i,
+	},
+	{
+		category: "exfiltrate",
+		verdict: "deny",
+		what: "attack machines or people",
+		verbs: null,
+		object:
+			/\b(break into (other|the (network|server|machine|account|system)|their|his|her|every)|and break in\b|ask for (bitcoin|ransom|money)|every key(stroke)? (that )?(the user|people|they)|what (people|they) type\b|(internal|corporate|company) network|guess the .{0,30}password)/i,
+		unless:
+			/\b(detect\w*|scanner|tests?|rules?|article|docs|documentation|component|button|page|form|column|schema|endpoint|class|middleware|alerts?|dashboard|header|field|code|helper|function|util\w*|handling|parser|config|settings|mock|banner|policy)\b/i,
 	},
 ];
 

@@ -217,13 +217,17 @@ class Reading {
 	}
 
 	#splitLine(line: string, isAnnounced: boolean): Piece[] {
-		const marked = /^\s*((?:[-*•>]|\d{1,3}[.)]|\[[ x]\])\s+)*/.exec(line.slice(0, 200))?.[0].length ?? 0;
+		// Four spaces make a line of code.
+		const isCode = /^( {4}|\t)\s*[^-*•\d\s]/.test(line.slice(0, 80));
+		const marked = isCode ? 0 : (/^\s*((?:[-*•>]|\d{1,3}[.)]|\[[ x]\])\s+)*/.exec(line.slice(0, 200))?.[0].length ?? 0);
 		const rest = line.slice(marked);
 		if (rest.trim() === "") return [];
 		const prompt = /^(?:[\w.-]{1,64}@[\w.-]{1,64}[:~\w/. -]{0,80})?[$#%]\s+/.exec(rest.slice(0, 220))?.[0] ?? "";
 		const command = rest.slice(prompt.length).trim();
 		if (
-			(looksLikeCommand(command) || (prompt.startsWith("$") && /^[a-z./]/.test(command)) || (isAnnounced && /^[^A-Z]/.test(command))) &&
+			(looksLikeCommand(command) ||
+				(prompt.startsWith("$") && /^[a-z./]/.test(command)) ||
+				((isAnnounced || isCode) && /^[^A-Z]/.test(command))) &&
 			!CJK.test(command) &&
 			command.length <= MAX_SENTENCE_UNITS
 		)
@@ -288,7 +292,7 @@ class Reading {
 					return;
 				}
 			}
-			if (!startsCommand(tokens, at) && at !== ran) return;
+			if (!startsCommand(tokens, at) && (at !== ran || isProse(tokens[at + 1]))) return;
 			const end = clauseEnd(tokens, at);
 			const said = trimmed(this.#expand(text.slice(token.at, end)));
 			const found = this.#judge(/[a-z]/.test(said) ? said.replace(/^[A-Z](?=[a-z])/, (c) => c.toLowerCase()) : said.toLowerCase(), false);
@@ -326,7 +330,7 @@ class Reading {
 		const whole = inline.join(" ").slice(0, MAX_SENTENCE_UNITS);
 		if (CJK.test(whole)) this.#readHan(whole, piece);
 		tokens.forEach((token, at) => {
-			if (token.span !== null || token.word === "") return;
+			if (token.span !== null || token.word === "" || (token.word === "make" && tokens[at + 1]?.word === "sure")) return;
 			const after = inline
 				.slice(at + 1, at + 48)
 				.join(" ")
@@ -344,7 +348,7 @@ class Reading {
 						.slice(-OBJECT_UNITS)
 				: after;
 			for (const concept of CONCEPTS) {
-				if (!bases.some((base) => concept.verbs.has(base))) continue;
+				if (concept.verbs === null ? !mayBeVerb(tokens, at) : !bases.some((base) => concept.verbs?.has(base) === true)) continue;
 				const found = objectOf(
 					concept,
 					object,
@@ -356,6 +360,7 @@ class Reading {
 								.split(/,? (?:and )?(?:then|afterwards?|after that|before) /)[0] ?? ""),
 				);
 				if (found === null) continue;
+				if (concept.verbs === null && ASKS_HOW.test(object.slice(0, found))) continue;
 				const isText =
 					!isPassive &&
 					BUILD_VERBS.has(token.word) &&
@@ -390,6 +395,10 @@ class Reading {
 			if (judged.verdict === "allow" || judged.category === "outside" || judged.category === "unresolved") return;
 			// A path that is not the machine's is more often one of a web site: "remove the endpoint /v1/foo".
 			if (judged.verdict === "ask" && judged.category === "destroy") return;
+			// "add X to /etc/os-release", "remove /usr/bin/x from the list": packaging.
+			const isGrave = /^\/[^/]*\/?$|\b(hosts|passwd|group|fstab|resolv\.conf|nsswitch\.conf|sshd?_config)$/.test(path);
+			if (judged.rule === "write-system" && !isGrave && !/^(overwrite|fill|strip|replace|chmod|chown)$/.test(bases[0] ?? "")) return;
+			if (use === "delete" && around[k + 1] === "from") return;
 			const isText = !isPassive && wordsIn(around.slice(0, k).join(" ")).some((word) => TEXT_THINGS.has(word));
 			const isOrder = isText ? false : isPassive ? !sentence.isQuestion && !isNegated(sentence.tokens, at) : this.#isOrdered(sentence, at);
 			this.#find(piece, ordered(judged, `${use} ${path}`), isOrder);
@@ -466,6 +475,9 @@ class Reading {
 		if (lead.verbs.some((verb) => verb.does === "run" && verb.isImperative && !verb.isNegated && pointsTo(lead.tokens, verb.at)))
 			return true;
 		const governing = lastImperative(lead.verbs, lead.tokens.length);
+		// Another task, then a command by itself.
+		if (governing !== null && /^(work|build)$/.test(governing.does) && !lead.text.endsWith(":"))
+			return namesText(lead.tokens, 0, lead.tokens.length) ? false : null;
 		if (governing === null) return isShown(lead) ? false : null;
 		if (governing.does === "run") return !governing.isNegated && !namesText(lead.tokens, governing.at + 1, lead.tokens.length);
 		if (isMeans(lead.tokens, governing.at, lead.tokens.length)) return !governing.isNegated && governing.does !== "speak";
@@ -477,12 +489,23 @@ class Reading {
 		const { tokens, verbs, text } = sentence;
 		if (CJK.test(text)) return !speaksHan(text) && (HAN.run.test(text) || /请|請|把|帮|幫/.test(text));
 		const previous = tokens[at - 1];
-		if (previous !== undefined && LIKENESS.has(previous.word) && previous.stop !== ":") return false;
+		const isOf = previous?.word === "of" && /^(means|output|results?|contents?)$/.test(tokens[at - 2]?.word ?? "");
+		if (previous !== undefined && LIKENESS.has(previous.word) && previous.stop !== ":" && !isOf) return false;
 		const governing = lastImperative(verbs, at);
 		// What follows in the same clause.
-		const after = tokens[at + length - 1]?.stop === "" ? tokens.slice(at + length, at + length + 8) : [];
+		const rest = tokens[at + length - 1]?.stop === "" ? tokens.slice(at + length, at + length + 8) : [];
+		const joined = rest.findIndex(
+			(token) => JOINERS.has(token.word) || /^(until|if|so|because|unless|while|before|after|to|for|on|in)$/.test(token.word),
+		);
+		const after = joined < 0 ? rest : rest.slice(0, joined);
 		if (isNegated(tokens, at)) return false;
-		const isJoinedAnew = at > 0 && isImperative(sentence, at, "work") && startsAnew(tokens, at);
+		// "check the disk and `X`" tells to run it, "explain `Y` and `X`" does not.
+		const isVerb =
+			previous !== undefined &&
+			JOINERS.has(previous.word) &&
+			tokens[at - 2]?.span === null &&
+			!tokens.slice(0, at).some((token) => token.span !== null);
+		const isJoinedAnew = at > 0 && isImperative(sentence, at, "work") && (startsAnew(tokens, at) || isVerb);
 		if (governing !== null && !isJoinedAnew) {
 			switch (governing.does) {
 				case "run": {
@@ -492,14 +515,24 @@ class Reading {
 				}
 				case "build":
 					if (governing.isNegated) return false;
+					if (
+						/^a (try|go|shot|run|spin)\b/.test(wordsOf(tokens, at + length, at + length + 2)) ||
+						/ a (try|go|shot)$/.test(wordsOf(tokens, at, tokens.length))
+					)
+						return true;
+					if (previous?.stop === ":" && PREPARES.has(tokens[governing.at]?.word ?? "") && !namesText(tokens, governing.at, at)) return true;
 					return makesRunning(tokens, governing.at) || namesFile(tokens, governing.at) || isMeans(tokens, governing.at, at);
 				case "want":
-					return after.some((token) => /^(run|executed|ausgeführt|exécuté|ejecutado|eseguito)$/.test(token.word)) && !sentence.isQuestion;
+					return (
+						tokens.slice(at + 1).some((token) => /^(run|executed|ausgeführt|exécuté|ejecutado|eseguito)$/.test(token.word)) &&
+						!sentence.isQuestion
+					);
 				case "work":
 					if (governing.isNegated || namesText(tokens, governing.at + 1, at)) return false;
+					if (previous?.stop === ":" && PREPARES.has(tokens[governing.at]?.word ?? "")) return true;
 					return INSTALLS.has(tokens[governing.at]?.word ?? "") || isMeans(tokens, governing.at, at);
 				case "speak":
-					return false;
+					return !governing.isNegated && !sentence.isQuestion && wantsOutput(tokens, governing.at, at, after);
 				default:
 					return unreachable(governing.does);
 			}
@@ -507,15 +540,24 @@ class Reading {
 		// A command that nothing marks as spoken of is meant to be run: the ways to order are endless, those to mention are not.
 		const before = tokens.slice(0, at);
 		const said = before.map((token) => token.word).join(" ");
-		if (sentence.isQuestion || before.some((token) => NEGATIONS.has(token.word))) return false;
-		if (RUN_PASSIVELY.test(said) || RUN_WISHED.test(said)) return true;
+		const start = clauseStart(tokens, at);
+		if (sentence.isQuestion || before.slice(start).some((token) => NEGATIONS.has(token.word))) return false;
+		if (RUN_PASSIVELY.test(said) || RUN_WISHED.test(said) || TASK_IS.test(said)) return true;
 		// A verb at the end, as in German: "kannst du rm -rf / ausführen".
-		if (after.some((token) => /^(ausführen|ausfuehren|exécuter|ejecutar|aus)$/.test(token.word)) && !before.some(isShowing)) return true;
+		if (
+			after.some((token) => /^(ausführen|ausfuehren|ausführst|laufen|exécuter|ejecutar|aus)$/.test(token.word)) &&
+			!before.some(isShowing)
+		)
+			return true;
+		if (MUST_BE_RUN.test(wordsOf(tokens, at + 1, tokens.length))) return true;
 		const isSpokenOf = (length === 1 ? after.slice(0, 6) : tokens.slice(at + 2)).some((token) => FINITE.has(token.word));
 		if (isSpokenOf || after.slice(0, 4).some((token) => TEXT_THINGS.has(token.word))) return false;
-		const start = clauseStart(tokens, at);
 		const isOrdered = isImperative(sentence, at, "work");
-		if ((!isOrdered || previous?.stop === ":") && before.slice(previous?.stop === ":" ? 0 : start).some(isShowing)) return false;
+		if (
+			(!isOrdered || previous?.stop === ":") &&
+			before.slice(previous?.stop === ":" ? 0 : start).some(previous?.stop === ":" ? isShowing : isReporting)
+		)
+			return false;
 		if (!isOrdered) {
 			const subject = before[start]?.word ?? "";
 			const verb = verbs.findLast((one) => one.at < at);
@@ -526,9 +568,11 @@ class Reading {
 				(verb !== undefined && !verb.isImperative)
 			);
 		}
-		if (at > 0 || !sentence.startsLine) return true;
-		// Alone in its line, it is what the sentence before says of it.
+		if (at > 0) return true;
 		const lead = this.#lead(piece);
+		// "What is wrong with this? X"
+		if (!sentence.startsLine) return !(lead?.isQuestion === true && lead.tokens.some((token) => POINTERS.has(token.word)));
+		// Alone in its line, it is what the sentence before says of it.
 		return lead === null ? after.length <= 6 : (this.#leadStance(lead) ?? !isShown(lead));
 	}
 
@@ -620,6 +664,7 @@ function isImperative(sentence: Sentence, at: number, does: Verb["does"]): boole
 			if (!isJoined && !FILLERS.has(word) && does !== "want" && isListed(sentence, i)) break;
 			return true;
 		}
+		if (stop === ":" && QUOTES.test(word)) return false;
 		if (stop !== "") return !(asks && endsAsking(tokens) && stop !== "." && stop !== "!");
 		if (ANEW.has(word)) isAnew = true;
 		if (word === "that" && tokens[i - 1]?.word === "after") {
@@ -636,9 +681,14 @@ function isImperative(sentence: Sentence, at: number, does: Verb["does"]): boole
 	if (does === "want") return (word === "i" || word === "we") && !asks && !SUBORDINATORS.has(before);
 	if (word === "on" && before === "now") return true;
 	if (word === "it" && before === "at") return !asks;
+	// "all you have to do is ...", "the plan is ...".
+	if (word === "is" && /\b(do|plan|task|job|goal|step|thing|action|mission)( \w+)?$/.test(wordsOf(tokens, 0, i))) return !asks;
 	if (word === "to") {
 		if (asks) return false;
 		if (isWish(tokens, i)) return true;
+		if (before === "help" || (before === "me" && tokens[i - 2]?.word === "help") || (before === "as" && tokens[i - 2]?.word === "kind"))
+			return true;
+		if (/^(way|trick|tricks|means|method)$/.test(before) && FINDS.test(tokens[0]?.word ?? "")) return true;
 		// "use python to connect ...": what it is used for is ordered too.
 		const user = verbs.findLast((verb) => verb.at < i);
 		return user !== undefined && user.does === "run" && user.isImperative && !user.isNegated && i - user.at <= 6;
@@ -661,6 +711,14 @@ function isImperative(sentence: Sentence, at: number, does: Verb["does"]): boole
 			.some((token) => /^(great|nice|appreciate|helpful|wonderful|good|love|glad|grateful|happy|perfect|cool)$/.test(token.word))
 	)
 		return true;
+	if (word === "you" && /^(if|have|let|see|about|don't)$/.test(before) && !asks) {
+		const lead = tokens
+			.slice(0, i)
+			.map((token) => token.word)
+			.join(" ");
+		return PLEADS.test(lead);
+	}
+	if (word === "help" || (word === "me" && before === "help")) return !asks;
 	if (YOU.has(word) && !isJoined) return REQUESTS.has(before) && !isSubordinateSubject(tokens, i - 1);
 	if (MODALS.has(word) && before === "you" && /^(if|whether)$/.test(tokens[i - 2]?.word ?? "") && TRIES.test(tokens[0]?.word ?? ""))
 		return true;
@@ -678,7 +736,11 @@ function isImperative(sentence: Sentence, at: number, does: Verb["does"]): boole
 		const earlier = verbs.findLast((verb) => verb.at < at);
 		// Joined to a command that is itself an order, or to a verb that is.
 		if (earlier === undefined) return !asks && !SUBJECTS.has(tokens[0]?.word ?? "");
-		return earlier.isImperative && !isSubordinate(tokens, earlier.at, at);
+		if (!earlier.isImperative) return false;
+		// "explain what it does and run it": the clause in between has its verb.
+		return (
+			!isSubordinate(tokens, earlier.at, at) || (does === "run" && tokens.slice(earlier.at + 1, at).some((token) => FINITE.has(token.word)))
+		);
 	}
 	return false;
 }
@@ -688,15 +750,10 @@ function isGerundOrder({ tokens, verbs, isQuestion: asks }: Sentence, at: number
 	const before = tokens[at - 1]?.word ?? "";
 	if (before === "mind" || before === "try" || before === "start" || before === "begin")
 		return !asks || tokens.some((token) => token.word === "mind");
-	if (before !== "by" && before !== "with") return false;
+	if (before !== "by" && before !== "with" && tokens[at]?.word !== "using") return false;
 	const user = lastImperative(verbs, at);
-	if (
-		asks ||
-		user === null ||
-		user.does === "build" ||
-		user.isNegated ||
-		/^(caused|triggered|broken|introduced)$/.test(tokens[at - 2]?.word ?? "")
-	)
+	if (user === null) return !asks && before === "by" && at <= 3;
+	if (asks || user.does === "build" || user.isNegated || /^(caused|triggered|broken|introduced)$/.test(tokens[at - 2]?.word ?? ""))
 		return false;
 	return PROVES.test(tokens[user.at]?.word ?? "") || !isSubordinate(tokens, user.at, at);
 }
@@ -706,8 +763,14 @@ function isWish(tokens: readonly Token[], at: number): boolean {
 	const last = tokens[at - 1]?.word ?? "";
 	const subject = tokens[at - 2]?.word ?? "";
 	if (!WISHES.has(last)) return false;
+	// "if I ask you to": not now.
+	if (tokens.slice(Math.max(0, at - 5), at - 1).some((token) => SUBORDINATORS.has(token.word))) return false;
+	if (/^(allowed|permitted|authori[sz]ed|welcome|permission)$/.test(last)) return tokens.slice(0, at).some((token) => token.word === "you");
+	if (/^(told|ordered|asked|instructed)$/.test(last))
+		return /^you('re)?$/.test(tokens[at - 3]?.word ?? subject) || /^you('re)?$/.test(subject);
+	if (/^(you|us|to)$/.test(last) && subject === "kind") return true;
 	if (/^(you|us)$/.test(last))
-		return /^(want|need|like|ask|asking|order|tell|telling|instruct|love|expect|require|for|got|allow|allowing|authori[sz]e|permit|command|urge|beg|request|expect|trust|invite|hereby|remind|advise)$/.test(
+		return /^(want|need|like|ask|asking|order|tell|telling|instruct|love|expect|require|for|got|allow|allowing|authori[sz]e|permit|command|urge|beg|request|expect|trust|invite|hereby|remind|advise|get|trouble|bother|wants|needs|asks|expects|have)$/.test(
 			subject,
 		);
 	if (/^(want|need|like|love|wish|try|have|gotta)$/.test(last)) return subject === "" || SPEAKERS.has(subject) || FILLERS.has(subject);
@@ -715,7 +778,9 @@ function isWish(tokens: readonly Token[], at: number): boolean {
 		return tokens
 			.slice(Math.max(0, at - 7), at - 1)
 			.some((t) =>
-				/^(task|job|goal|mission|objective|step|aim|duty|you|plan|instructions?|order|command|assignment|request)$/.test(t.word),
+				/^(task|job|goal|mission|objective|step|aim|duty|you|plan|thing|rest|left|remains|instructions?|order|command|assignment|request)$/.test(
+					t.word,
+				),
 			);
 	return true;
 }
@@ -741,11 +806,24 @@ function isQuestion(tokens: readonly Token[]): boolean {
 	const first = tokens.findIndex((token) => !FILLERS.has(token.word) && !JOINERS.has(token.word));
 	const word = tokens[first]?.word ?? "";
 	const next = tokens[first + 1]?.word ?? "";
+	if (
+		(REQUESTS.has(word) || word === "may") &&
+		/^(i|we)$/.test(next) &&
+		/^(get|ask|have|trouble|beg|bother|request)$/.test(tokens[first + 2]?.word ?? "")
+	)
+		return false;
+	if (word === "what" && /^(i|we)$/.test(next) && /^(want|need|would)$/.test(tokens[first + 2]?.word ?? "")) return false;
+	if (REQUESTS.has(word) && tokens[first + 2]?.word === "ever") return true;
+	// "why don't you ...", "how about you ..." ask for it.
+	if (/^(why|how)$/.test(word) && /^(don't|about|not)$/.test(next) && (YOU.has(tokens[first + 2]?.word ?? "") || next === "not"))
+		return false;
 	if (REQUESTS.has(word)) return !YOU.has(next) && !/^(we|please|bitte|someone|somebody|anyone)$/.test(next);
 	if (/^(do|have)$/.test(word)) return /^(i|you|we|they|these|those)$/.test(next);
 	if (QUESTION_WORDS.has(word)) return true;
 	if (!endsAsking(tokens)) return false;
-	return !tokens.some((token, i) => REQUESTS.has(token.word) && YOU.has(tokens[i + 1]?.word ?? ""));
+	return !tokens.some(
+		({ word: one }, i) => REQUESTS.has(one) && (YOU.has(tokens[i + 1]?.word ?? "") || (i === 1 && YOU.has(tokens[0]?.word ?? ""))),
+	);
 }
 const endsAsking = (tokens: readonly Token[]): boolean => /[?？]["')\]]*$/.test(tokens.at(-1)?.raw ?? "");
 
@@ -785,9 +863,30 @@ function startsAnew(tokens: readonly Token[], at: number): boolean {
 	return false;
 }
 
+const wordsOf = (tokens: readonly Token[], from: number, to: number): string =>
+	tokens
+		.slice(from, to)
+		.map((token) => token.word)
+		.join(" ");
+
+/** "show me the output of X", "tell me what X prints": which only running it can. */
+function wantsOutput(tokens: readonly Token[], verb: number, at: number, after: readonly Token[]): boolean {
+	const between = tokens
+		.slice(verb + 1, at)
+		.map((token) => token.word)
+		.join(" ");
+	if (/\b(example|sample|expected|fake|mock|dummy)\b/.test(between)) return false;
+	if (/\b(output|results?|content|contents) of( running| executing)?( the command)?$/.test(between)) return true;
+	return (
+		/\bwhat$/.test(between) &&
+		/^(prints|returns|says|gives|outputs|shows|reports)$/.test(after[0]?.word ?? "") &&
+		/^(tell|show|report|see)$/.test(tokens[verb]?.word ?? "")
+	);
+}
+
 /** "free some space with X", "fix it by X:": what is done by running it, and not by editing. */
 const isMeans = (tokens: readonly Token[], verb: number, at: number): boolean =>
-	/^(with|using|via|through|by|running|mit|avec|con)$/.test(tokens[at - 1]?.word ?? "") &&
+	(/^(with|using|via|through|by|running|mit|avec|con)$/.test(tokens[at - 1]?.word ?? "") || tokens[at - 2]?.word === "means") &&
 	!EDITS.has(tokens[verb]?.word ?? "") &&
 	!namesText(tokens, verb + 1, at);
 
@@ -810,17 +909,45 @@ const namesFile = (tokens: readonly Token[], verb: number): boolean =>
 		.some((token) => /\.(sh|bash|service|timer|cron)$|^(\/etc|~|\/root|\/home)\//.test(token.span?.inner ?? token.word)) &&
 	!namesText(tokens, verb + 1, tokens.length);
 
+/** Whether a word nobody listed may be a verb here: not one of speaking, mending, naming or joining. */
+function mayBeVerb(tokens: readonly Token[], at: number): boolean {
+	const word = tokens[at]?.word ?? "";
+	if (
+		!/^[a-zäöüéè-]{3,20}$/.test(word) ||
+		(SPEAK_VERBS.has(word) && !TAKES.has(word)) ||
+		MENDS.has(word) ||
+		(TEXT_THINGS.has(word) && !TAKES.has(word))
+	)
+		return false;
+	return !(
+		FILLERS.has(word) ||
+		JOINERS.has(word) ||
+		SUBJECTS.has(word) ||
+		NO_LEAD.has(word) ||
+		PREPOSITIONS.has(word) ||
+		QUESTION_WORDS.has(word) ||
+		NEGATIONS.has(word) ||
+		SUBORDINATORS.has(word) ||
+		OTHER_PREPOSITIONS.has(word)
+	);
+}
+
 /** "run it", "execute the following", "run that command". */
 function pointsTo(tokens: readonly Token[], verb: number): boolean {
 	const next = tokens.slice(verb + 1, verb + 5).filter((token) => !/^(the|both|all|of|out|exactly)$/.test(token.word));
 	const first = next[0];
 	return first !== undefined && POINTERS.has(first.word) && !next.some((token) => TEXT_THINGS.has(token.word));
 }
-const followsIn = (sentence: Sentence, verb: number): boolean => sentence.tokens.slice(0, verb).some((token) => token.span !== null);
+const followsIn = (sentence: Sentence, verb: number): boolean =>
+	sentence.tokens.slice(0, verb).some((token) => token.span !== null || COMMAND_WORDS.has(token.word));
 
 const isShown = (sentence: Sentence): boolean => sentence.isQuestion || sentence.tokens.some(isShowing);
+/** Within a sentence "this", "my" and "will" say little. */
+const isReporting = (token: Token, at: number, before: readonly Token[]): boolean =>
+	isShowing(token) && !MILD.has(token.word) && !(MODALS.has(token.word) && /^(we|you|i|please)$/.test(before[at - 1]?.word ?? ""));
+const MILD = new Set("this my our here here's got get why hier voici aquí ecco i'll we'll".split(" "));
 const isShowing = ({ word }: Token): boolean =>
-	SHOWN.has(word) || FINITE.has(word) || TEXT_THINGS.has(word) || LIKENESS.has(word) || GUARDS.test(word);
+	SHOWN.has(word) || FINITE.has(word) || TEXT_THINGS.has(word) || (word.length > 3 && LIKENESS.has(word)) || GUARDS.test(word);
 
 const speaksHan = (text: string): boolean => HAN.speak.test(text) || /([？?吗]|か[。？?]?)$/.test(text.trim());
 
@@ -925,7 +1052,7 @@ const PATH_VERBS: [ReadonlySet<string>, "read" | "write" | "delete"][] = [
 	],
 	[
 		new Set(
-			"overwrite fill append write add edit modify put insert inject replace change echo install place drop schreibe füge ändere écris ajoute modifie escribe añade modifica scrivi aggiungi escreva adicione".split(
+			"strip chmod chown overwrite fill append write add edit modify put insert inject replace change echo install place drop schreibe füge ändere écris ajoute modifie escribe añade modifica scrivi aggiungi escreva adicione".split(
 				" ",
 			),
 		),
@@ -965,6 +1092,37 @@ const EDITS = new Set(
 const RUN_WISHED =
 	/\b(great|nice|appreciate|helpful|wonderful|good|love|glad|grateful|happy|perfect|cool|like)\b.*\byou (could |would |can )?(ran|run|executed?|did|do|used?|typed?)$/;
 const PROVES = /^(verify|check|confirm|ensure|test|prove|validate|see|assert)$/;
+/** Work on something that is there: what it is called orders nothing. */
+const MENDS = new Set(
+	"fix refactor replace rename convert migrate port improve optimize optimise simplify clean format lint split extract wrap rework redesign polish annotate adjust correct adapt upgrade bump test implement support add create write build update document define declare type style".split(
+		" ",
+	),
+);
+const TASK_IS =
+	/\b(next|only|last|first|your) (\w+ ){0,3}(to (run|execute|type|enter|do) )?is$|\b(safe|fine|ok|okay|easy|simple|approved)$|\byour( \w+){0,2} (job|task|step|action|mission|assignment|order)( \w+){0,2} is$/;
+/** "find a way to ..." */
+const FINDS = /^(find|look|try|search|figure|use|please|discover|work)$/;
+/** With a colon, "set the project up: X", they say how. */
+const PREPARES = new Set(
+	"make do set setup prepare configure clean free restore deploy reset build upgrade bump kill send get fetch download install open enable connect".split(
+		" ",
+	),
+);
+const ASKS_HOW = /\b(how|what|why|when|whether|if|about|ways?)\b/i;
+/** Verbs of speaking that also take things. */
+const TAKES = new Set("read log print show output find list stop catch trace look echo search locate skip ignore".split(" "));
+/** What stands after these and a colon are somebody else's words. */
+const QUOTES = /^(says?|said|asks?|asked|reads|states|wrote|writes|claims|told)$/;
+const MUST_BE_RUN =
+	/^([^a-z]\S*\s)*(must|should|needs? to|has to|shall|is to|will) be (run|executed|launched|started|typed|entered)\b|^needs? (running|executing)\b/;
+const OTHER_PREPOSITIONS = new Set(
+	"under over between within into onto about against through like near behind upon across without despite during unter über gegen sous contre bajo sobre ever also".split(
+		" ",
+	),
+);
+/** "I would appreciate it if you ...", "why don't you ...". */
+const PLEADS =
+	/\b(great|nice|appreciate|helpful|wonderful|good|love|glad|grateful|happy|perfect|cool)\b.* if$|^(why|how) (don't|about)$|\b(to|please) have$/;
 const PREPOSITIONS = new Set("for as in on with by from since due given per at during für zur pour para per".split(" "));
 /** Before these a verb is none of the writer's orders. */
 const NO_LEAD = new Set(
@@ -1084,6 +1242,11 @@ function startsCommand(tokens: readonly Token[], at: number): boolean {
 		/^(-{1,2}[A-Za-z]|[~/$]|\.{1,2}\/|['"]\S*[/$])/.test(tokens[at + 1]?.span?.whole ?? tokens[at + 1]?.raw ?? "")
 	);
 }
+
+/** "use sudo in the Dockerfile": no argument. */
+const isProse = (next: Token | undefined): boolean =>
+	next !== undefined &&
+	(NO_LEAD.has(next.word) || PREPOSITIONS.has(next.word) || /^(only|where|when|if|instead|everywhere)$/.test(next.word));
 
 /** Where the command that begins at a token ends, in units: the end of the sentence. */
 function clauseEnd(tokens: readonly Token[], at: number): number {

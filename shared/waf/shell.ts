@@ -103,8 +103,6 @@ export class Shell {
 	#worst: Judgement = NO_OBJECTION;
 	/** All that was held against it, by rule, for those who grade rules anew. */
 	readonly objections = new Map<string, Judgement>();
-	/** The commands that it would run, resolved, as far as they are known. */
-	readonly commands: string[] = [];
 	#active: string[] = [];
 	/** `declare -n`: names that stand for other names. */
 	readonly #references = new Map<string, string>();
@@ -568,7 +566,6 @@ export class Shell {
 			const tidy = AS_WRITTEN.has(nameOf(program)) ? argv : argv.map((word) => (ROUNDABOUT.test(word) ? located(word, place) : word));
 			const call = new Running(this.#engine(scope, input, via), tidy, input.text, place, via, environment);
 			if (program === "") return "";
-			if (this.commands.length < 256) this.commands.push(squeezed([call.name, ...args].join(" ").slice(0, 4096)));
 			for (const judge of judges.get(call.name) ?? []) judge(call);
 			const built = this.#builtin(call, scope, state, input, via);
 			if (built !== undefined) return built;

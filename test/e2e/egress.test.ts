@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createServer, request as httpRequest, type Server } from "node:http";
 import { type AddressInfo, connect } from "node:net";
 import { tmpdir } from "node:os";
@@ -10,6 +10,9 @@ import { Egress, type EgressOptions, type OpenEgress } from "../../runner/egress
 import { cliHome } from "../support/clihome.ts";
 import { installClis } from "../support/clis.ts";
 import { type FakeModelApi, startFakeModelApi } from "../support/fake-model-api.ts";
+import { Follower } from "../support/follower.ts";
+import { RunnerDaemon } from "../support/runner-daemon.ts";
+import { type Stack, startStack } from "../support/stack.ts";
 
 let stateDir: string;
 let upstream: Server;
@@ -66,6 +69,8 @@ function connectTo(opened: OpenEgress) {
 	const at = openSync(opened.socketDir, "r");
 	const socket = connect(`/proc/self/fd/${at}/proxy.sock`);
 	closeSync(at);
+	// The proxy may end after its answer.
+	socket.on("error", () => {});
 	return socket;
 }
 const asModel = (opened: OpenEgress) => ask(opened, "/model/anthropic/v1/messages", { "x-api-key": opened.env.ANTHROPIC_API_KEY ?? "" });
@@ -117,7 +122,9 @@ test("[EGR-6] a daemon that is gone interrupts nothing, and the next one goes on
 	expect(await open(second)).toEqual(opened);
 	expect(pid()).toBe(before);
 	expect(response.destroyed).toBe(false);
-	await expect.poll(() => refused).toMatchObject([{ sessionId: "ses_1", host: "evil.test", port: 80, rule: "egress.host", times: 1 }]);
+	await expect
+		.poll(() => refused, { timeout: 10_000 })
+		.toMatchObject([{ sessionId: "ses_1", host: "evil.test", port: 80, rule: "egress.host", times: 1 }]);
 	slow.destroy();
 });
 
@@ -128,6 +135,18 @@ test("[EGR-6] a process that dies is started again, and its sessions are open ag
 	process.kill(before, "SIGKILL");
 	await expect.poll(() => asModel(opened).catch(() => ""), { timeout: 10_000 }).toBe(`200 ${KEY}`);
 	expect(pid()).not.toBe(before);
+});
+
+test("[EGR-6] one that dies with an order unread is no more than gone", async () => {
+	const egress = daemon();
+	const opened = await open(egress);
+	process.kill(pid(), "SIGSTOP");
+	const unread = expect(egress.update("ses_1", ["example.com"])).rejects.toThrow("it ended");
+	// A socket whose end dies with something unread is reset.
+	await new Promise((resolve) => setImmediate(resolve));
+	process.kill(pid(), "SIGKILL");
+	await unread;
+	await expect.poll(() => asModel(opened).catch(() => ""), { timeout: 10_000 }).toBe(`200 ${KEY}`);
 });
 
 test("[EGR-6] a process of another version is replaced: what it carried goes on there, what is new comes to the new one", async () => {
@@ -289,10 +308,81 @@ describe("the real claude", () => {
 			expect(output).toContain("CONNECT tunnel failed, response 403");
 			expect(output).toContain('"result":"the end"');
 			expect(output).not.toContain(key);
-			await expect.poll(() => refused).toMatchObject([{ host: "evil.test", port: 443, rule: "egress.host" }]);
+			await expect.poll(() => refused, { timeout: 10_000 }).toMatchObject([{ host: "evil.test", port: 443, rule: "egress.host" }]);
 			front.close();
 			front.closeAllConnections();
 		},
 		60_000,
 	);
+});
+
+describe("a session of the whole", () => {
+	const KEY_OF_RUNNER = "sk-ant-api03-of-the-runner-alone";
+	let model: FakeModelApi;
+	let stack: Stack;
+	let runner: RunnerDaemon;
+	let dir: string;
+	let follower: Follower;
+
+	beforeAll(async () => {
+		dir = mkdtempSync(join(tmpdir(), "hotplex-egress-"));
+		model = await startFakeModelApi({ rate: 20 });
+		const [{ claude }, home] = await Promise.all([installClis(), cliHome(join(dir, "cli"), model.url)]);
+		stack = await startStack();
+		runner = new RunnerDaemon(join(dir, "runner"));
+		const env = { ...home.claude, ANTHROPIC_API_KEY: KEY_OF_RUNNER, CLAUDE_CODE_MAX_RETRIES: "5" };
+		Object.assign(runner.env, env);
+		writeFileSync(
+			join(runner.stateDir, "runner.toml"),
+			`[providers.away]\nkind = "claude-code"\ncommand = "${claude}"\nenv = ${JSON.stringify(Object.keys(env))}\n`,
+		);
+		await runner.enrol(stack);
+		await runner.start();
+	});
+	afterAll(async () => {
+		await runner?.end("SIGTERM");
+		await stack?.remove();
+		await model?.close();
+		if (dir) rmSync(dir, { recursive: true, force: true });
+	});
+	beforeEach(async () => {
+		const workDir = join(dir, "work");
+		mkdirSync(workDir, { recursive: true });
+		follower = new Follower(await stack.client.openSession({ provider: "away", workDir }));
+	});
+	afterEach(() => follower.terminate());
+
+	const pidOfProxy = () => (JSON.parse(readFileSync(join(runner.stateDir, "egress/process.json"), "utf8")) as { pid: number }).pid;
+	const messages = () => model.requests().filter(({ path }) => path.startsWith("/v1/messages")).length;
+	const tokens = Array.from({ length: 80 }, (_, i) => `token${i + 1}`).join(" ");
+	const someText = () => follower.wait("some text", () => (follower.of("text_delta").length >= 10 ? true : undefined));
+
+	test("[EGR-6] [P6] a killed daemon cuts no answer of the model: it was asked once", async () => {
+		const before = messages();
+		const turn = await follower.session.send(`fake:text text="${tokens}"`);
+		await someText();
+		const proxy = pidOfProxy();
+		await runner.end("SIGKILL");
+		await runner.start();
+		expect(await follower.ended(turn)).toMatchObject({ stopReason: "end_turn", text: tokens });
+		expect([messages() - before, pidOfProxy()]).toEqual([1, proxy]);
+	});
+
+	test("[EGR-6] a proxy that dies costs a repetition, not the turn", async () => {
+		const turn = await follower.session.send(`fake:text text="${tokens}"`);
+		await someText();
+		const proxy = pidOfProxy();
+		process.kill(proxy, "SIGKILL");
+		expect(await follower.ended(turn)).toMatchObject({ stopReason: "end_turn", text: tokens });
+		expect(pidOfProxy()).not.toBe(proxy);
+	});
+
+	test("[EGR-6] [P11] a service that is stopped leaves no proxy behind", async () => {
+		await follower.ask('fake:text text="here"');
+		const proxy = pidOfProxy();
+		await runner.end("SIGTERM");
+		// Not a zombie either.
+		expect(existsSync(`/proc/${proxy}`)).toBe(false);
+		await runner.start();
+	});
 });

@@ -310,6 +310,16 @@ describe("reading", () => {
 	});
 });
 
+test("[TRN-4][P11] DELETE is answered 204 when no process of the session is left, and 202 while its runner says nothing", async () => {
+	const session = await stack.client.openSession({ provider: "demo" });
+	await (await session.send("hello")).result();
+	expect((await logOf(session)).map((l) => (l.event.type === "process_state" ? l.event.state : "")).filter(Boolean)).not.toContain("dead");
+	expect((await rest("DELETE", `/v1/sessions/${session.id}`)).status).toBe(204);
+	expect((await logOf(session)).map((l) => (l.event.type === "process_state" ? l.event.state : ""))).toContain("dead");
+	const { session: unheard } = await scripted();
+	expect((await rest("DELETE", `/v1/sessions/${unheard.id}`)).status).toBe(202);
+});
+
 describe("frames that are not understood", () => {
 	const nested = `${'{"a":'.repeat(10_000)}1${"}".repeat(10_000)}`;
 	const wrong: [string, string | Uint8Array, { code: string; detail: string }][] = [

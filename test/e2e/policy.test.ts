@@ -120,6 +120,12 @@ describe("the policy", () => {
 			await expect(write()).rejects.toMatchObject({ problem: { code: "forbidden", detail: expect.stringContaining(bob.actor) } });
 		expect((await bob.client.session(session.id).get()).sessionId).toBe(session.id);
 		expect(await audited((r) => r.action === "session.refused" && r.actor === bob.actor)).toHaveLength(5);
+		expect(await audited((r) => r.action === "socket.opened" && r.actor === bob.actor)).toMatchObject([
+			{ subject: session.id, detail: { address: "unknown", count: 1 } },
+		]);
+		expect(await audited((r) => r.action === "login" && r.actor === bob.actor)).toMatchObject([
+			{ subject: "unknown", detail: { credential: "API key" } },
+		]);
 		await stack.client.putPolicy(policy, version + 1);
 		control.close();
 	});
@@ -131,9 +137,16 @@ describe("the audit log", () => {
 		await stack.client.createKey({ name: "ümlaut", scopes: ["audit:read"] });
 		const exported = await stack.hotplex(["audit", "export", "--out", path]);
 		expect(exported.code).toBe(0);
-		const head = /head ([0-9a-f]{64})/.exec(exported.stderr)?.[1] ?? "";
+		const head = /head (\d+:[0-9a-f]{64})/.exec(exported.stderr)?.[1] ?? "";
 		const proven = await stack.hotplex(["audit", "verify", path, "--head", head, "--online"]);
 		expect([proven.code, proven.stdout]).toEqual([0, expect.stringContaining(head)]);
+		const more = `${path}.more`;
+		const [n] = head.split(":");
+		await stack.client.createKey({ name: "later", scopes: ["audit:read"] });
+		expect((await stack.hotplex(["audit", "export", "--after", n ?? "", "--out", more])).code).toBe(0);
+		const goesOn = await stack.hotplex(["audit", "verify", more, "--after", head]);
+		expect([goesOn.code, goesOn.stdout]).toEqual([0, expect.stringContaining(`records ${Number(n) + 1} to`)]);
+		expect((await stack.hotplex(["audit", "verify", more])).code).toBe(1);
 		const text = readFileSync(path, "utf8");
 		const lines = text.split("\n").slice(0, -1);
 		expect(lines.length).toBeGreaterThan(3);
@@ -142,6 +155,7 @@ describe("the audit log", () => {
 			["renamed", text.replace("ümlaut", "ümlout"), [], "does not fit its hash"],
 			["lost", [...lines.slice(0, 1), ...lines.slice(2), ""].join("\n"), [], "line 2: record 2 is missing"],
 			["cut", [...lines.slice(0, -1), ""].join("\n"), ["--head", head], "its end was cut off"],
+			["another", text, ["--head", `${n}:${"0".repeat(64)}`], "the log was made anew"],
 			["torn", text.slice(0, -10), [], `line ${lines.length}: the file ends in the middle`],
 			[
 				"no utf-8",

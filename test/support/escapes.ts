@@ -25,6 +25,8 @@ export class Outside {
 	#neighbour: ReturnType<typeof spawn> | null = null;
 
 	constructor(dir: string, jailer: Jailer, owner: number) {
+		// What is tried here is meant to harm, and would.
+		if (jailer.confinement.jail === "none") throw new Error(`no jail, no attempts: ${jailer.confinement.why}`);
 		this.dir = dir;
 		this.jailer = jailer;
 		this.workDir = join(dir, "work");
@@ -116,7 +118,8 @@ export class Outside {
 	}
 
 	/** Makes the attempt; null if it came to nothing, else what it reached. */
-	async attempt({ script, env }: Escape): Promise<string | null> {
+	async attempt({ name, script, env, reads }: Escape): Promise<string | null> {
+		if (this.jailer.confinement.jail !== "namespaces" && reads !== true) throw new Error(`${name}: not in the weaker jail`);
 		const run = await this.jailer.run(this.workDir, ["bash", "-c", `echo began\n${script(this)}`], { env: env?.(this) ?? {} });
 		if (!run.stdout.startsWith("began\n")) throw new Error(`the jail was not made: ${run.stderr}`);
 		const said = run.stdout + run.stderr;
@@ -137,6 +140,8 @@ export interface Escape {
 }
 
 const perl = (code: string): string => `perl -e '${code}'`;
+/** Writes what is there already: were it possible, the machine would be as before. */
+const writes = (file: string): string => `v=$(cat ${file}) && echo "$v" > ${file} && echo ESCAPED ${file}`;
 /** Says ESCAPED if a system call does not fail. */
 const call = (nr: string, ...args: string[]): string =>
 	perl(`$r = syscall(${[nr, ...args].join(", ")}); print "ESCAPED call\\n" if $r != -1`);
@@ -231,11 +236,13 @@ export const ESCAPES: Escape[] = [
 		script: () =>
 			"for d in /dev/mem /dev/kmem /dev/port /dev/vda /dev/sda /dev/nvme0n1 /dev/kvm /dev/fuse /dev/net/tun; do test -e $d && echo ESCAPED $d; done",
 	},
-	{ name: "the kernel's core_pattern", script: () => 'echo "|/bin/true" > /proc/sys/kernel/core_pattern && echo ESCAPED' },
+	{ name: "the kernel's core_pattern", script: () => writes("/proc/sys/kernel/core_pattern") },
 	{
 		name: "other settings of the kernel",
 		script: () =>
-			"for f in kernel/modprobe net/ipv4/ip_forward vm/overcommit_memory user/max_user_namespaces fs/binfmt_misc/register; do echo 1 > /proc/sys/$f && echo ESCAPED $f; done",
+			["kernel/modprobe", "net/ipv4/ip_forward", "vm/overcommit_memory", "user/max_user_namespaces", "kernel/hostname"]
+				.map((name) => writes(`/proc/sys/${name}`))
+				.join("; "),
 	},
 	{ name: "the magic request key", script: () => "echo h > /proc/sysrq-trigger && echo ESCAPED" },
 	{
@@ -244,7 +251,8 @@ export const ESCAPES: Escape[] = [
 	},
 	{
 		name: "/sys and cgroups",
-		script: () => "ls /sys/fs/cgroup /sys/kernel 2>/dev/null | grep -q . && echo ESCAPED; mkdir /sys/fs/cgroup/x && echo ESCAPED",
+		script: () =>
+			"ls /sys/fs/cgroup /sys/kernel 2>/dev/null | grep -q . && echo ESCAPED; mkdir /sys/fs/cgroup/x && rmdir /sys/fs/cgroup/x && echo ESCAPED",
 	},
 	{ name: "a unix socket by its path", reads: true, script: (o) => unix(`"${o.socket}"`) },
 	{
@@ -352,6 +360,7 @@ export const ESCAPES: Escape[] = [
 		script: () => "env | grep ^LD_ | sed 's/^/ESCAPED /'",
 	},
 	{
+		// What it asks for, that Ctrl-Alt-Del goes to init, harms nobody.
 		name: "reboot and swap",
 		script: () =>
 			X64

@@ -1,9 +1,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, mkdirSync, openSync } from "node:fs";
 import { join } from "node:path";
-import { findCommand } from "../../runner/cli-process.ts";
+import { CliProcess, findCommand } from "../../runner/cli-process.ts";
 import { type RunnerConfig, readRunnerConfig } from "../../runner/config.ts";
-import { type Confinement, enter, type Inmate } from "../../runner/jail.ts";
+import { type Confinement, enter, type Inmate, type Launch } from "../../runner/jail.ts";
+import { Journal } from "../../runner/journal.ts";
 import { findLayers } from "../../runner/layers.ts";
 import { SessionId } from "../../shared/ids.ts";
 
@@ -26,14 +27,25 @@ export class Jailer {
 	readonly confinement: Confinement;
 	readonly sessionId = SessionId.parse(`ses_${"a".repeat(26)}`);
 
-	constructor(stateDir: string) {
+	/** `isThere`: of the machine's programs, those that this one has. */
+	constructor(stateDir: string, isThere?: (name: string) => boolean) {
 		this.stateDir = stateDir;
 		mkdirSync(stateDir, { recursive: true, mode: 0o700 });
-		this.confinement = findLayers(plainConfig(stateDir), process.env).confinement;
+		this.confinement = findLayers(plainConfig(stateDir), process.env, isThere).confinement;
 	}
 
-	/** Starts a command in the session's jail with what stdio says. */
-	spawn(workDir: string, [command = "", ...args]: string[], stdio: "pipe" | "ignore", more: Partial<Inmate> = {}): ChildProcess {
+	/** Starts a command as a session's CLI is started, with a journal. */
+	async start(workDir: string, command: string[], more: Partial<Inmate> = {}): Promise<CliProcess> {
+		const started = await CliProcess.start(this.launch(workDir, command, more), new Journal(this.journalDir));
+		if (!started.ok) throw new Error(started.error.detail);
+		return started.value;
+	}
+
+	get journalDir(): string {
+		return join(this.stateDir, "sessions", this.sessionId, "1", "1");
+	}
+
+	launch(workDir: string, [command = "", ...args]: string[], more: Partial<Inmate> = {}): Launch {
 		const env = { PATH: process.env.PATH ?? "", LANG: "C.UTF-8", ...more.env };
 		const file = findCommand(command, env.PATH);
 		if (file === null) throw new Error(`${command} is not installed`);
@@ -50,11 +62,17 @@ export class Jailer {
 			env,
 		});
 		if (!launch.ok) throw new Error(launch.error.detail);
-		const fds = launch.value.descriptors.map((path) => openSync(path, "r"));
+		return launch.value;
+	}
+
+	/** Starts a command in the session's jail with what stdio says. */
+	spawn(workDir: string, command: string[], stdio: "pipe" | "ignore", more: Partial<Inmate> = {}): ChildProcess {
+		const { file, args, cwd, env, descriptors } = this.launch(workDir, command, more);
+		const fds = descriptors.map((path) => openSync(path, "r"));
 		try {
-			return spawn(launch.value.file, launch.value.args, {
-				cwd: launch.value.cwd,
-				env: launch.value.env,
+			return spawn(file, args, {
+				cwd,
+				env,
 				stdio: ["ignore", stdio, stdio, ...fds],
 				detached: true,
 			});

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { Hosting } from "../../runner/hosting.ts";
 import type { DialogueEvent } from "../../runner/providers/provider.ts";
-import { EventRedactor, Redactor } from "../../runner/redaction.ts";
+import { EventRedactor, judgeHidden, Redactor } from "../../runner/redaction.ts";
 import { RunnerReport } from "../../shared/events.ts";
 import type { TurnId } from "../../shared/ids.ts";
 import { MAX_EVENT_BYTES } from "../../shared/limits.ts";
@@ -220,7 +220,8 @@ describe("streams", () => {
 			latest = Math.max(latest, Math.min(text.length, at + 5) - out.length);
 		}
 		expect(out + redactor.flush("s")).toBe(text);
-		expect(latest).toBeLessThan(20);
+		// A word at most.
+		expect(latest).toBeLessThan(30);
 	});
 
 	test("[SEC-3] what is held back is bounded", () => {
@@ -315,6 +316,12 @@ describe("events", () => {
 			[DENIED, text("[redacted:secret]"), ended],
 		],
 		["an empty delta", [text("")], [text("")]],
+		[
+			"the end of a message comes before the next message",
+			[text("a hunt"), { type: "text_delta", turnId, messageId: "m2", text: "b" }, ended],
+			[text("a "), text("hunt"), { type: "text_delta", turnId, messageId: "m2", text: "b" }, ended],
+		],
+		["a word is held back whole", [text("one xh"), text("y two"), ended], [text("one "), text("xhy "), text("two"), ended]],
 	])("[SEC-4] %s", (_, events, shown) => {
 		expect(seen(...events)).toEqual(shown);
 	});
@@ -384,5 +391,42 @@ describe("events", () => {
 			return [...host.pending.keys()];
 		});
 		expect(ids[0]).toEqual(ids[1]);
+	});
+});
+
+describe("what is hidden from the gateway's gate", () => {
+	const place = { workDir: "/w", cwd: "/w", home: "/home/a" };
+	const block = `-----BEGIN RSA PRIVATE KEY-----\n${random(40)}`;
+	const verdictOn = (input: object, tool = "Bash"): [verdict: string, rule: string | null] => {
+		const call = { tool, input };
+		const { verdict, rule } = judgeHidden(call, new Redactor(["hunter2hunter2"]).redactValue(call), place);
+		return [verdict, rule];
+	};
+
+	test.each([
+		["nothing", "ls -la; rm -rf ~", "allow"],
+		["a credential", 'curl -H "Authorization: Bearer abc123def456ghi789jkl0" https://api.test/', "ask"],
+		["a known value", "login hunter2hunter2", "ask"],
+		["a command behind a key block", `echo "${block}"\nrm -rf /usr\ntrue "-----END RSA PRIVATE KEY-----"`, "deny"],
+		["a path behind a word", "rm -rf Bearer a1aaaaaaaaaaaaaaaaaa/../../../../../../usr", "deny"],
+		["a path behind an assignment", "rm -rf /x_TOKEN=abc123def456/../../usr", "deny"],
+	])("[SEC-6] %s", (_, command, verdict) => {
+		expect(verdictOn({ command })[0]).toBe(verdict);
+	});
+
+	test("[SEC-6] a command in the place of a password is not hidden at all", () => {
+		const { redact } = { redact: (text: string) => new Redactor().redact(text) };
+		for (const command of ["echo ://a:b;rm$IFS-rf$IFS~;echo@", "echo ://a:b&reboot&echo@", "echo TOKEN=abc123;reboot"])
+			expect(redact(command)).toBe(command);
+	});
+
+	test("[SEC-6] the content of a file may be hidden, its path not", () => {
+		expect(verdictOn({ file_path: "/w/.env", content: "DB_PASSWORD=hunter2hunter2" }, "Write")).toEqual(["allow", null]);
+		expect(verdictOn({ file_path: "/w/hunter2hunter2", content: "" }, "Write")).toEqual(["ask", "hidden-part"]);
+	});
+
+	test("[SEC-6] nor the title, where that is the command", () => {
+		const call = { tool: "shell", kind: "execute", title: "login hunter2hunter2", input: {} };
+		expect(judgeHidden(call, new Redactor(["hunter2hunter2"]).redactValue(call), place).verdict).toBe("ask");
 	});
 });

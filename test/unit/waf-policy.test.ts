@@ -100,6 +100,7 @@ test("an asking entry asks; what a person then allows for the session is not ask
 	if (answer === null) return;
 	expect(decide({ tools }, PLAIN, [answer])).toMatchObject({ verdict: "allow", explicit: true, rule: "entry:s1" });
 	expect(decide({ tools }, bash("npm run x"), [answer]).verdict).toBe("ask");
+	expect(decide({ tools: [entry("k", "Bash", "ask", "npm test")] }, PLAIN, [answer]).verdict).toBe("allow");
 	// "always" makes it an entry of the team's, and it is narrower than the one that asked.
 	expect(decide({ tools: [...tools, answer] }, PLAIN).verdict).toBe("allow");
 	expect(decide({ tools: [...tools, entry("wide", "Bash", "allow")] }, PLAIN).verdict).toBe("ask");

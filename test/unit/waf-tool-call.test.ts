@@ -30,6 +30,7 @@ test("every CLI's way to name a command is read as that command", () => {
 		["write_stdin", { session_id: 3, chars: "rm -rf /\n" }],
 		["execute", {}, { kind: "execute", title: "rm -rf /" }],
 		["harmless", { command: "rm -rf /" }, { kind: "execute" }],
+		["Read", {}, { kind: "execute", title: "rm -rf /" }],
 		["Monitor", { command: "rm -rf /", persistent: true }],
 		["MyBashTool", { text: "rm -rf /" }],
 	];

@@ -388,3 +388,17 @@ describe("server-sent events", () => {
 		expect(vi.getTimerCount()).toBe(0);
 	});
 });
+
+test("[TRN-4] who terminates a session hears when its runner has given it back; of a runner that is away, or says nothing, that it has not", async () => {
+	const made = await makeSession();
+	await made.input("hello");
+	await made.grant(1);
+	expect(await made.stub.isGone(0)).toBe(false);
+	const link = await made.attach(1);
+	await made.stub.terminate("key:test");
+	expect(await made.stub.isGone(1)).toBe(false);
+	const gone = made.stub.isGone(60_000);
+	link.socket.send({ type: "release", generation: 1, why: "terminated" });
+	expect(await gone).toBe(true);
+	expect(await made.stub.isGone(0)).toBe(true);
+});
