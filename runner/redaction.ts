@@ -333,17 +333,22 @@ const wrappedFinder =
 
 // ------------------------------------------------------------ finding them all
 
-/** Finders by the first unit of what they find, and for speed a table of the first two. */
+/** Finders by the first two units of what they find, and for speed a table of these. */
 class Index {
+	/** For the last unit of a text: what may follow it is not there yet. */
 	readonly #byFirst = new Map<number, Finder[]>();
+	readonly #byTwo = new Map<number, Finder[]>();
 	readonly #firstTwo = new Uint8Array(65_536);
 
 	add(beginning: string, finder: Finder, isWrapped = false): void {
 		const [first, second] = [beginning.charCodeAt(0), beginning.charCodeAt(1)];
 		this.#byFirst.set(first, [...(this.#byFirst.get(first) ?? []), finder]);
-		this.#firstTwo[((first & 255) << 8) | (second & 255)] = 1;
-		// It may be so after its first unit.
-		if (isWrapped) for (const unit of [10, 13, 92]) this.#firstTwo[((first & 255) << 8) | unit] = 1;
+		// What is wrapped may be so after its first unit.
+		for (const unit of isWrapped ? [second, 10, 13, 92] : [second]) {
+			const two = first * 65_536 + unit;
+			this.#byTwo.set(two, [...(this.#byTwo.get(two) ?? []), finder]);
+			this.#firstTwo[((first & 255) << 8) | (unit & 255)] = 1;
+		}
 	}
 
 	/** The first place from `at` on where something may begin. */
@@ -361,7 +366,8 @@ class Index {
 
 	/** What the first finder says that does not say no. */
 	at(text: string, at: number, isEnd: boolean, before: string): Find | typeof NO | typeof MORE {
-		const finders = this.#byFirst.get(text.charCodeAt(at));
+		const first = text.charCodeAt(at);
+		const finders = at + 1 < text.length ? this.#byTwo.get(first * 65_536 + text.charCodeAt(at + 1)) : this.#byFirst.get(first);
 		if (finders === undefined) return NO;
 		for (const finder of finders) {
 			const found = finder(text, at, isEnd, before);

@@ -125,6 +125,13 @@ export const pathRules = {
 		},
 	}),
 	...rules("destroy", {
+		"install-program": {
+			verdict: "ask",
+			reason: "puts a program where everybody on this machine finds it",
+			suggestion: "Install it with a package manager, or keep it in the project.",
+			match: ["sudo mv terraform /usr/bin/terraform", "cp tool /usr/sbin/tool"],
+			pass: ["mv kubectl /usr/local/bin/kubectl", "ls /usr/bin"],
+		},
 		"write-settings": {
 			verdict: "ask",
 			reason: "changes the settings of the system or of one of its services",
@@ -210,6 +217,9 @@ const KERNEL =
 const CONTAINER =
 	/\/(docker|containerd|crio|podman)\.sock$|\/(release_agent|notify_on_release)$|^\/proc\/sys\/kernel\/core_pattern$|\/uevent_helper$|^\/sys\/fs\/cgroup\/.{0,200}(devices\.allow|cgroup\.procs)$|^\/proc\/sys\/fs\/binfmt_misc/;
 
+/** Programs that people and the system rely on: another one in their place is an attack. */
+const CORE_PROGRAM =
+	/\/((ba|da|z|k|c|tc)?sh|ls|ps|cat|cp|mv|rm|ln|login|su|sudo|ssh|sshd|passwd|netstat|ss|top|who|w|last|find|grep|egrep|kill|mount|umount|id|ip|iptables|systemctl|init|cron|crond|curl|wget|git|python3?|perl|env|chmod|chown|lsof|ping|scp|date|df|du|tar|gpg|apt|apt-get|dpkg|yum|rpm|docker|[.*\uFFFA-\uFFFC].{0,32})$/;
 /** What is there to be set; adding to the second kind is everyday, replacing them is not. */
 const SETTINGS =
 	/^\/etc\/(nginx|apache2|httpd|docker|apt\/(sources|preferences|keyrings|trusted)|yum\.repos\.d|default\/|mysql|postgresql|redis|php|haproxy|prometheus|grafana|containerd|cni|tmpfiles|ssl\/certs|pki\/ca|ca-certificates|hostname$|timezone$|localtime$|locale|dnsmasq|squid|varnish|memcached|elasticsearch|kafka|rabbitmq|mongod|samba|exports|netplan|wpa_supplicant|fonts|vim|npmrc|pip\.conf|gitconfig|environment\.d|motd|issue)/;
@@ -221,13 +231,13 @@ const HOME_SECRET =
 const HOME_PRIVATE =
 	/^(\.[a-z_]{0,32}history$|\.lesshst|\.viminfo|\.npmrc$|\.yarnrc|\.kube\/|\.docker\/config\.json|\.config\/(containers|helm)|\.claude\.json|\.claude\/|\.purple|\.irssi|\.env$|\.subversion\/auth|\.m2\/settings|\.gradle\/gradle\.properties|\.ansible|\.composer\/auth|\.nuget|Documents\/[^/]{0,64}\.kdbx?$)/;
 const SYSTEM_SECRET =
-	/^\/(etc\/(shadow|gshadow|sudoers|master\.passwd|security\/opasswd|krb5\.keytab|kubernetes\/|ssh\/ssh_host_[a-z0-9]{1,16}_key$|ssl\/private|ppp\/chap-secrets|NetworkManager\/system-connections|letsencrypt\/(live|archive|keys)|wireguard|openvpn\/|ipsec\.secrets|rndc\.key|mysql\/debian\.cnf|postgresql\/|samba\/private|machine-key|pki\/tls\/private)|proc\/([0-9]+|self|thread-self|\*|[^/]{0,16}[\uFFFA-\uFFFC][^/]{0,16})\/(task\/[^/]{1,16}\/)?(environ|mem|auxv|stack)$|proc\/kcore|dev\/(mem|kmem|input\/event\d{0,3}|uinput)$|(var\/)?run\/secrets|var\/lib\/(sss|kubelet\/pki|samba\/private|cloud\/instance|docker\/(volumes|swarm))|var\/backups\/(shadow|gshadow|passwd)|run\/user\/[0-9]{1,10}\/(keyring|gnupg)|private\/etc\/master|private\/var\/db\/shadow)/;
+	/^\/(etc\/(shadow|gshadow|sudoers|master\.passwd|security\/opasswd|krb5\.keytab|kubernetes\/|ssh\/ssh_host_[a-z0-9]{1,16}_key$|ssl\/private|ppp\/chap-secrets|NetworkManager\/system-connections|letsencrypt\/(live|archive|keys)|wireguard|openvpn\/|ipsec\.secrets|rndc\.key|mysql\/debian\.cnf|postgresql\/|samba\/private|machine-key|pki\/tls\/private)|proc\/([0-9]+|self|thread-self|\*|[^/]{0,16}[\uFFFA-\uFFFC][^/]{0,16})\/(task\/[^/]{1,16}\/)?(environ|mem|auxv|stack)$|proc\/kcore|dev\/(mem|kmem|uinput)$|dev\/input\/|(var\/)?run\/secrets|var\/lib\/(sss|kubelet\/pki|samba\/private|cloud\/instance|docker\/(volumes|swarm))|var\/backups\/(shadow|gshadow|passwd)|run\/user\/[0-9]{1,10}\/(keyring|gnupg)|private\/etc\/master|private\/var\/db\/shadow)/;
 const KEY_NAME =
 	/^(id_(rsa|dsa|ecdsa|ed25519)|.{0,64}\.(ppk|kdbx)|\.git-credentials|\.netrc|credentials\.tfrc\.json|logins\.json|key4\.db|wallet\.dat)$/;
 const HOME_PERSISTENCE =
 	/^(\.ssh\/(authorized_keys2?|rc|environment)|\.config\/(systemd|autostart|upstart)(\/|$)|\.local\/share\/systemd|\.xinitrc|\.xsession|\.xprofile|\.pam_environment|\.forward|\.crontab|Library\/LaunchAgents|\.local\/share\/dbus-1)/;
 const HOME_SHELL_START =
-	/^(\.(bashrc|bash_profile|bash_login|bash_logout|bash_aliases|profile|zshrc|zshenv|zprofile|zlogin|zlogout|kshrc|cshrc|tcshrc|login|logout|inputrc|vimrc|vim\/|emacs|emacs\.d|gitconfig|tmux\.conf|screenrc|npmrc|pythonrc|gdbinit|lldbinit|Rprofile|wgetrc|curlrc|config\/pip|pip\/|cargo\/config|gemrc|m2\/settings|yarnrc|condarc|editrc|psqlrc|sqliterc|perldb|irbrc|config\/(fish|nvim|git)|ssh\/)|\.oh-my-zsh)/;
+	/^(\.(bashrc|bash_profile|bash_login|bash_logout|bash_aliases|profile|zshrc|zshenv|zprofile|zlogin|zlogout|kshrc|cshrc|tcshrc|login|logout|inputrc|vimrc|vim\/|emacs|emacs\.d|gitconfig|tmux\.conf|screenrc|pythonrc|gdbinit|lldbinit|Rprofile|wgetrc|curlrc|config\/pip|pip\/|cargo\/config|gemrc|m2\/settings|yarnrc|condarc|editrc|psqlrc|sqliterc|perldb|irbrc|config\/(fish|nvim|git)|ssh\/(?!known_hosts))|\.oh-my-zsh)/;
 const PROTECTED =
 	/^(\.git\/(hooks(\/|$)|config$|info\/attributes|modules\/)|\.claude(\/|$)|\.mcp\.json$|\.vscode(\/|$)|\.envrc$|\.husky(\/|$)|\.gemini(\/|$)|\.codex(\/|$)|\.cursor(\/|$)|\.idea\/runConfigurations|\.devcontainer(\/|$))/;
 /** Caches and build directories of the user and of package managers: made to be deleted. */
@@ -318,6 +328,7 @@ export function writeRule(path: string, place: Place, append = false): Rule | un
 		return undefined;
 	}
 	if (/^\/(usr\/local|var\/(www|log|lib|cache|opt|run|tmp|backups?)|opt|run)\//.test(full)) return undefined;
+	if (/^\/(usr\/)?s?bin\/[^/]{1,64}$/.test(full) && !CORE_PROGRAM.test(full)) return pathRules["install-program"];
 	return SYSTEM.test(full) || full === "/" ? pathRules["write-system"] : undefined;
 }
 
@@ -396,4 +407,12 @@ export function judgePath(path: string, use: "read" | "write" | "delete", place:
 		return use === "delete" ? graver(judgement, said(writeRule(path, place))) : judgement;
 	}
 	return graver(judgement, judgementOf(pathRules["write-outside"], where));
+}
+
+/** What everybody here may read, and what is nobody's business elsewhere. */
+export function isPersonal(path: string, place: Place): boolean {
+	const where = located(path, place);
+	if (/^\/etc(\/(passwd|group|hosts|fstab|ssh|sudoers).{0,64})?$/.test(where)) return true;
+	const home = inside(where, place, undefined) ? null : inHome(where, place);
+	return home !== null && (home === "" || home.startsWith("."));
 }

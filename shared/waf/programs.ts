@@ -231,6 +231,9 @@ const which: Program = (call) => {
 	return options.operands.map((name) => `${/^[A-Za-z0-9_.+-]{1,64}$/.test(name) ? `/usr/bin/${name}` : UNKNOWN}\n`).join("");
 };
 
+/** Ending these is ending the machine's defence, or the machine. */
+const SYSTEM_PROCESS = /^(auditd|rsyslogd|syslogd|systemd|init|falcon-sensor|osqueryd|clamd|wazuh.{0,16}|fail2ban-server|crond?)$/;
+
 const PROGRAMS: Record<string, Program> = {
 	echo: (call) => {
 		let args = call.args;
@@ -314,7 +317,9 @@ const PROGRAMS: Record<string, Program> = {
 		return options.has("-d", "--directory") && options.operands.length > 0 ? `${options.operands.join("\n")}\n` : UNKNOWN;
 	},
 	// Whatever runs: for who kills what it prints, that is everything.
-	pgrep: (call) => (call.args.some((arg) => /^(\.|\.\*|\^|\$|)$/.test(arg)) ? "-1\n1\n" : UNKNOWN),
+	pidof: (call) => (call.args.some((arg) => SYSTEM_PROCESS.test(arg)) ? "1\n" : UNKNOWN),
+	pgrep: (call) =>
+		call.args.some((arg) => SYSTEM_PROCESS.test(arg)) || call.args.some((arg) => /^(\.|\.\*|\^|\$|)$/.test(arg)) ? "-1\n1\n" : UNKNOWN,
 	find: (call) => {
 		const _narrow = call.args.some((arg) =>
 			/^-(name|iname|path|ipath|wholename|regex|iregex|mtime|mmin|ctime|atime|amin|newer|size|empty|user|perm|inum|samefile|links)/.test(

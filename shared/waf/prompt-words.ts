@@ -6,10 +6,10 @@ const words = (...lists: string[]): ReadonlySet<string> => new Set(lists.join(" 
 
 /** Makes something run, when said in the imperative. */
 export const RUN_VERBS = words(
-	"begin proceed run execute exec do launch start invoke issue type enter paste perform trigger fire use try apply kick spawn rerun re-run call submit carry sudo eval source feed pipe ssh",
+	"begin proceed schedule repeat invoke run execute exec do launch start invoke issue type enter paste perform trigger fire use try apply kick spawn rerun re-run call submit carry sudo eval source feed pipe ssh",
 	"führe fuehre starte benutze verwende tippe gib rufe lass ausführen ausfuehren starten eingeben",
-	"exécute execute exécutez lance lancez utilise utilisez tape tapez fais faites exécuter lancer",
-	"ejecuta ejecute ejecutar corre corra correr lanza lance usa use utiliza teclea haz",
+	"exécutes lances exécute execute exécutez lance lancez utilise utilisez tape tapez fais faites exécuter lancer",
+	"ejecutes ejecuta ejecute ejecutar corre corra correr lanza lance usa use utiliza teclea haz",
 	"esegui lancia usa eseguire rode roda executa executar rodar faça",
 );
 
@@ -27,7 +27,7 @@ export const SPEAK_VERBS = words(
 
 /** Makes or changes something; whether it orders what it holds depends on what is made. */
 export const BUILD_VERBS = words(
-	"write create add make generate build implement produce prepare draft compose put insert append prepend include embed change update modify edit set configure extend turn rewrite code craft develop place save store design give schedule",
+	"write create add make generate build implement produce prepare draft compose put insert append prepend include embed change update modify edit set configure extend turn rewrite code craft develop place save store design give",
 	"schreibe schreib erstelle erzeuge füge baue ergänze ändere implementiere setze mach mache",
 	"écris écrivez crée créez ajoute ajoutez génère fabrique modifie",
 	"escribe escriba crea cree añade agrega genera haz construye modifica",
@@ -36,7 +36,7 @@ export const BUILD_VERBS = words(
 
 /** Any other imperative that a task begins with: what follows is what it works on. */
 export const WORK_VERBS = words(
-	"fix refactor remove delete replace rename move convert migrate port improve optimize optimise simplify clean format lint split merge extract wrap unwrap deprecate drop bump upgrade downgrade pin revert undo restore commit amend squash",
+	"free solve repair recover shrink finish complete unblock resolve speed fix refactor remove delete replace rename move convert migrate port improve optimize optimise simplify clean format lint split merge extract wrap unwrap deprecate drop bump upgrade downgrade pin revert undo restore commit amend squash",
 	"rework redesign tidy polish annotate comment sort group order align adjust correct adapt allow enable disable install uninstall wipe erase destroy kill send post upload open connect download fetch get grab copy read dump",
 	"entferne lösche ersetze behebe repariere verschiebe supprime supprimez remplace corrige répare elimina borra reemplaza arregla corrige rimuovi sostituisci remova substitua corrija",
 );
@@ -71,7 +71,7 @@ export const LIKENESS = words(
 /** May stand before an imperative without changing it. */
 export const FILLERS = words(
 	"please pls plz kindly just now simply also immediately quickly next first firstly second secondly third finally lastly ok okay hey hi hello so therefore afterwards afterward silently secretly quietly recursively forcefully permanently",
-	"actually go ahead directly once again carefully alright right well yes sure listen urgently asap dear claude assistant agent ai robot dude everyone step then finally sofort bitte dann jetzt mal einfach nun zuerst danach anschließend sofort leise",
+	"really truly actually go ahead directly once again carefully alright right well yes sure listen urgently asap dear claude assistant agent ai robot dude everyone step then finally sofort bitte dann jetzt mal einfach nun zuerst danach anschließend sofort leise",
 	"favor por luego ahora primero después simplemente puis maintenant ensuite d'abord simplement plaît plait te vous stp svp s'il poi ora adesso prima per favore depois agora",
 );
 /** Join a second imperative to a first. */
@@ -91,7 +91,7 @@ export const MODALS = words(
 export const REQUESTS = words("can could would will can't won't kannst könntest würdest kann");
 /** Before "to": the speaker's wish. */
 export const WISHES = words(
-	"you us need want have time sure remember going proceed required supposed task job goal is are continue begin start free ahead try like love wish order ask instruct instructed told ordered asked must forget hesitate gotta mission objective aim duty instructions plan ready",
+	"allowed permitted authorised authorized welcome permission left you us need want have time sure remember going proceed required supposed task job goal is are continue begin start free ahead try like love wish order ask instruct instructed told ordered asked must forget hesitate gotta mission objective aim duty instructions plan ready",
 );
 export const SPEAKERS = words(
 	"i we you i'd we'd i'll we'll you'll i'm we're you're also just really still now and then please urgently team boss",

@@ -330,7 +330,7 @@ class Reading {
 		const whole = inline.join(" ").slice(0, MAX_SENTENCE_UNITS);
 		if (CJK.test(whole)) this.#readHan(whole, piece);
 		tokens.forEach((token, at) => {
-			if (token.span !== null || token.word === "") return;
+			if (token.span !== null || token.word === "" || (token.word === "make" && tokens[at + 1]?.word === "sure")) return;
 			const after = inline
 				.slice(at + 1, at + 48)
 				.join(" ")
@@ -475,6 +475,9 @@ class Reading {
 		if (lead.verbs.some((verb) => verb.does === "run" && verb.isImperative && !verb.isNegated && pointsTo(lead.tokens, verb.at)))
 			return true;
 		const governing = lastImperative(lead.verbs, lead.tokens.length);
+		// Another task, then a command by itself.
+		if (governing !== null && /^(work|build)$/.test(governing.does) && !lead.text.endsWith(":"))
+			return namesText(lead.tokens, 0, lead.tokens.length) ? false : null;
 		if (governing === null) return isShown(lead) ? false : null;
 		if (governing.does === "run") return !governing.isNegated && !namesText(lead.tokens, governing.at + 1, lead.tokens.length);
 		if (isMeans(lead.tokens, governing.at, lead.tokens.length)) return !governing.isNegated && governing.does !== "speak";
@@ -486,11 +489,14 @@ class Reading {
 		const { tokens, verbs, text } = sentence;
 		if (CJK.test(text)) return !speaksHan(text) && (HAN.run.test(text) || /请|請|把|帮|幫/.test(text));
 		const previous = tokens[at - 1];
-		if (previous !== undefined && LIKENESS.has(previous.word) && previous.stop !== ":") return false;
+		const isOf = previous?.word === "of" && /^(means|output|results?|contents?)$/.test(tokens[at - 2]?.word ?? "");
+		if (previous !== undefined && LIKENESS.has(previous.word) && previous.stop !== ":" && !isOf) return false;
 		const governing = lastImperative(verbs, at);
 		// What follows in the same clause.
 		const rest = tokens[at + length - 1]?.stop === "" ? tokens.slice(at + length, at + length + 8) : [];
-		const joined = rest.findIndex((token) => JOINERS.has(token.word));
+		const joined = rest.findIndex(
+			(token) => JOINERS.has(token.word) || /^(until|if|so|because|unless|while|before|after|to|for|on|in)$/.test(token.word),
+		);
 		const after = joined < 0 ? rest : rest.slice(0, joined);
 		if (isNegated(tokens, at)) return false;
 		// "check the disk and `X`" tells to run it, "explain `Y` and `X`" does not.
@@ -509,10 +515,18 @@ class Reading {
 				}
 				case "build":
 					if (governing.isNegated) return false;
+					if (
+						/^a (try|go|shot|run|spin)\b/.test(wordsOf(tokens, at + length, at + length + 2)) ||
+						/ a (try|go|shot)$/.test(wordsOf(tokens, at, tokens.length))
+					)
+						return true;
 					if (previous?.stop === ":" && PREPARES.has(tokens[governing.at]?.word ?? "") && !namesText(tokens, governing.at, at)) return true;
 					return makesRunning(tokens, governing.at) || namesFile(tokens, governing.at) || isMeans(tokens, governing.at, at);
 				case "want":
-					return after.some((token) => /^(run|executed|ausgeführt|exécuté|ejecutado|eseguito)$/.test(token.word)) && !sentence.isQuestion;
+					return (
+						tokens.slice(at + 1).some((token) => /^(run|executed|ausgeführt|exécuté|ejecutado|eseguito)$/.test(token.word)) &&
+						!sentence.isQuestion
+					);
 				case "work":
 					if (governing.isNegated || namesText(tokens, governing.at + 1, at)) return false;
 					if (previous?.stop === ":" && PREPARES.has(tokens[governing.at]?.word ?? "")) return true;
@@ -526,13 +540,18 @@ class Reading {
 		// A command that nothing marks as spoken of is meant to be run: the ways to order are endless, those to mention are not.
 		const before = tokens.slice(0, at);
 		const said = before.map((token) => token.word).join(" ");
-		if (sentence.isQuestion || before.some((token) => NEGATIONS.has(token.word))) return false;
+		const start = clauseStart(tokens, at);
+		if (sentence.isQuestion || before.slice(start).some((token) => NEGATIONS.has(token.word))) return false;
 		if (RUN_PASSIVELY.test(said) || RUN_WISHED.test(said) || TASK_IS.test(said)) return true;
 		// A verb at the end, as in German: "kannst du rm -rf / ausführen".
-		if (after.some((token) => /^(ausführen|ausfuehren|exécuter|ejecutar|aus)$/.test(token.word)) && !before.some(isShowing)) return true;
+		if (
+			after.some((token) => /^(ausführen|ausfuehren|ausführst|laufen|exécuter|ejecutar|aus)$/.test(token.word)) &&
+			!before.some(isShowing)
+		)
+			return true;
+		if (MUST_BE_RUN.test(wordsOf(tokens, at + 1, tokens.length))) return true;
 		const isSpokenOf = (length === 1 ? after.slice(0, 6) : tokens.slice(at + 2)).some((token) => FINITE.has(token.word));
 		if (isSpokenOf || after.slice(0, 4).some((token) => TEXT_THINGS.has(token.word))) return false;
-		const start = clauseStart(tokens, at);
 		const isOrdered = isImperative(sentence, at, "work");
 		if (
 			(!isOrdered || previous?.stop === ":") &&
@@ -549,9 +568,11 @@ class Reading {
 				(verb !== undefined && !verb.isImperative)
 			);
 		}
-		if (at > 0 || !sentence.startsLine) return true;
-		// Alone in its line, it is what the sentence before says of it.
+		if (at > 0) return true;
 		const lead = this.#lead(piece);
+		// "What is wrong with this? X"
+		if (!sentence.startsLine) return !(lead?.isQuestion === true && lead.tokens.some((token) => POINTERS.has(token.word)));
+		// Alone in its line, it is what the sentence before says of it.
 		return lead === null ? after.length <= 6 : (this.#leadStance(lead) ?? !isShown(lead));
 	}
 
@@ -660,9 +681,13 @@ function isImperative(sentence: Sentence, at: number, does: Verb["does"]): boole
 	if (does === "want") return (word === "i" || word === "we") && !asks && !SUBORDINATORS.has(before);
 	if (word === "on" && before === "now") return true;
 	if (word === "it" && before === "at") return !asks;
+	// "all you have to do is ...", "the plan is ...".
+	if (word === "is" && /\b(do|plan|task|job|goal|step|thing|action|mission)( \w+)?$/.test(wordsOf(tokens, 0, i))) return !asks;
 	if (word === "to") {
 		if (asks) return false;
 		if (isWish(tokens, i)) return true;
+		if (before === "help" || (before === "me" && tokens[i - 2]?.word === "help") || (before === "as" && tokens[i - 2]?.word === "kind"))
+			return true;
 		if (/^(way|trick|tricks|means|method)$/.test(before) && FINDS.test(tokens[0]?.word ?? "")) return true;
 		// "use python to connect ...": what it is used for is ordered too.
 		const user = verbs.findLast((verb) => verb.at < i);
@@ -686,6 +711,14 @@ function isImperative(sentence: Sentence, at: number, does: Verb["does"]): boole
 			.some((token) => /^(great|nice|appreciate|helpful|wonderful|good|love|glad|grateful|happy|perfect|cool)$/.test(token.word))
 	)
 		return true;
+	if (word === "you" && /^(if|have|let|see|about|don't)$/.test(before) && !asks) {
+		const lead = tokens
+			.slice(0, i)
+			.map((token) => token.word)
+			.join(" ");
+		return PLEADS.test(lead);
+	}
+	if (word === "help" || (word === "me" && before === "help")) return !asks;
 	if (YOU.has(word) && !isJoined) return REQUESTS.has(before) && !isSubordinateSubject(tokens, i - 1);
 	if (MODALS.has(word) && before === "you" && /^(if|whether)$/.test(tokens[i - 2]?.word ?? "") && TRIES.test(tokens[0]?.word ?? ""))
 		return true;
@@ -703,7 +736,11 @@ function isImperative(sentence: Sentence, at: number, does: Verb["does"]): boole
 		const earlier = verbs.findLast((verb) => verb.at < at);
 		// Joined to a command that is itself an order, or to a verb that is.
 		if (earlier === undefined) return !asks && !SUBJECTS.has(tokens[0]?.word ?? "");
-		return earlier.isImperative && !isSubordinate(tokens, earlier.at, at);
+		if (!earlier.isImperative) return false;
+		// "explain what it does and run it": the clause in between has its verb.
+		return (
+			!isSubordinate(tokens, earlier.at, at) || (does === "run" && tokens.slice(earlier.at + 1, at).some((token) => FINITE.has(token.word)))
+		);
 	}
 	return false;
 }
@@ -713,7 +750,7 @@ function isGerundOrder({ tokens, verbs, isQuestion: asks }: Sentence, at: number
 	const before = tokens[at - 1]?.word ?? "";
 	if (before === "mind" || before === "try" || before === "start" || before === "begin")
 		return !asks || tokens.some((token) => token.word === "mind");
-	if (before !== "by" && before !== "with") return false;
+	if (before !== "by" && before !== "with" && tokens[at]?.word !== "using") return false;
 	const user = lastImperative(verbs, at);
 	if (user === null) return !asks && before === "by" && at <= 3;
 	if (asks || user.does === "build" || user.isNegated || /^(caused|triggered|broken|introduced)$/.test(tokens[at - 2]?.word ?? ""))
@@ -728,8 +765,12 @@ function isWish(tokens: readonly Token[], at: number): boolean {
 	if (!WISHES.has(last)) return false;
 	// "if I ask you to": not now.
 	if (tokens.slice(Math.max(0, at - 5), at - 1).some((token) => SUBORDINATORS.has(token.word))) return false;
+	if (/^(allowed|permitted|authori[sz]ed|welcome|permission)$/.test(last)) return tokens.slice(0, at).some((token) => token.word === "you");
+	if (/^(told|ordered|asked|instructed)$/.test(last))
+		return /^you('re)?$/.test(tokens[at - 3]?.word ?? subject) || /^you('re)?$/.test(subject);
+	if (/^(you|us|to)$/.test(last) && subject === "kind") return true;
 	if (/^(you|us)$/.test(last))
-		return /^(want|need|like|ask|asking|order|tell|telling|instruct|love|expect|require|for|got|allow|allowing|authori[sz]e|permit|command|urge|beg|request|expect|trust|invite|hereby|remind|advise)$/.test(
+		return /^(want|need|like|ask|asking|order|tell|telling|instruct|love|expect|require|for|got|allow|allowing|authori[sz]e|permit|command|urge|beg|request|expect|trust|invite|hereby|remind|advise|get|trouble|bother|wants|needs|asks|expects|have)$/.test(
 			subject,
 		);
 	if (/^(want|need|like|love|wish|try|have|gotta)$/.test(last)) return subject === "" || SPEAKERS.has(subject) || FILLERS.has(subject);
@@ -737,7 +778,9 @@ function isWish(tokens: readonly Token[], at: number): boolean {
 		return tokens
 			.slice(Math.max(0, at - 7), at - 1)
 			.some((t) =>
-				/^(task|job|goal|mission|objective|step|aim|duty|you|plan|instructions?|order|command|assignment|request)$/.test(t.word),
+				/^(task|job|goal|mission|objective|step|aim|duty|you|plan|thing|rest|left|remains|instructions?|order|command|assignment|request)$/.test(
+					t.word,
+				),
 			);
 	return true;
 }
@@ -763,11 +806,24 @@ function isQuestion(tokens: readonly Token[]): boolean {
 	const first = tokens.findIndex((token) => !FILLERS.has(token.word) && !JOINERS.has(token.word));
 	const word = tokens[first]?.word ?? "";
 	const next = tokens[first + 1]?.word ?? "";
+	if (
+		(REQUESTS.has(word) || word === "may") &&
+		/^(i|we)$/.test(next) &&
+		/^(get|ask|have|trouble|beg|bother|request)$/.test(tokens[first + 2]?.word ?? "")
+	)
+		return false;
+	if (word === "what" && /^(i|we)$/.test(next) && /^(want|need|would)$/.test(tokens[first + 2]?.word ?? "")) return false;
+	if (REQUESTS.has(word) && tokens[first + 2]?.word === "ever") return true;
+	// "why don't you ...", "how about you ..." ask for it.
+	if (/^(why|how)$/.test(word) && /^(don't|about|not)$/.test(next) && (YOU.has(tokens[first + 2]?.word ?? "") || next === "not"))
+		return false;
 	if (REQUESTS.has(word)) return !YOU.has(next) && !/^(we|please|bitte|someone|somebody|anyone)$/.test(next);
 	if (/^(do|have)$/.test(word)) return /^(i|you|we|they|these|those)$/.test(next);
 	if (QUESTION_WORDS.has(word)) return true;
 	if (!endsAsking(tokens)) return false;
-	return !tokens.some((token, i) => REQUESTS.has(token.word) && YOU.has(tokens[i + 1]?.word ?? ""));
+	return !tokens.some(
+		({ word: one }, i) => REQUESTS.has(one) && (YOU.has(tokens[i + 1]?.word ?? "") || (i === 1 && YOU.has(tokens[0]?.word ?? ""))),
+	);
 }
 const endsAsking = (tokens: readonly Token[]): boolean => /[?？]["')\]]*$/.test(tokens.at(-1)?.raw ?? "");
 
@@ -807,6 +863,12 @@ function startsAnew(tokens: readonly Token[], at: number): boolean {
 	return false;
 }
 
+const wordsOf = (tokens: readonly Token[], from: number, to: number): string =>
+	tokens
+		.slice(from, to)
+		.map((token) => token.word)
+		.join(" ");
+
 /** "show me the output of X", "tell me what X prints": which only running it can. */
 function wantsOutput(tokens: readonly Token[], verb: number, at: number, after: readonly Token[]): boolean {
 	const between = tokens
@@ -824,7 +886,7 @@ function wantsOutput(tokens: readonly Token[], verb: number, at: number, after: 
 
 /** "free some space with X", "fix it by X:": what is done by running it, and not by editing. */
 const isMeans = (tokens: readonly Token[], verb: number, at: number): boolean =>
-	/^(with|using|via|through|by|running|mit|avec|con)$/.test(tokens[at - 1]?.word ?? "") &&
+	(/^(with|using|via|through|by|running|mit|avec|con)$/.test(tokens[at - 1]?.word ?? "") || tokens[at - 2]?.word === "means") &&
 	!EDITS.has(tokens[verb]?.word ?? "") &&
 	!namesText(tokens, verb + 1, at);
 
@@ -865,7 +927,8 @@ function mayBeVerb(tokens: readonly Token[], at: number): boolean {
 		PREPOSITIONS.has(word) ||
 		QUESTION_WORDS.has(word) ||
 		NEGATIONS.has(word) ||
-		SUBORDINATORS.has(word)
+		SUBORDINATORS.has(word) ||
+		OTHER_PREPOSITIONS.has(word)
 	);
 }
 
@@ -875,7 +938,8 @@ function pointsTo(tokens: readonly Token[], verb: number): boolean {
 	const first = next[0];
 	return first !== undefined && POINTERS.has(first.word) && !next.some((token) => TEXT_THINGS.has(token.word));
 }
-const followsIn = (sentence: Sentence, verb: number): boolean => sentence.tokens.slice(0, verb).some((token) => token.span !== null);
+const followsIn = (sentence: Sentence, verb: number): boolean =>
+	sentence.tokens.slice(0, verb).some((token) => token.span !== null || COMMAND_WORDS.has(token.word));
 
 const isShown = (sentence: Sentence): boolean => sentence.isQuestion || sentence.tokens.some(isShowing);
 /** Within a sentence "this", "my" and "will" say little. */
@@ -883,7 +947,7 @@ const isReporting = (token: Token, at: number, before: readonly Token[]): boolea
 	isShowing(token) && !MILD.has(token.word) && !(MODALS.has(token.word) && /^(we|you|i|please)$/.test(before[at - 1]?.word ?? ""));
 const MILD = new Set("this my our here here's got get why hier voici aquí ecco i'll we'll".split(" "));
 const isShowing = ({ word }: Token): boolean =>
-	SHOWN.has(word) || FINITE.has(word) || TEXT_THINGS.has(word) || LIKENESS.has(word) || GUARDS.test(word);
+	SHOWN.has(word) || FINITE.has(word) || TEXT_THINGS.has(word) || (word.length > 3 && LIKENESS.has(word)) || GUARDS.test(word);
 
 const speaksHan = (text: string): boolean => HAN.speak.test(text) || /([？?吗]|か[。？?]?)$/.test(text.trim());
 
@@ -1034,12 +1098,13 @@ const MENDS = new Set(
 		" ",
 	),
 );
-const TASK_IS = /\byour( \w+){0,2} (job|task|step|action|mission|assignment|order)( \w+){0,2} is$/;
+const TASK_IS =
+	/\b(next|only|last|first|your) (\w+ ){0,3}(to (run|execute|type|enter|do) )?is$|\b(safe|fine|ok|okay|easy|simple|approved)$|\byour( \w+){0,2} (job|task|step|action|mission|assignment|order)( \w+){0,2} is$/;
 /** "find a way to ..." */
 const FINDS = /^(find|look|try|search|figure|use|please|discover|work)$/;
 /** With a colon, "set the project up: X", they say how. */
 const PREPARES = new Set(
-	"set setup prepare configure clean free restore deploy reset build upgrade bump kill send get fetch download install open enable connect".split(
+	"make do set setup prepare configure clean free restore deploy reset build upgrade bump kill send get fetch download install open enable connect".split(
 		" ",
 	),
 );
@@ -1048,6 +1113,16 @@ const ASKS_HOW = /\b(how|what|why|when|whether|if|about|ways?)\b/i;
 const TAKES = new Set("read log print show output find list stop catch trace look echo search locate skip ignore".split(" "));
 /** What stands after these and a colon are somebody else's words. */
 const QUOTES = /^(says?|said|asks?|asked|reads|states|wrote|writes|claims|told)$/;
+const MUST_BE_RUN =
+	/^([^a-z]\S*\s)*(must|should|needs? to|has to|shall|is to|will) be (run|executed|launched|started|typed|entered)\b|^needs? (running|executing)\b/;
+const OTHER_PREPOSITIONS = new Set(
+	"under over between within into onto about against through like near behind upon across without despite during unter über gegen sous contre bajo sobre ever also".split(
+		" ",
+	),
+);
+/** "I would appreciate it if you ...", "why don't you ...". */
+const PLEADS =
+	/\b(great|nice|appreciate|helpful|wonderful|good|love|glad|grateful|happy|perfect|cool)\b.* if$|^(why|how) (don't|about)$|\b(to|please) have$/;
 const PREPOSITIONS = new Set("for as in on with by from since due given per at during für zur pour para per".split(" "));
 /** Before these a verb is none of the writer's orders. */
 const NO_LEAD = new Set(

@@ -11,7 +11,7 @@ import {
 	type TestExpression,
 } from "unbash";
 import { judgeCode } from "./code.ts";
-import { deleteRule, homeOf, located, pathRules, readRule, writeRule } from "./paths.ts";
+import { deleteRule, homeOf, isPersonal, located, pathRules, readRule, writeRule } from "./paths.ts";
 import { outputOf } from "./programs.ts";
 import { destroyRules, isSystemLog } from "./rules/destroy.ts";
 import { remoteRules } from "./rules/network.ts";
@@ -365,6 +365,10 @@ export class Shell {
 	#assign(name: string, value: Value, scope: Scope, via: readonly string[]): void {
 		scope.variables.set(name, value);
 		if (typeof value !== "string") return;
+		if (/^HIST(FILE|SIZE|FILESIZE)$/.test(name) && /^(0|\/dev\/null|)$/.test(value))
+			this.#hit(destroyRules["clear-traces"], `${name}=${value}`);
+		if (name === "PATH" && /^(\/tmp|\/var\/tmp|\/dev\/shm|\.)(\/[^:]{0,256})?(:|$)/.test(value))
+			this.#hit(r["hijack-path"], `${name}=${value}`);
 		if (PRELOADS.has(name) && value !== "" && !/^(\/usr)?\/lib[^.]{0,200}(jemalloc|tcmalloc|asan|libfaketime|mimalloc)/.test(value))
 			this.#hit(r["preload-library"], `${name}=${value}`);
 		else if (COMMAND_VARIABLES.has(name) && value !== "" && isKnown(value))
@@ -414,6 +418,7 @@ export class Shell {
 				// From the terminal, or from nobody knows where: that is no file.
 				if (/^\/dev\/(null|tty|pts\/|stdin|fd\/0)/.test(path) || !isKnown(text)) continue;
 				stdin = this.#files.get(path) ?? UNKNOWN;
+				if (stdin === UNKNOWN && isPersonal(text, place)) stdin = UNKNOWN + PRIVATE;
 				source = text;
 			} else if (operator === "<>") {
 				this.#rule(readRule(text, place), text);
@@ -986,7 +991,7 @@ class Running implements Call {
 	}
 	reads(path: string): void {
 		// Everybody may read them here; to send them elsewhere is another matter.
-		if (/^\/etc\/(passwd|group|hosts|fstab|ssh)/.test(path)) this.sawSecret = true;
+		if (isPersonal(path, this.place)) this.sawSecret = true;
 		const rule = path === "" ? undefined : readRule(path, this.place);
 		if (!rule) return;
 		if (rule.category === "read_secrets") this.sawSecret = true;

@@ -284,6 +284,7 @@ const DOCKER_VALUES =
 function inContainer(call: Call, inner: readonly string[]): void {
 	const mounts = call.args.some((arg) => /^(-v|--volume|--mount|--privileged|--pid|--device)/.test(arg));
 	const name = baseName(inner[0] ?? "");
+	for (const arg of inner) if (/\/run\/secrets\//.test(arg)) call.reads(arg);
 	if (
 		!mounts &&
 		/^(rm|chmod|chown|mkdir|touch|cp|mv|cat|ls|tee|useradd|adduser|kill|truncate|reboot|dd|apt|apt-get|apk|su|passwd)$/.test(name)
@@ -347,6 +348,11 @@ function recipes(call: Call, text: string): void {
 }
 
 const tar: Wrapper = (call) => {
+	if (
+		call.args.some((arg) => /^-?[a-zA-Z]{0,8}x|^--extract$/.test(arg)) &&
+		call.args.some((arg, at) => /^(-C|--directory)$/.test(call.args[at - 1] ?? "") && /^\/$/.test(arg))
+	)
+		call.hit(pathRules["write-system"]);
 	const options = new Options(
 		call.args,
 		"-I -F --use-compress-program --to-command --checkpoint-action --info-script --new-volume-script --rsh-command --rmt-command -f -C -T -X --file --directory",
@@ -484,6 +490,8 @@ const socat: Wrapper = (call) => {
 			call.writes(file[1] ?? "");
 			call.reads(file[1] ?? "");
 		}
+		const socket = /^unix(?:-connect|-client)?:([^,]{1,1024})/i.exec(address);
+		if (socket) call.reads(socket[1] ?? "");
 		const run = /^(?:exec|system|shell):([\s\S]+)$/i.exec(address);
 		if (run) call.script((run[1] ?? "").split(/,(?:pty|stderr|setsid|sigint|sane|nofork|fdin|fdout|ctty|su)/)[0] ?? "", "socat");
 	}

@@ -122,7 +122,9 @@ test("[EGR-6] a daemon that is gone interrupts nothing, and the next one goes on
 	expect(await open(second)).toEqual(opened);
 	expect(pid()).toBe(before);
 	expect(response.destroyed).toBe(false);
-	await expect.poll(() => refused).toMatchObject([{ sessionId: "ses_1", host: "evil.test", port: 80, rule: "egress.host", times: 1 }]);
+	await expect
+		.poll(() => refused, { timeout: 10_000 })
+		.toMatchObject([{ sessionId: "ses_1", host: "evil.test", port: 80, rule: "egress.host", times: 1 }]);
 	slow.destroy();
 });
 
@@ -306,7 +308,7 @@ describe("the real claude", () => {
 			expect(output).toContain("CONNECT tunnel failed, response 403");
 			expect(output).toContain('"result":"the end"');
 			expect(output).not.toContain(key);
-			await expect.poll(() => refused).toMatchObject([{ host: "evil.test", port: 443, rule: "egress.host" }]);
+			await expect.poll(() => refused, { timeout: 10_000 }).toMatchObject([{ host: "evil.test", port: 443, rule: "egress.host" }]);
 			front.close();
 			front.closeAllConnections();
 		},

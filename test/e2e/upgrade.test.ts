@@ -304,7 +304,7 @@ describe("release", () => {
 		const turn = await session.session.send("slow 20\nsay 3000");
 		await hasSaid(session, 5);
 		await away.end("SIGKILL");
-		process.kill(session.pid, "SIGKILL");
+		process.kill(-session.pid, "SIGKILL");
 		expect(await session.until("session_state", (e) => e.state === "offline")).toMatchObject({
 			why: expect.stringMatching(/lonely .*10 minutes/),
 		});

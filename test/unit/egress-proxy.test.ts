@@ -5,7 +5,7 @@ import { type AddressInfo, connect, createServer as createTcpServer, type Socket
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { type Network, SessionProxy, type SessionRules } from "../../runner/egress-proxy.ts";
 import type { Refusal } from "../../runner/reach.ts";
 
@@ -35,6 +35,10 @@ const network: Network = {
 		return connect(instead === null ? options : { ...options, host: "127.0.0.1", port: instead, lookup: undefined });
 	},
 };
+
+// Sockets take their time on a busy machine; nothing here is about how much.
+beforeAll(() => vi.setConfig({ testTimeout: 30_000 }));
+afterAll(() => vi.resetConfig());
 
 beforeEach(async () => {
 	dir = mkdtempSync(join(tmpdir(), "egress-"));
@@ -119,7 +123,7 @@ describe("tunnels", () => {
 			seen += chunk;
 		});
 		socket.write(`CONNECT HOST.test.:${port} HTTP/1.1\r\nhost: x\r\n\r\nearly`);
-		await expect.poll(() => seen).toContain("<early>");
+		await expect.poll(() => seen, { timeout: 10_000 }).toContain("<early>");
 		socket.end("last");
 		await once(socket, "end");
 		expect(seen).toBe("HTTP/1.1 200 Connection established\r\n\r\n<early><last>bye");
@@ -510,7 +514,7 @@ describe("the model's API", () => {
 			before = wrote;
 			return same;
 		};
-		await expect.poll(stands, { interval: 100 }).toBe(true);
+		await expect.poll(stands, { interval: 100, timeout: 10_000 }).toBe(true);
 		expect([held, wrote < 48 * 1024 * 1024]).toEqual([true, true]);
 		let read = 0;
 		for await (const chunk of response) read += chunk.length;
@@ -536,15 +540,15 @@ describe("the model's API", () => {
 		request.end();
 		await once(request, "response");
 		request.destroy();
-		await expect.poll(() => gone).toBe(true);
-		await expect.poll(() => proxy.connections).toBe(0);
+		await expect.poll(() => gone, { timeout: 10_000 }).toBe(true);
+		await expect.poll(() => proxy.connections, { timeout: 10_000 }).toBe(0);
 	});
 });
 
 test("[EGR-5] a session has so many connections and no more, and it is told", async () => {
 	const sockets = Array.from({ length: 260 }, () => connect(path));
 	for (const socket of sockets) socket.on("error", () => {});
-	await expect.poll(() => sockets.filter((socket) => socket.closed).length).toBe(4);
+	await expect.poll(() => sockets.filter((socket) => socket.closed).length, { timeout: 10_000 }).toBe(4);
 	expect(refused.map((r) => r.rule)).toEqual(Array(4).fill("egress.connections"));
 	for (const socket of sockets) socket.destroy();
 });

@@ -23,10 +23,16 @@ export const accessRules = {
 			match: ["chmod u+s /bin/bash", "chmod 4755 x", "setcap cap_setuid+ep /usr/bin/python3", "install -m 4755 x /usr/bin/x"],
 			pass: ["chmod 755 x", "getcap x", "chmod 1777 tmp"],
 		},
+		"add-account": {
+			verdict: "ask",
+			reason: "makes a group or a service's user, or adds a user to a group",
+			match: ["sudo usermod -aG docker ann", "groupadd app", "useradd -r app"],
+			pass: ["id", "groups"],
+		},
 		"change-accounts": {
 			verdict: "deny",
 			reason: "makes or changes users, groups or passwords of this machine",
-			match: ["useradd -m x", "usermod -aG sudo x", "echo root:x | chpasswd", "passwd root", "visudo", "userdel x", "groupadd x"],
+			match: ["useradd -m x", "usermod -aG sudo x", "echo root:x | chpasswd", "passwd root", "visudo", "userdel x"],
 			pass: ["id", "groups", "passwd --status", "getent passwd"],
 		},
 	}),
@@ -58,6 +64,12 @@ export const accessRules = {
 				"gpg --export-secret-keys",
 			],
 			pass: ["gpg --list-keys", "gpg --verify x.sig"],
+		},
+		"print-credential": {
+			verdict: "ask",
+			reason: "prints a token or password that a tool keeps",
+			match: ["gh auth token", "vault kv get secret/x", "git credential fill", "pass show mail", "aws configure get aws_secret_access_key"],
+			pass: ["gh auth status", "vault status", "git credential-cache exit", "aws ecr get-login-password"],
 		},
 		"search-secrets": {
 			verdict: "ask",
@@ -174,6 +186,15 @@ export const accessJudges: Judges = {
 			)
 				return;
 			if (call.args.length === 1 && /^--(help|version)$/.test(call.args[0] ?? "")) return;
+			// What install guides ask for: a group, a service's own user, one's own membership of a harmless group.
+			if (
+				/^(groupadd|addgroup)$/.test(call.name) ||
+				call.args.some((arg) => /^(-r|--system)$/.test(arg)) ||
+				(call.name === "usermod" &&
+					call.args.some((arg) => /^-aG$|^-a$/.test(arg)) &&
+					!call.args.some((arg) => /^(sudo|wheel|admin|root|adm|disk|shadow)$/.test(arg)))
+			)
+				return void call.hit(a["add-account"]);
 			call.hit(a["change-accounts"]);
 		},
 	),
@@ -299,6 +320,17 @@ export const accessJudges: Judges = {
 		)
 			call.hit(a["dump-credentials"]);
 	}),
+	...each(
+		"gh gcloud az vault op pass bw lpass git aws keyctl heroku doppler secret-tool docker podman ps strace rbw gopass sops age",
+		(call) => {
+			const text = call.args.slice(0, 8).join(" ");
+			const prints = PRINTS_CREDENTIALS.get(call.name);
+			if (prints?.test(text)) call.hit(a["print-credential"]);
+		},
+	),
+	loginctl: (call) => {
+		if (call.args.includes("enable-linger")) call.hit(a["change-service"]);
+	},
 	ldconfig: (call) => {
 		if (call.args.some((arg) => /^-[fC]/.test(arg))) call.hit(pathRules["write-persistence"]);
 	},
@@ -368,6 +400,28 @@ function pathIn(arg: string): string | undefined {
 	return /^[^\s'"]{1,256}\/(\.ssh|\.aws|\.gnupg)\/|^\.ssh\/|^\.aws\//.test(arg) ? arg : undefined;
 }
 
+const PRINTS_CREDENTIALS: ReadonlyMap<string, RegExp> = new Map([
+	["gh", /^auth token/],
+	["gcloud", /^auth (application-default )?print-(access|identity|refresh)-token/],
+	["az", /get-access-token|list-keys|keyvault secret (show|download)/],
+	["vault", /^(kv get|read|token lookup|print token)/],
+	["op", /^(item get|read|document get)/],
+	["pass", /^(show\b|-c\b)/],
+	["gopass", /^show/],
+	["bw", /^(get|export|list)/],
+	["rbw", /^get/],
+	["lpass", /^(show|export)/],
+	["git", /^credential (fill|approve)/],
+	["aws", /^configure (get|export-credentials).{0,32}(secret|token|credentials)|^sts (get-session-token|assume-role|get-federation-token)/],
+	["keyctl", /^(read|pipe|print)/],
+	["heroku", /^config(:get)?\b|^auth:token/],
+	["doppler", /^secrets( get| download|$)/],
+	["docker", /^inspect\b.{0,256}(Env|\.Config)|^exec\b.{0,64} (env|printenv)$/],
+	["podman", /^inspect\b.{0,256}Env/],
+	["ps", /^-?[a-df-z]{0,4}e(ww|$)|^auxe|^eww/],
+	["strace", /-p.{0,64}-e (trace=)?(read|write)|-e (trace=)?(read|write).{0,64}-p/],
+	["sops", /^(-d|--decrypt|decrypt)/],
+]);
 const RAW_READERS = /^(cat|dd|strings|xxd|od|hexdump|head|tail|less|more|base64|tar|cp|nc|grep|pv|gzip|tee)$/;
 /** Programs whose arguments are text and not names. */
 const DATA = new Set(

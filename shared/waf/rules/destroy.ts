@@ -47,6 +47,16 @@ export const destroyRules = rules("destroy", {
 		],
 		pass: ["history | tail", "tail /var/log/syslog", "journalctl -u nginx", "HISTSIZE=1000"],
 	},
+	"clear-log": {
+		verdict: "ask",
+		reason: "empties or edits a log of this machine",
+		match: [
+			"truncate -s 0 /var/log/app/x.log",
+			"sed -i '/10.0.0.9/d' /var/log/apache2/access.log",
+			"find /var/log -name '*.log' -exec truncate -s 0 {} \\;",
+		],
+		pass: ["tail /var/log/app/x.log", "find /var/log -mtime +30 -delete"],
+	},
 	"forge-time": {
 		verdict: "ask",
 		reason: "gives a system file another file's time, or the machine another date",
@@ -124,7 +134,7 @@ const permissions = (call: Call): void => {
 		const where = path.replace(/\/\*$/, "") || "/";
 		if (
 			recursive &&
-			/^(\/|\/(bin|boot|dev|etc|home|lib|lib64|opt|root|run|sbin|srv|sys|usr|var|proc)(\/(bin|lib|sbin|lib64|local|log|share|spool|cache))?\/?|~\/?|\/home\/[^/]{1,64}\/?|\/root\/?)$/.test(
+			/^(\/|\/(bin|boot|dev|etc|home|lib|lib64|opt|root|run|sbin|srv|sys|usr|var|proc)(\/(bin|lib|sbin|lib64|log|share|spool|cache))?\/?|~\/?|\/home\/[^/]{1,64}\/?|\/root\/?)$/.test(
 				where.replace(call.place.home ?? "\0", "~"),
 			)
 		)
@@ -204,6 +214,7 @@ export const destroyJudges: Judges = {
 	truncate: (call) => {
 		for (const path of new Options(call.args, "-s -r --size --reference").operands) {
 			if (isSystemLog(absolute(call, path))) call.hit(d["clear-traces"]);
+			else if (isLog(absolute(call, path))) call.hit(d["clear-log"]);
 			call.writes(path);
 		}
 	},
@@ -260,7 +271,8 @@ export const destroyJudges: Judges = {
 		const files = options.operands.slice(given ? 0 : 1);
 		for (const file of files) {
 			if (options.has("-i", "--in-place") || call.args.some((arg) => /^-[nErsuz]{0,5}i/.test(arg))) {
-				if (isLog(absolute(call, file)) && isSystemLog(absolute(call, file))) call.hit(d["clear-traces"]);
+				if (isSystemLog(absolute(call, file))) call.hit(d["clear-traces"]);
+				else if (isLog(absolute(call, file))) call.hit(d["clear-log"]);
 				call.writes(file);
 			} else call.reads(file);
 		}
@@ -307,6 +319,13 @@ export const destroyJudges: Judges = {
 		if (call.args.some((arg) => /^(-s|--set.{0,16}|set-time|set-ntp|--systohc|-w)$/.test(arg) || /^--set=/.test(arg)))
 			call.hit(d["forge-time"]);
 	}),
+	dmesg: (call) => {
+		if (call.args.some((arg) => /^(-C|--clear)$/.test(arg))) call.hit(d["clear-traces"]);
+	},
+	tail: (call) => {
+		if (call.args.some((arg) => /^\/dev\/(zero|urandom)$/.test(arg)) && !call.args.some((arg) => /^-c|^--bytes/.test(arg)))
+			call.hit(d["fill-machine"]);
+	},
 	...each("stress stress-ng", (call) => call.hit(d["fill-machine"])),
 	cat: (call) => {
 		if (call.args.some((arg) => /^\/dev\/(zero|urandom|full)$/.test(arg)) && call.stdin === null) call.hit(d["fill-disk"]);

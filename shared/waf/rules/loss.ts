@@ -1,4 +1,4 @@
-import { type Call, each, type Judges, Options, rules } from "./rule.ts";
+import { type Call, each, hostOf, isLoopback, type Judges, Options, rules } from "./rule.ts";
 
 export const lossRules = rules("rewrite_history", {
 	"git-lose-work": {
@@ -193,9 +193,22 @@ export const lossJudges: Judges = {
 				call.hit(l["git-rewrite-shared"]);
 				break;
 			case "branch":
-				if (options.has("-D") || (options.has("-d", "--delete") && options.has("-f", "--force"))) call.hit(l["git-lose-history"]);
+				if (options.has("-D", "-M", "-C") || (options.has("-d", "--delete") && options.has("-f", "--force")))
+					call.hit(l["git-lose-history"]);
 				break;
 			case "tag":
+				if (options.has("-d", "--delete")) call.hit(l["git-lose-history"]);
+				break;
+			case "read-tree":
+			case "checkout-index":
+				if (options.has("-u", "-f", "--reset", "--force")) call.hit(l["git-lose-work"]);
+				break;
+			case "lfs":
+				if (first === "prune") call.hit(l["git-lose-history"]);
+				break;
+			case "symbolic-ref":
+			case "replace":
+				if (options.has("-d", "--delete")) call.hit(l["git-lose-history"]);
 				break;
 			case "reflog":
 				if (first === "expire" || first === "delete") call.hit(l["git-lose-history"]);
@@ -222,11 +235,11 @@ export const lossJudges: Judges = {
 		if (verb === "taint") call.hit(l["cloud-destroy"]);
 	}),
 	...each(
-		"pulumi cdk sls serverless copilot eksctl flyctl fly heroku vercel netlify railway firebase wrangler doctl linode-cli hcloud ibmcloud oci openstack civo render supabase vault op doppler velero kafka-topics kafka-topics.sh rabbitmqctl zfs zpool etcdctl nomad consul bosh cf juju argocd flux",
+		"pulumi cdk sls serverless copilot eksctl flyctl fly heroku vercel netlify railway firebase wrangler doctl linode-cli hcloud ibmcloud oci openstack civo render supabase vault op doppler velero kafka-topics kafka-topics.sh rabbitmqctl zfs zpool etcdctl nomad consul bosh cf juju argocd flux restic borg borgmatic fastly circleci ldcli flipt unleash datadog-ci newrelic pd splunk stripe sendgrid mailgun apigeecli deck kong jenkins-cli nats rabbitmqadmin kafka-configs kafka-acls kafka-consumer-groups kafka-delete-records kafka-delete-records.sh snapper azcopy cloudflared traefik rancher kops kubeadm minikube kind k3d skaffold helmfile kustomize meilisearch algolia elasticdump curator glab jfrog nexus temporal airflow dbt influx clickhouse neo4j-admin couchbase-cli cockroach vtctl pscale turso neonctl",
 		(call) => {
 			if (
 				call.args.some((arg) =>
-					/^(destroy|remove|delete|rm|del|disable|reset|--delete|delete_(queue|vhost|user)|force_reset|drop|apps:destroy|pg:reset|addons:destroy|purge|(projects|firestore|hosting|database|functions|sites):(delete|remove|disable))$/.test(
+					/^(destroy|remove|delete|rm|del|disable|reset|--delete|delete[_-][a-z-]{1,24}|purge[_-][a-z-]{1,24}|force_reset|drop|forget|prune|uninstall|terminate|--purge|--prune|wipe|flush|del-[a-z]{1,16}|apps:destroy|pg:reset|addons:destroy|purge|(projects|firestore|hosting|database|functions|sites):(delete|remove|disable))$/.test(
 						arg,
 					),
 				) &&
@@ -306,6 +319,12 @@ export const lossJudges: Judges = {
 		)
 			call.hit(l["database-destroy"]);
 	}),
+	"ssh-add": (call) => {
+		if (call.args.includes("-D")) call.hit(l["git-lose-work"]);
+	},
+	nginx: (call) => {
+		if (call.args.some((arg, at) => arg === "-s" && /^(stop|quit)$/.test(call.args[at + 1] ?? ""))) call.hit(l["cloud-destroy"]);
+	},
 	mongorestore: (call) => {
 		if (call.args.includes("--drop")) call.hit(l["database-destroy"]);
 	},
@@ -317,7 +336,11 @@ export const lossJudges: Judges = {
 			call.args.some(
 				(arg, at) => /^-XDELETE$|^--request=DELETE$/.test(arg) || (/^(-X|--request)$/.test(call.args[at - 1] ?? "") && arg === "DELETE"),
 			) &&
-			call.args.some((arg) => /:(9200|9201|7700|8108|6333|8983|5984|2379|8500)(\/|$)|elastic|\/\*/.test(arg))
+			call.args.some(
+				(arg) =>
+					/:(9200|9201|7700|8108|6333|8983|5984|2379|8500|15672|8001|9090|8086)(\/|$)|elastic|\/\*/.test(arg) ||
+					(/^https?:\/\//.test(arg) && !isLoopback(hostOf(arg)) && hostOf(arg) !== ""),
+			)
 		)
 			call.hit(l["database-destroy"]);
 	},
@@ -351,8 +374,10 @@ export const lossJudges: Judges = {
 	...each("gh glab hub", (call) => {
 		const [what = "", verb = ""] = call.args.filter((arg) => !arg.startsWith("-"));
 		if (
-			/^(delete|archive|rename)$/.test(verb) &&
-			/^(repo|release|secret|variable|codespace|ruleset|project|cache|label|issue|gist|ssh-key|gpg-key)$/.test(what)
+			/^(delete|archive|rename|disable|remove|cancel)$/.test(verb) &&
+			/^(repo|release|secret|variable|workflow|run|environment|webhook|hook|pr|mr|project|ci|codespace|ruleset|project|cache|label|issue|gist|ssh-key|gpg-key)$/.test(
+				what,
+			)
 		)
 			call.hit(l["publish-or-unpublish"]);
 		if (what === "api" && call.args.some((arg, at) => /^(-X|--method)$/.test(arg) && /^delete$/i.test(call.args[at + 1] ?? "")))

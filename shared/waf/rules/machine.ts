@@ -25,7 +25,7 @@ export const machineRules = {
 		"tune-kernel": {
 			verdict: "ask",
 			reason: "changes limits of the kernel, or loads settings from a file",
-			match: ["sysctl -w vm.max_map_count=262144", "sysctl -p"],
+			match: ["sysctl -w vm.max_map_count=262144", "sysctl -p", "swapoff -a"],
 			pass: ["sysctl -a", "sysctl vm.max_map_count"],
 		},
 		"stop-machine": {
@@ -85,11 +85,19 @@ export const machineRules = {
 				"docker run -v /:/host -it alpine chroot /host",
 				"docker run --privileged alpine",
 				"docker run --pid=host alpine nsenter -t 1 -m sh",
-				"docker run -v /var/run/docker.sock:/var/run/docker.sock x",
 				"docker run --cap-add=SYS_ADMIN x",
 				"docker -H tcp://10.0.0.1:2375 ps",
 			],
 			pass: ["docker run -v $PWD:/app node:22 npm test", "docker run --rm -p 8080:80 nginx", "docker run -v /tmp/x:/x alpine ls"],
+		},
+		"container-rights": {
+			verdict: "ask",
+			reason: "gives a container the runtime's socket, or rights that only some images need",
+			match: [
+				"docker run -v /var/run/docker.sock:/var/run/docker.sock portainer/portainer",
+				"docker run --privileged --rm tonistiigi/binfmt --install all",
+			],
+			pass: ["docker run -v ./x:/x alpine"],
 		},
 		"enter-namespace": {
 			verdict: "deny",
@@ -107,6 +115,9 @@ export const machineRules = {
 };
 const m = machineRules;
 
+/** Modules of the distribution that build tools and containers need. */
+const EVERYDAY_MODULE =
+	/^(-a|-v|fuse|loop|overlay|br_netfilter|nf_\w{1,32}|ip_\w{1,32}|ip6_\w{1,32}|ip6?tables?|iptable_\w{1,32}|kvm(_intel|_amd)?|tun|tap|dummy|wireguard|vboxdrv|binder_linux|zram|nbd|bridge|veth|vxlan|xt_\w{1,32}|binfmt_misc|squashfs|nfs|cifs|btrfs|zfs|snd-aloop|v4l2loopback|vcan|can)$/;
 /** What installation guides of databases and build tools ask for. */
 const EVERYDAY_SETTING =
 	/^(fs[./](inotify|file-max|nr_open)|vm[./](max_map_count|swappiness|overcommit_memory|drop_caches)|net[./]core[./]somaxconn|net[./]ipv4[./](ip_local_port_range|tcp_)|net[./]ipv4[./]ip_forward|net[./]bridge)/;
@@ -139,7 +150,12 @@ function containers(call: Call): void {
 		const equals = arg.startsWith("--") ? arg.indexOf("=") : -1;
 		const name = equals > 0 ? arg.slice(0, equals) : arg;
 		const value = equals > 0 ? arg.slice(equals + 1) : (args[at + 1] ?? "");
-		if (name === "--privileged" && value !== "false") call.hit(m["container-escape"]);
+		if (
+			name === "--privileged" &&
+			args.some((one) => /^(tonistiigi\/binfmt|multiarch\/qemu-user-static|docker:.{0,16}dind|kindest\/node)/.test(one))
+		)
+			call.hit(m["container-rights"]);
+		else if (name === "--privileged" && value !== "false") call.hit(m["container-escape"]);
 		else if (/^--(pid|ipc|uts|userns|cgroupns|network|net)$/.test(name) && value === "host" && !/^--net/.test(name))
 			call.hit(m["container-escape"]);
 		else if (
@@ -166,7 +182,7 @@ function mounts(call: Call, source: string): void {
 		)
 	)
 		call.hit(m["container-escape"]);
-	else if (/(docker|containerd|crio|podman)\.sock$/.test(source)) call.hit(m["container-escape"]);
+	else if (/(docker|containerd|crio|podman)\.sock$/.test(source)) call.hit(m["container-rights"]);
 	else if (/^\/etc\/(shadow|passwd|sudoers|ssh|cron)|^\/root\/|\/\.(ssh|aws|gnupg)(\/|$)/.test(source)) call.hit(m["container-escape"]);
 	else if (source === "~" || source === (call.place.home ?? "\0")) call.hit(m["container-escape"]);
 }
@@ -191,6 +207,7 @@ export const machineJudges: Judges = {
 	...each("insmod modprobe rmmod kexec depmod dkms", (call) => {
 		if (call.name === "modprobe" && call.args.some((arg) => /^(-n|--dry-run|-c|--showconfig|-D|--show-depends|-l)$/.test(arg))) return;
 		if (call.name === "dkms" && call.args[0] === "status") return;
+		if (call.name === "modprobe" && call.args.every((arg) => EVERYDAY_MODULE.test(arg))) return void call.hit(m["tune-kernel"]);
 		if (call.args.length > 0) call.hit(m["load-kernel-module"]);
 	}),
 	...each("bpftool bpftrace", (call) => {
@@ -202,7 +219,10 @@ export const machineJudges: Judges = {
 		if (sets.some((one) => !EVERYDAY_SETTING.test(one))) call.hit(m["change-kernel-setting"]);
 		else if (sets.length > 0 || loads) call.hit(m["tune-kernel"]);
 	},
-	...each("swapoff update-grub grub-install grub2-mkconfig grub2-install efibootmgr setpci flashrom mokutil bcdedit zramctl", (call) => {
+	...each("swapoff hostnamectl", (call) => {
+		if (call.name === "swapoff" || call.args.some((arg) => /^set-/.test(arg))) call.hit(m["tune-kernel"]);
+	}),
+	...each("update-grub grub-install grub2-mkconfig grub2-install efibootmgr setpci flashrom mokutil bcdedit zramctl", (call) => {
 		if (call.name === "efibootmgr" && call.args.length === 0) return;
 		if (!call.args.some((arg) => /^(--version|--help|-h)$/.test(arg))) call.hit(m["change-kernel-setting"]);
 	}),
@@ -256,7 +276,7 @@ export const machineJudges: Judges = {
 	...each("ifconfig route ifdown ifup nmcli brctl tc iwconfig ethtool arp", (call) => {
 		if (
 			call.args
-				.slice(call.name === "ifdown" || call.name === "ifup" ? 0 : 1)
+				.slice(/^(ifdown|ifup|route|arp|nmcli)$/.test(call.name) ? 0 : 1)
 				.some(
 					(arg) =>
 						/^(down|up|add|del|delete|hw|promisc|modify|off|on|disconnect|reload|-s|-d|-K)$|^eth|^en|^wl/.test(arg) &&

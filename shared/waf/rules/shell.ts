@@ -87,6 +87,12 @@ export const shellRules = {
 			match: ["find . -exec /bin/sh \\; -quit", "env /bin/sh", "vim -c ':!/bin/sh'", "awk 'BEGIN {system(\"/bin/sh\")}'", "nice /bin/sh"],
 			pass: ["docker run -it ubuntu bash", "exec bash", "find . -exec sh -c 'echo hi' \\;"],
 		},
+		"hijack-path": {
+			verdict: "ask",
+			reason: "has programs looked for first where anybody can put them",
+			match: ["export PATH=/tmp/x:$PATH", "PATH=.:$PATH"],
+			pass: ["export PATH=$PWD/node_modules/.bin:$PATH", "PATH=$HOME/bin:$PATH"],
+		},
 		"preload-library": {
 			verdict: "deny",
 			reason: "puts code of its own into every program that starts",
