@@ -13,7 +13,7 @@ import {
 } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test, vi } from "vitest";
 import { closeCgroup, findCgroup, openCgroup } from "../../runner/cgroup.ts";
 import {
 	type Inmate,
@@ -200,6 +200,23 @@ describe("what is mounted", () => {
 		expect(kindAt(file, { write: [file] })).toBe("rw");
 		expect(layOut(inmate({ read: [at("nowhere")] }), furniture, stateDir)).toMatchObject({ ok: false, error: { code: "start_failed" } });
 		expect(grounds({ read: [`?${at("nowhere")}`, "?~/nowhere-either"] }).mounts.some((m) => m.path.includes("nowhere"))).toBe(false);
+	});
+	test("[JAL-1] a link that a session leaves in its home is not followed when its next process is started", () => {
+		write("owner/.config/x/settings", "the owner's");
+		mkdirSync(at("elsewhere"), { recursive: true });
+		vi.stubEnv("HOME", at("owner"));
+		try {
+			symlinkSync(at("elsewhere"), join(furniture.home, ".config"));
+			const mounted = { kind: "ro", source: at("owner/.config/x/settings"), path: join(JAIL_HOME, ".config/x/settings") };
+			expect(grounds({ read: ["~/.config/x/settings"] }).mounts).toContainEqual(mounted);
+			symlinkSync(at("elsewhere/made"), join(furniture.home, ".config/x/settings"));
+			expect(grounds({ read: ["~/.config/x/settings"] }).mounts).toContainEqual(mounted);
+		} finally {
+			vi.unstubAllEnvs();
+		}
+		expect(readdirSync(at("elsewhere"))).toEqual([]);
+		expect(readdirSync(join(furniture.home, ".config"))).toEqual(["x"]);
+		expect(readdirSync(join(furniture.home, ".config/x"))).toEqual([]);
 	});
 	test("[JAL-1] nothing of the environment reaches the jail's maker's loader, or names places that are not there", () => {
 		const pem = write("ca.pem");
