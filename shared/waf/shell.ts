@@ -237,6 +237,7 @@ export class Shell {
 			}
 			case "While": {
 				let output = "";
+				if (endless(node.clause, node.body)) this.#hit(r["fork-bomb"], "while");
 				for (let turn = 0; turn < MAX_TURNS; turn++) {
 					const before = input.text;
 					output = join(output, this.#statements(node.clause.commands, scope, input, via));
@@ -259,6 +260,7 @@ export class Shell {
 				return output;
 			}
 			case "ArithmeticFor":
+				if (!node.test && endless(null, node.body)) this.#hit(r["fork-bomb"], "for");
 				for (const expression of [node.initialize, node.test, node.update]) runArithmetic(expression, at);
 				return this.#statements(node.body.commands, scope, input, via);
 			case "Case": {
@@ -610,7 +612,8 @@ export class Shell {
 					if (equals > 0 && /^[A-Za-z_][A-Za-z0-9_]{0,127}$/.test(arg.slice(0, equals)) && !state.variables.has(arg.slice(0, equals)))
 						this.#assign(arg.slice(0, equals), arg.slice(equals + 1), state, via);
 				}
-				return "";
+				// Without names they print what is set.
+				return args.every((arg) => arg.startsWith("-")) ? PRIVATE : "";
 			case "read":
 			case "mapfile":
 			case "readarray": {
@@ -1113,6 +1116,14 @@ function startsShell(node: SyntaxNode, spend: () => void): boolean {
 	};
 	visit(node);
 	return found;
+}
+
+/** Whether a loop without an end starts something behind itself on every turn, and never waits. */
+function endless(clause: CompoundList | null, body: CompoundList): boolean {
+	const first = clause?.commands[0]?.command;
+	if (clause && !(first?.type === "Command" && /^(true|:)$/.test(first.name?.value ?? ""))) return false;
+	const named = (statement: Statement): string => (statement.command.type === "Command" ? (statement.command.name?.value ?? "") : "");
+	return body.commands.some((statement) => statement.background) && !body.commands.some((statement) => /^(sleep|wait|read|break|inotifywait|timeout)$/.test(named(statement)));
 }
 
 const MAX_NESTING = 100;

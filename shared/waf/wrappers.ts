@@ -121,9 +121,7 @@ const find: Wrapper = (call) => {
 			? `/${["id_rsa", "credentials", "shadow", ".netrc"].find((one) => name.length > 3 && globMatches(name, one)) ?? (/[?[]/.test(name) ? "x" : name.replace(/^\*/, "x"))}`
 			: "";
 	const found = (starts.length > 0 ? starts.slice(0, 64) : ["."]).map((start) => `${start.replace(/\/{1,64}$/, "")}/${UNKNOWN}`);
-	const narrow = args.some((arg) =>
-		/^-(name|iname|path|ipath|wholename|regex|iregex|mtime|mmin|ctime|atime|amin|newer|size|empty|user|perm|inum|samefile|links)/.test(arg),
-	);
+	const narrow = args.some((arg, at) => /^-(name|iname|path|ipath|wholename|regex|iregex|mtime|mmin|ctime|atime|amin|newer|size|empty|user|perm|inum|samefile|links)/.test(arg) && !/^\*{0,3}$/.test(args[at + 1] ?? ""));
 	for (let index = 0; index < args.length; index++) {
 		const action = args[index] ?? "";
 		if (/^-(exec|execdir|ok|okdir)$/.test(action)) {
@@ -242,6 +240,7 @@ function gitSetting(call: Call, setting: string, rest: readonly string[]): void 
 	) {
 		if (key === "core.hookspath" || key === "init.templatedir" || key.startsWith("protocol.")) return;
 		if (key === "core.fsmonitor" && /^(true|false)$/.test(value)) return;
+		if (/^!?\s{0,4}(\/tmp|\/var\/tmp|\/dev\/shm)\//.test(value)) call.hit(shellRules["unresolved-script"]);
 		call.script(value.startsWith("!") ? value.slice(1) : value, "git setting");
 	}
 }
@@ -352,9 +351,7 @@ function recipes(call: Call, text: string): void {
 const tar: Wrapper = (call) => {
 	if (
 		call.args.some((arg) => /^-?[a-zA-Z]{0,8}x|^--extract$/.test(arg)) &&
-		call.args.some((arg, at) => /^(-C|--directory)$/.test(call.args[at - 1] ?? "") && /^\/$/.test(arg))
-	)
-		call.hit(pathRules["write-system"]);
+		call.args.some((arg, at) => /^(-C|--directory)$/.test(call.args[at - 1] ?? "") && /^\/(usr|etc|bin|sbin|lib|lib64|boot|root)?(\/(s?bin|lib))?\/?$/.test(arg))) call.hit(pathRules["write-system"]);
 	const options = new Options(
 		call.args,
 		"-I -F --use-compress-program --to-command --checkpoint-action --info-script --new-volume-script --rsh-command --rmt-command -f -C -T -X --file --directory",

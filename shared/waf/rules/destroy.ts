@@ -284,12 +284,12 @@ export const destroyJudges: Judges = [
 				call.writes(file);
 			} else call.reads(file);
 		}
-		for (const script of scripts) {
+		for (const script of scripts.slice(0, 64)) {
 			// `1e command`, `s/a/b/e`, `w file`: sed runs and writes too.
 			const runs = /^[0-9$,/!]{0,16}\s{0,4}e\s{0,4}(.{1,2048})$/.exec(script) ?? /^[0-9$]{0,8}\s{0,4}e$/.exec(script);
 			if (runs) call.script(runs[1] ?? call.stdin ?? UNKNOWN, "sed");
-			const replaced = /^s(.)([^\n]{0,1024})\1([^\n]{0,1024})\1[gpIim0-9]{0,6}e/.exec(script);
-			if (replaced) call.script(replaced[3] ?? "", "sed");
+			const [command = "", , replacement = "", flags = ""] = script.split(script.charAt(1) || "/", 4);
+			if (command === "s" && /^[gpIim0-9]{0,6}e/.test(flags)) call.script(replacement, "sed");
 			const writes = /(?:^|[0-9;}/$gp])\s{0,4}[wW]\s{1,4}([~/][^\n;]{1,512})$/.exec(script);
 			if (writes) call.writes(writes[1] ?? "");
 			const reads = /(?:^|[0-9;}$])\s{0,4}r\s{0,4}([~/][^\n;]{1,512})$/.exec(script);

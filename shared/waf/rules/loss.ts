@@ -345,6 +345,9 @@ export const lossJudges: Judges = [
 		if (/artisan$/.test(call.args[0] ?? "") && /^(migrate:(fresh|reset|refresh|rollback)|db:wipe)$/.test(call.args[1] ?? ""))
 			call.hit(l["database-destroy"]);
 	}),
+	each("btrfs", (call) => {
+		if (call.args.includes("delete") || call.args.includes("del")) call.hit(l["cloud-destroy"]);
+	}),
 	each("dropdb dropuser", (call) => call.hit(l["database-destroy"])),
 	each("mysqladmin", (call) => {
 		if (call.args.includes("drop")) call.hit(l["database-destroy"]);

@@ -257,7 +257,7 @@ export const machineJudges: Judges = [
 	each("auditctl aa-disable aa-teardown aa-complain apparmor_parser setsebool semanage spctl csrutil", (call) => {
 		if (
 			call.name === "auditctl" &&
-			!call.args.some((arg, at) => arg === "-D" || arg === "-d" || arg === "-W" || (arg === "-e" && call.args[at + 1] === "0"))
+			!call.args.some((arg, at) => arg === "-D" || arg === "-d" || arg === "-e0" || arg === "-W" || (arg === "-e" && call.args[at + 1] === "0"))
 		)
 			return;
 		if (call.name === "apparmor_parser" && !call.args.some((arg) => /^(-R|--remove)$/.test(arg))) return;
