@@ -30,8 +30,14 @@ export const destroyRules = rules("destroy", {
 	"hide-or-lock-file": {
 		verdict: "ask",
 		reason: "makes files unchangeable, or changeable again",
-		match: ["chattr +i x", "chattr -i /etc/passwd"],
+		match: ["chattr +i x"],
 		pass: ["lsattr x"],
+	},
+	"lock-system": {
+		verdict: "deny",
+		reason: "makes files of the system unchangeable, or changeable again",
+		match: ["chattr -i /etc/passwd", "chattr +i /etc/resolv.conf"],
+		pass: ["lsattr /etc/passwd", "chattr +i x"],
 	},
 	"clear-traces": {
 		verdict: "deny",
@@ -248,7 +254,13 @@ export const destroyJudges: Judges = [
 		permissions(call);
 		if (call.name === "chmod" && call.args.some((arg) => /^([ugoa]{0,3}\+[rwx]{0,3}s|[2467][0-7]{3})$/.test(arg))) return;
 	}),
-	each("chattr", (call) => call.hit(d["hide-or-lock-file"])),
+	each("chattr", (call) =>
+		call.hit(
+			call.args.some((arg) => /^(\/(etc|usr|bin|boot|root|var\/(log|spool))\b|~\/\.ssh)/.test(arg))
+				? d["lock-system"]
+				: d["hide-or-lock-file"],
+		),
+	),
 	each("cp mv ln install gcp rename", copying),
 	each("tee sponge", (call) => {
 		for (const path of new Options(call.args).operands) {
@@ -266,6 +278,9 @@ export const destroyJudges: Judges = [
 	each("mknod", (call) => {
 		if (call.args.includes("b")) call.hit(pathRules["write-device"]);
 	}),
+	each("zpool zfs", (call) => {
+		if (call.args.includes("destroy") && !call.args.includes("-n")) call.hit(d["format-disk"]);
+	}),
 	each("dmsetup", (call) => {
 		if (call.args.some((arg) => /^(remove|remove_all|wipe_table|clear)$/.test(arg))) call.hit(d["format-disk"]);
 	}),
@@ -277,8 +292,9 @@ export const destroyJudges: Judges = [
 		const given = options.has("-e", "--expression", "-f", "--file");
 		const scripts = given ? options.values("-e", "--expression") : options.operands.slice(0, 1);
 		const files = options.operands.slice(given ? 0 : 1);
+		const inPlace = options.has("-i", "--in-place") || call.args.some((arg) => /^-[nErsuz]{0,5}i/.test(arg));
 		for (const file of files) {
-			if (options.has("-i", "--in-place") || call.args.some((arg) => /^-[nErsuz]{0,5}i/.test(arg))) {
+			if (inPlace) {
 				if (isSystemLog(absolute(call, file))) call.hit(d["clear-traces"]);
 				else if (isLog(absolute(call, file))) call.hit(d["clear-log"]);
 				call.writes(file);

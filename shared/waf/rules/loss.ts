@@ -177,7 +177,7 @@ export const lossJudges: Judges = [
 				break;
 			case "push":
 				if (
-					options.has("-f", "--force", "--mirror", "--delete", "-d", "--prune", "--force-with-lease", "--force-if-includes") ||
+					options.has("-f", "--force", "--mirror", "--delete", "-d", "--prune") ||
 					options.operands.some((ref, at) => at > 0 && /^(\+|:.)/.test(ref))
 				)
 					call.hit(l["git-rewrite-shared"]);
