@@ -887,7 +887,12 @@ export class HostedSession {
 	}
 
 	#workDir() {
-		return resolveWorkDir(this.#spec.workDir, ownWorkDir(this.#host.stateDir, this.sessionId), this.#host.config.roots);
+		return resolveWorkDir(
+			this.#spec.workDir,
+			ownWorkDir(this.#host.stateDir, this.sessionId),
+			this.#host.config.roots,
+			this.#host.stateDir,
+		);
 	}
 }
 
