@@ -734,6 +734,7 @@ export class HostedSession {
 			workDir: workDir.value,
 			file,
 			args: [...before, ...args],
+			ownerArgs: installed.settings.args,
 			env: network.value?.env ?? allEnv,
 			read: [...jail.read, ...installed.settings.read, ...roots.read],
 			write: [...jail.write, ...installed.settings.write, ...roots.write],
