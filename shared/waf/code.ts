@@ -183,7 +183,10 @@ export function judgeCode(call: Call, language: string, source: string): void {
 /** What a program reads from its environment, put in where this script has set it. */
 function withEnvironment(call: Call, text: string): string {
 	return text
-		.replace(/\b(os\.homedir\(\)|(pathlib\.)?Path\.home\(\)|Dir\.home|homedir\(\))/g, JSON.stringify(homeOf(call.place)))
+		.replace(
+			/\b(os\.homedir\(\)|(pathlib\.)?Path\.home\(\)|Dir\.home|homedir\(\))/g,
+			text.includes('\\"') ? `\\"${homeOf(call.place)}\\"` : `"${homeOf(call.place)}"`,
+		)
 		.replace(
 			/(?:os\.environ|ENV|process\.env|\$_ENV|%ENV)\s{0,2}(?:\[\s{0,2}|\.get\(\s{0,2}|\.)["']?([A-Za-z_]\w{0,63})["']?(?:\s{0,2}[\])])?|\$ENV\{["']?([A-Za-z_]\w{0,63})["']?\}|\$env:([A-Za-z_]\w{0,63})|(?:os\.)?getenv\(\s{0,2}["']([A-Za-z_]\w{0,63})["']\s{0,2}\)/g,
 			(whole, ...names: unknown[]) => {

@@ -219,10 +219,10 @@ const CONTAINER =
 
 /** Programs that people and the system rely on: another one in their place is an attack. */
 const CORE_PROGRAM =
-	/\/((ba|da|z|k|c|tc)?sh|ls|ps|cat|cp|mv|rm|ln|login|su|sudo|ssh|sshd|passwd|netstat|ss|top|who|w|last|find|grep|egrep|kill|mount|umount|id|ip|iptables|systemctl|init|cron|crond|curl|wget|git|python3?|perl|env|chmod|chown|lsof|ping|scp|date|df|du|tar|gpg|apt|apt-get|dpkg|yum|rpm|docker|[.*\uFFFA-\uFFFC].{0,32})$/;
+	/\/((ba|da|z|k|c|tc)?sh|ls|ps|cat|cp|mv|rm|ln|login|su|sudo|ssh|sshd|passwd|netstat|ss|top|who|w|last|find|grep|egrep|kill|mount|umount|id|ip|iptables|systemctl|init|cron|crond|curl|wget|git|perl|env|chmod|chown|lsof|ping|scp|date|df|du|tar|gpg|apt|apt-get|dpkg|yum|rpm|docker|[.*\uFFFA-\uFFFC].{0,32})$/;
 /** What is there to be set; adding to the second kind is everyday, replacing them is not. */
 const SETTINGS =
-	/^\/etc\/(nginx|apache2|httpd|docker|apt\/(sources|preferences|keyrings|trusted)|yum\.repos\.d|default\/|mysql|postgresql|redis|php|haproxy|prometheus|grafana|containerd|cni|tmpfiles|ssl\/certs|pki\/ca|ca-certificates|hostname$|timezone$|localtime$|locale|dnsmasq|squid|varnish|memcached|elasticsearch|kafka|rabbitmq|mongod|samba|exports|netplan|wpa_supplicant|fonts|vim|npmrc|pip\.conf|gitconfig|environment\.d|motd|issue)/;
+	/^\/usr\/share\/keyrings\/|^\/etc\/(nginx|apache2|httpd|docker|apt\/(sources|preferences|keyrings|trusted)|yum\.repos\.d|default\/|mysql|postgresql|redis|php|haproxy|prometheus|grafana|containerd|cni|tmpfiles|ssl\/certs|pki\/ca|ca-certificates|hostname$|timezone$|localtime$|locale|dnsmasq|squid|varnish|memcached|elasticsearch|kafka|rabbitmq|mongod|samba|exports|netplan|wpa_supplicant|fonts|vim|npmrc|pip\.conf|gitconfig|environment\.d|motd|issue)/;
 const SETTINGS_APPENDED =
 	/^\/etc\/(hosts|resolv\.conf|fstab|sysctl\.(conf|d\/)|security\/limits|environment$|modules|ssh\/ssh_config|nsswitch)/;
 

@@ -317,6 +317,9 @@ const PROGRAMS: Record<string, Program> = {
 		return options.has("-d", "--directory") && options.operands.length > 0 ? `${options.operands.join("\n")}\n` : UNKNOWN;
 	},
 	// Whatever runs: for who kills what it prints, that is everything.
+	// Every process, by number and nothing else: somebody is about to end them.
+	ps: (call) =>
+		/(^| )-?[a-zA-Z]{0,4}[eAx][a-zA-Z]{0,4} .{0,32}-?o ?(pid=?|pid --no-headers)$/.test(call.args.join(" ")) ? "1\n" : UNKNOWN,
 	pidof: (call) => (call.args.some((arg) => SYSTEM_PROCESS.test(arg)) ? "1\n" : UNKNOWN),
 	pgrep: (call) =>
 		call.args.some((arg) => SYSTEM_PROCESS.test(arg)) || call.args.some((arg) => /^(\.|\.\*|\^|\$|)$/.test(arg)) ? "-1\n1\n" : UNKNOWN,

@@ -28,8 +28,8 @@ export const RULES: ReadonlyMap<string, Rule> = new Map(
 /** Who looks at which program. */
 export const judges: ReadonlyMap<string, readonly Judge[]> = (() => {
 	const all = new Map<string, Judge[]>();
-	for (const table of [accessJudges, destroyJudges, networkJudges, machineJudges, lossJudges, languageJudges])
-		for (const [name, judge] of Object.entries(table)) all.set(name, [...(all.get(name) ?? []), judge]);
+	for (const { names, judge } of [accessJudges, destroyJudges, networkJudges, machineJudges, lossJudges, languageJudges].flat())
+		for (const name of names) all.set(name, [...(all.get(name) ?? []), judge]);
 	return all;
 })();
 

@@ -367,7 +367,7 @@ export class Shell {
 		if (typeof value !== "string") return;
 		if (/^HIST(FILE|SIZE|FILESIZE)$/.test(name) && /^(0|\/dev\/null|)$/.test(value))
 			this.#hit(destroyRules["clear-traces"], `${name}=${value}`);
-		if (name === "PATH" && /^(\/tmp|\/var\/tmp|\/dev\/shm|\.)(\/[^:]{0,256})?(:|$)/.test(value))
+		if (name === "PATH" && /^(\.|(\/tmp|\/var\/tmp|\/dev\/shm)(\/[^:]{0,256})?)(:|$)/.test(value))
 			this.#hit(r["hijack-path"], `${name}=${value}`);
 		if (PRELOADS.has(name) && value !== "" && !/^(\/usr)?\/lib[^.]{0,200}(jemalloc|tcmalloc|asan|libfaketime|mimalloc)/.test(value))
 			this.#hit(r["preload-library"], `${name}=${value}`);
@@ -459,13 +459,17 @@ export class Shell {
 		if (
 			output.trim() !== "" &&
 			isKnown(output) &&
-			(writeRule(target.path, this.#place)?.id === "write-shell-start" || target.path.includes("/.git/hooks/")) &&
+			(writeRule(target.path, this.#place)?.id === "write-shell-start" ||
+				target.path.includes("/.git/hooks/") ||
+				/^\/usr\/local\/s?bin\//.test(target.path)) &&
 			!target.path.includes("/.ssh/")
 		) {
 			this.#lenient++;
 			this.#script(output, new Scope(undefined, this.#place.cwd, []), { text: null }, ["login"]);
 			this.#lenient--;
 		}
+		// A file that starts a shell by its own means is there to be run by whoever reads it.
+		if (STARTS_SHELL.test(output)) this.#hit(r["unresolved-script"], `> ${target.path}`);
 		this.#files.set(target.path, target.append ? join(this.#files.get(target.path) ?? "", output) : output);
 		return "";
 	}
@@ -502,6 +506,8 @@ export class Shell {
 		const program = argv[0] ?? null;
 		const { stdin, source, target } = this.#redirections(command.redirects, scope, via, program);
 		if (program === null) return this.#kept("", target);
+		if (target && nameOf(program) === "cat" && argv.some((arg) => /^\/dev\/(zero|urandom)$/.test(arg)))
+			this.#hit(destroyRules["fill-disk"], argv.join(" "));
 		let where = scope;
 		if (assigned.size > 0) {
 			where = scope.inner();
@@ -827,9 +833,14 @@ export class Shell {
 			if (content !== undefined) {
 				const text = content.replace(/^#![^\n]*/, "");
 				if (content.includes(FETCHED)) this.#fetched(call.text());
-				else if (isKnown(content.slice(0, 2)) && content !== "" && !/^#!.{0,64}(python|perl|ruby|node)/.test(content))
+				else if (
+					isKnown(content.slice(0, 2)) &&
+					content !== "" &&
+					!content.startsWith("\x7f") &&
+					!/^#!.{0,64}(python|perl|ruby|node)/.test(content)
+				)
 					return this.#script(text, new Scope(scope, scope.cwd, call.args), input, [...via]);
-				else if (!isKnown(content)) call.hit(r["unresolved-script"]);
+				else if (!isKnown(content) || content.startsWith("\x7f")) call.hit(r["unresolved-script"]);
 				else call.code(/python|perl|ruby|node/.exec(content)?.[0] ?? "", text);
 			}
 		}
@@ -856,7 +867,8 @@ export class Shell {
 		const [first, ...rest] = options.operands;
 		const through = "";
 		if (options.has("-c", "--command")) {
-			const text = options.value("--command") || first || "";
+			// elvish calls the environment $E:.
+			const text = (options.value("--command") || first || "").replaceAll(call.name === "elvish" ? "$E:" : "\0", "$");
 			return call.script(text, through, rest);
 		}
 		if (first !== undefined && first !== "-" && !options.has("-s")) {
@@ -1044,6 +1056,9 @@ export function nameOf(program: string): string {
 	return alternative?.[1] ?? name;
 }
 
+/** A call that starts a shell, or makes itself root, in whatever language. */
+const STARTS_SHELL =
+	/\b(exec[lv]?[pe]{0,2}|system|spawn|popen|execute|Pre-Invoke)\b[^\n]{0,40}["'/ ]\/?bin\/(ba)?sh["',;]|\bset(res|re)?uid\(0/;
 /** Absolute paths that are not in their shortest form. */
 const ROUNDABOUT = /^(?=[^\n]{0,1024}(?:\/\/|\/\.{1,2}(?:\/|$)))\/[\w.@+/-]{0,1024}$/;
 /** Programs whose arguments are text. */

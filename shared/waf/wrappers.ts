@@ -132,7 +132,7 @@ const find: Wrapper = (call) => {
 			const inner = args.slice(index + 1, end);
 			for (const path of found) {
 				// Everything below a directory, or only what a test picks.
-				const place = narrow ? path : path.slice(0, -1) + (path === `./${UNKNOWN}` ? UNKNOWN : "*");
+				const place = narrow ? path : `${path.slice(0, -1)}*`;
 				call.argv(
 					inner.map((arg) => arg.replaceAll("{}", () => (narrow ? path + (call.args.includes("-o") && hint === "" ? "" : hint) : place))),
 					"find",
@@ -339,6 +339,8 @@ const make: Wrapper = (call) => {
 /** A makefile's lines that a shell runs. */
 function recipes(call: Call, text: string): void {
 	for (const line of text.split("\n")) {
+		const file = /\$\(file\s{0,4}>{1,2}\s{0,4}([^,)]{1,512})/.exec(line);
+		if (file) call.writes(file[1] ?? "");
 		const shell = /\$\(shell ([\s\S]+)\)/.exec(line);
 		if (shell) call.script((shell[1] ?? "").replace(/\)$/, ""));
 		const recipe =

@@ -29,6 +29,12 @@ export const accessRules = {
 			match: ["sudo usermod -aG docker ann", "groupadd app", "useradd -r app"],
 			pass: ["id", "groups"],
 		},
+		"cloud-accounts": {
+			verdict: "ask",
+			reason: "makes users, keys or rights in a cloud account",
+			match: ["aws iam create-access-key --user-name x", "gcloud iam service-accounts keys create k.json --iam-account a@b"],
+			pass: ["aws iam list-users", "gcloud iam roles list"],
+		},
 		"change-accounts": {
 			verdict: "deny",
 			reason: "makes or changes users, groups or passwords of this machine",
@@ -148,19 +154,19 @@ function sudo(call: Call): void {
 	if (!ORDINARY.test(name) || !isKnown(name)) call.hit(a["sudo-other"]);
 }
 
-export const accessJudges: Judges = {
-	...each("sudo doas sudoedit sudo.ws pkexec", sudo),
-	su: (call) => {
+export const accessJudges: Judges = [
+	each("sudo doas sudoedit sudo.ws pkexec", sudo),
+	each("su", (call) => {
 		const options = new Options(call.args, "-c --command -s --shell -g -G -w");
 		if (call.args.some((arg) => /^--(help|version)$/.test(arg))) return;
 		if (!options.has("-c", "--command", "--session-command")) call.hit(a["become-root"]);
 		else call.hit(a["sudo-other"]);
-	},
-	...each("runuser setpriv gosu su-exec machinectl newgrp sg", (call) => {
+	}),
+	each("runuser setpriv gosu su-exec machinectl newgrp sg", (call) => {
 		if (call.name === "machinectl" && call.args[0] !== "shell") return;
 		call.hit(call.name === "machinectl" || call.name === "newgrp" ? a["become-root"] : a["sudo-other"]);
 	}),
-	chmod: (call) => {
+	each("chmod", (call) => {
 		if (
 			call.args.some(
 				(arg) =>
@@ -169,15 +175,15 @@ export const accessJudges: Judges = {
 			)
 		)
 			call.hit(a["set-user-id"]);
-	},
-	install: (call) => {
+	}),
+	each("install", (call) => {
 		if (new Options(call.args, "-m --mode -o -g -t").values("-m", "--mode").some((mode) => /^0?[4267][0-7]{3}$|s/.test(mode)))
 			call.hit(a["set-user-id"]);
-	},
-	setcap: (call) => {
+	}),
+	each("setcap", (call) => {
 		if (!call.args.includes("-r") && call.args.length > 0) call.hit(a["set-user-id"]);
-	},
-	...each(
+	}),
+	each(
 		"useradd adduser usermod userdel deluser groupadd groupmod groupdel delgroup addgroup gpasswd chpasswd passwd vipw vigr visudo newusers pwconv pwunconv chage dscl sysadminctl pw luseradd lpasswd",
 		(call) => {
 			if (
@@ -198,18 +204,18 @@ export const accessJudges: Judges = {
 			call.hit(a["change-accounts"]);
 		},
 	),
-	...each(
+	each(
 		"gcore procdump secret-tool mimipenguin unshadow john hashcat hydra medusa ncrack lazagne laZagne kwallet-query keepass2john ssh2john zip2john crackmapexec impacket-secretsdump secretsdump.py pypykatz volatility sekurlsa pwdump chntpw",
 		(call) => {
 			if (call.args.some((arg) => /^(--help|--version|-h|store)$/.test(arg))) return;
 			call.hit(a["dump-credentials"]);
 		},
 	),
-	security: (call) => {
+	each("security", (call) => {
 		if (call.args.some((arg) => /^(dump-keychain|find-generic-password|find-internet-password|export)$/.test(arg)))
 			call.hit(a["dump-credentials"]);
-	},
-	...each("gpg gpg2 openssl ccrypt 7z 7za zip age aescrypt", (call) => {
+	}),
+	each("gpg gpg2 openssl ccrypt 7z 7za zip age aescrypt", (call) => {
 		if (call.args.some((arg) => /^--export-secret/.test(arg))) call.hit(a["dump-credentials"]);
 		const encrypts =
 			call.args.some((arg) => /^(-c|--symmetric|-e|--encrypt|enc|-er|-p.{0,64}|-P|--cipher-algo)$/.test(arg)) || call.name === "ccrypt";
@@ -219,13 +225,13 @@ export const accessJudges: Judges = {
 		)
 			call.hit(a["encrypt-system"]);
 	}),
-	"ssh-copy-id": (call) => {
+	each("ssh-copy-id", (call) => {
 		if (call.args.some((arg) => /(^|@)(localhost|127\.0\.0\.1)$/.test(arg) || /^root@/.test(arg))) call.hit(pathRules["write-shell-start"]);
-	},
-	getent: (call) => {
+	}),
+	each("getent", (call) => {
 		if (call.args.some((arg) => /^g?shadow$/.test(arg))) call.hit(pathRules["read-secret"]);
-	},
-	...each("find fd fdfind locate mlocate plocate", (call) => {
+	}),
+	each("find fd fdfind locate mlocate plocate", (call) => {
 		const wide =
 			call.name.endsWith("locate") ||
 			call.args.some((arg) =>
@@ -243,7 +249,7 @@ export const accessJudges: Judges = {
 		if (call.args.some((arg, at) => /^-perm$/.test(call.args[at - 1] ?? "") && /^[-/+]?(u[+=]s|g[+=]s|0?[46]000|0?2000|u=s)/.test(arg)))
 			call.hit(a["search-secrets"]);
 	}),
-	...each("grep egrep fgrep rg ag ack zgrep", (call) => {
+	each("grep egrep fgrep rg ag ack zgrep", (call) => {
 		const options = new Options(call.args, "-e -f -A -B -C -m --include --exclude --exclude-dir -g -t -T --type");
 		const recursive = options.has("-r", "-R", "--recursive", "--dereference-recursive") || /^(rg|ag|ack)$/.test(call.name);
 		const patterns = options.values("-e").length > 0 ? options.values("-e") : options.operands.slice(0, 1);
@@ -258,17 +264,17 @@ export const accessJudges: Judges = {
 		)
 			call.hit(a["search-secrets"]);
 	}),
-	crontab: (call) => {
+	each("crontab", (call) => {
 		const options = new Options(call.args, "-u");
 		if (options.has("-l") && options.operands.length === 0) return;
 		if (options.has("-V", "--help")) return;
 		call.hit(a["schedule-job"]);
-	},
-	...each("at batch anacron", (call) => {
+	}),
+	each("at batch anacron", (call) => {
 		if (call.args.some((arg) => /^(-l|-c|-V|-T)$/.test(arg)) && call.name !== "anacron") return;
 		call.hit(a["schedule-job"]);
 	}),
-	...each("systemctl", (call) => {
+	each("systemctl", (call) => {
 		const operands = call.args.filter((arg) => !arg.startsWith("-"));
 		const verb = operands[0] ?? "";
 		if (/^(enable|link|reenable|preset|add-wants|add-requires|edit|set-default|import-environment|set-environment)$/.test(verb)) {
@@ -282,28 +288,31 @@ export const accessJudges: Judges = {
 		)
 			call.hit(a["change-service"]);
 	}),
-	...each("update-rc.d chkconfig rc-update insserv launchctl sysv-rc-conf", (call) => {
+	each("update-rc.d chkconfig rc-update insserv launchctl sysv-rc-conf", (call) => {
 		if (!call.args.some((arg) => /^(--list|list|show|print|-l)$/.test(arg))) call.hit(a["change-service"]);
 	}),
-	aws: (call) => {
+	each("aws", (call) => {
 		const [service = "", verb = ""] = call.args.filter((arg) => !arg.startsWith("-"));
 		if (
 			/^(cloudtrail|guardduty|config|logs|cloudwatch|flow-logs|securityhub)$/.test(service) &&
 			/^(stop|delete|disable|update-trail|put-event-selectors)/.test(verb)
 		)
 			call.hit(a["blind-cloud"]);
-		if (service === "iam" && /^(create|add|attach|put|update|upload)-/.test(verb)) call.hit(a["change-accounts"]);
+		if (service === "iam" && /^(create|add|attach|put|update|upload)-/.test(verb)) call.hit(a["cloud-accounts"]);
 		if (/^(secretsmanager|ssm|kms)$/.test(service) && /^(get-secret-value|get-parameters?(-by-path)?|decrypt)$/.test(verb))
 			call.hit(pathRules["read-private"]);
-	},
-	git: (call) => {
+	}),
+	each("git", (call) => {
 		if (call.args.some((arg) => /^(diff|grep|apply|am|hash-object|blame)$/.test(arg)))
 			for (const arg of call.args) if (/^[/~]/.test(arg)) call.reads(arg);
-	},
-	...each("docker podman", (call) => {
-		if (call.args[0] === "cp") for (const arg of call.args.slice(1)) if (/^[/~]/.test(arg)) call.reads(arg);
 	}),
-	...each("kubectl oc", (call) => {
+	each("docker podman", (call) => {
+		if (call.args[0] !== "cp") return;
+		for (const arg of call.args.slice(1)) if (/^[/~]/.test(arg)) call.reads(arg);
+		const target = call.args.at(-1) ?? "";
+		if (/^[/~]/.test(target)) call.writes(target);
+	}),
+	each("kubectl oc", (call) => {
 		if (
 			call.args.includes("get") &&
 			call.args.some((arg) => /^secrets?(\/|$)/.test(arg)) &&
@@ -313,46 +322,51 @@ export const accessJudges: Judges = {
 			call.hit(pathRules["read-private"]);
 		if (call.args[0] === "cp") for (const arg of call.args.slice(1)) call.reads(arg);
 	}),
-	...each("gdb lldb", (call) => {
+	each("gdb lldb", (call) => {
 		if (
 			call.args.some((arg) => /^(-p|--pid(=.{0,32})?|attach)$/.test(arg)) &&
 			call.args.some((arg) => /generate-core-file|gcore|dump (binary )?memory|process save-core|find \/proc/.test(arg))
 		)
 			call.hit(a["dump-credentials"]);
 	}),
-	...each(
-		"gh gcloud az vault op pass bw lpass git aws keyctl heroku doppler secret-tool docker podman ps strace rbw gopass sops age",
+	each(
+		"ssh-keygen gh gcloud az vault op pass bw lpass git aws keyctl heroku doppler secret-tool docker podman rbw gopass sops age",
 		(call) => {
 			const text = call.args.slice(0, 8).join(" ");
 			const prints = PRINTS_CREDENTIALS.get(call.name);
 			if (prints?.test(text)) call.hit(a["print-credential"]);
 		},
 	),
-	loginctl: (call) => {
+	each("gcloud az", (call) => {
+		const text = call.args.slice(0, 8).join(" ");
+		if (/iam service-accounts (keys )?create|add-iam-policy-binding|^ad (user|app|sp) create|^role assignment create/.test(text))
+			call.hit(a["cloud-accounts"]);
+	}),
+	each("loginctl", (call) => {
 		if (call.args.includes("enable-linger")) call.hit(a["change-service"]);
-	},
-	ldconfig: (call) => {
+	}),
+	each("ldconfig", (call) => {
 		if (call.args.some((arg) => /^-[fC]/.test(arg))) call.hit(pathRules["write-persistence"]);
-	},
-	xxd: (call) => {
+	}),
+	each("xxd", (call) => {
 		const operands = new Options(call.args, "-c -g -l -o -s").operands;
 		if (operands[1] !== undefined) call.writes(operands[1]);
-	},
-	"systemd-run": (call) => {
+	}),
+	each("systemd-run", (call) => {
 		if (call.args.some((arg) => /^--(on-|timer-property)/.test(arg))) call.hit(a["schedule-job"]);
 		else if (!call.args.includes("--scope") && !call.args.includes("--user")) call.hit(a["sudo-other"]);
 		if (call.args.some((arg) => /^(-t|--pty|-S|--shell|-[a-z]{0,4}[tS])$/.test(arg))) call.hit(a["become-root"]);
-	},
-	chsh: (call) => {
+	}),
+	each("chsh", (call) => {
 		if (!call.args.some((arg) => /^(-l|--list-shells|--help)$/.test(arg))) call.hit(a["default-shell"]);
-	},
-};
+	}),
+];
 const KNOWN_UNIT =
 	/^(nginx|apache2|httpd|docker|containerd|postgresql|mysql|mariadb|mysqld|redis|redis-server|mongod|ssh|sshd|cron|crond|chronyd|ntp|ntpd|kubelet|elasticsearch|grafana-server|prometheus|rabbitmq-server|php[0-9.]*-fpm|memcached|haproxy|jenkins|firewalld|ufw|bluetooth|NetworkManager|libvirtd|snapd|fail2ban|supervisor|influxdb|kafka|zookeeper|consul|vault|nomad|tailscaled|caddy|varnish|postfix|dovecot|named|bind9|vsftpd|smbd|nmbd|nfs-server|rpcbind|autofs|acpid|atd|cups|avahi-daemon)(\.service)?$/;
 
 /** Programs that take names of files without opening them, or keys in order to use them. */
 const LEAVES_CLOSED = new Set(
-	"ls ll stat test [ [[ echo printf chmod chown chgrp mkdir touch rm rmdir unlink ssh scp rsync sftp ssh-add ssh-keygen ssh-copy-id autossh mosh sshfs git gh kubectl helm oc aws gcloud az docker podman docker-compose export declare local readonly typeset unset alias cd pushd dirname basename realpath readlink which type command find fd locate grep egrep fgrep rg ag ack commit true false : exit kill ps man help apropos whatis whereis cp mv ln install tee curl wget du df tree lsof mount umount ansible ansible-playbook terraform vagrant packer psql mysql gpg setfacl getfacl lsattr chattr sed dd nc ncat python perl ruby node php lua systemctl service crontab read for getent id visudo sha256sum md5sum sha1sum cksum".split(
+	"ls ll stat test [ [[ echo printf chmod chown chgrp mkdir touch rm rmdir unlink ssh scp rsync sftp ssh-add ssh-keygen ssh-copy-id autossh mosh sshfs git gh kubectl helm oc aws gcloud az docker podman docker-compose export declare local readonly typeset unset alias cd pushd dirname basename realpath readlink which type command find fd locate grep egrep fgrep rg ag ack commit true false : exit kill ps help apropos whatis whereis cp mv ln install tee curl wget du df tree lsof mount umount ansible ansible-playbook terraform vagrant packer psql mysql gpg setfacl getfacl lsattr chattr sed dd nc ncat python perl ruby node php lua systemctl service crontab read for getent id visudo sha256sum md5sum sha1sum cksum".split(
 		" ",
 	),
 );
@@ -402,6 +416,7 @@ function pathIn(arg: string): string | undefined {
 
 const PRINTS_CREDENTIALS: ReadonlyMap<string, RegExp> = new Map([
 	["gh", /^auth token/],
+	["ssh-keygen", /(^| )-[ye]( |$)/],
 	["gcloud", /^auth (application-default )?print-(access|identity|refresh)-token/],
 	["az", /get-access-token|list-keys|keyvault secret (show|download)/],
 	["vault", /^(kv get|read|token lookup|print token)/],
@@ -418,8 +433,6 @@ const PRINTS_CREDENTIALS: ReadonlyMap<string, RegExp> = new Map([
 	["doppler", /^secrets( get| download|$)/],
 	["docker", /^inspect\b.{0,256}(Env|\.Config)|^exec\b.{0,64} (env|printenv)$/],
 	["podman", /^inspect\b.{0,256}Env/],
-	["ps", /^-?[a-df-z]{0,4}e(ww|$)|^auxe|^eww/],
-	["strace", /-p.{0,64}-e (trace=)?(read|write)|-e (trace=)?(read|write).{0,64}-p/],
 	["sops", /^(-d|--decrypt|decrypt)/],
 ]);
 const RAW_READERS = /^(cat|dd|strings|xxd|od|hexdump|head|tail|less|more|base64|tar|cp|nc|grep|pv|gzip|tee)$/;

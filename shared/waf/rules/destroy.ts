@@ -1,4 +1,4 @@
-import { located, pathRules } from "../paths.ts";
+import { located, pathRules, readRule, writeRule } from "../paths.ts";
 import { UNKNOWN } from "../words.ts";
 import { type Call, each, type Judges, Options, rules } from "./rule.ts";
 
@@ -162,11 +162,13 @@ const copying = (call: Call): void => {
 		if (call.name === "mv" && /^\/dev\/null$/.test(target)) call.hit(d["move-system"]);
 		if (call.name === "ln" && sources.some((source) => source === "/dev/null") && /history$/.test(target)) call.hit(d["clear-traces"]);
 		if (isSystemLog(absolute(call, target))) call.hit(d["clear-traces"]);
-		call.writes(target);
+		const directory = /\/$|^(\/usr)?(\/local)?\/s?bin$/.test(target) || into !== undefined;
+		const plain = writeRule(target, call.place);
+		if (!directory) call.writes(target);
 		for (const source of sources) {
 			const name = source.slice(source.lastIndexOf("/") + 1);
 			// Into a directory: which one the rules do not know, so both readings count.
-			if (name !== "") call.writes(`${target.replace(/\/$/, "")}/${name}`);
+			if (name !== "" && (directory || !plain)) call.writes(`${target.replace(/\/$/, "")}/${name}`);
 			const content = call.file(source);
 			if (content !== undefined) {
 				call.wrote(target, content);
@@ -193,32 +195,32 @@ const copying = (call: Call): void => {
 			else if (/^\/(bin|sbin|etc|lib|lib64|boot|usr\/(s?bin|lib))\//.test(where)) call.deletes(where, false);
 		}
 		if (call.name !== "ln" || !options.has("-s", "--symbolic")) call.reads(source);
-		else if (/^\/(etc\/(shadow|sudoers)|root)/.test(source)) call.reads(source);
+		else if (readRule(source, call.place)?.id === "read-secret") call.reads(source);
 	}
 };
 
-export const destroyJudges: Judges = {
-	...each("rm rmdir unlink srm trash", (call) => {
+export const destroyJudges: Judges = [
+	each("rm rmdir unlink srm trash", (call) => {
 		const options = new Options(call.args, "--interactive");
 		if (call.name === "srm") call.hit(d["shred-files"]);
 		const recursive = options.has("-r", "-R", "--recursive");
 		if (options.has("--no-preserve-root")) call.hit(pathRules["delete-catastrophe"]);
 		deleting(call, options.operands, recursive);
 	}),
-	...each("shred wipe scrub", (call) => {
+	each("shred wipe scrub", (call) => {
 		const options = new Options(call.args, "-n -s --iterations --size --random-source");
 		deleting(call, options.operands, true);
 		for (const path of options.operands) call.writes(path);
 		call.hit(d["shred-files"]);
 	}),
-	truncate: (call) => {
+	each("truncate", (call) => {
 		for (const path of new Options(call.args, "-s -r --size --reference").operands) {
 			if (isSystemLog(absolute(call, path))) call.hit(d["clear-traces"]);
 			else if (isLog(absolute(call, path))) call.hit(d["clear-log"]);
 			call.writes(path);
 		}
-	},
-	dd: (call) => {
+	}),
+	each("dd", (call) => {
 		if (
 			call.args.some((arg) => /^if=\/dev\/(zero|urandom)$/.test(arg)) &&
 			call.args.some((arg) => /^of=(?!\/dev\/null)/.test(arg)) &&
@@ -233,38 +235,44 @@ export const destroyJudges: Judges = {
 			}
 			if (arg.startsWith("if=")) call.reads(arg.slice(3));
 		}
-	},
-	...each(
+	}),
+	each(
 		"mkfs mke2fs mkswap wipefs sgdisk sfdisk fdisk cfdisk parted gdisk cryptsetup blkdiscard hdparm mkdosfs mkntfs mkisofs pvcreate pvremove vgremove lvremove zpool mdadm badblocks nvme",
 		(call) => formats(call),
 	),
-	...each(
+	each(
 		"mkfs.ext2 mkfs.ext3 mkfs.ext4 mkfs.xfs mkfs.btrfs mkfs.vfat mkfs.fat mkfs.ntfs mkfs.f2fs mkfs.exfat mkfs.minix mkfs.cramfs",
 		(call) => formats(call),
 	),
-	...each("chmod chown chgrp setfacl", (call) => {
+	each("chmod chown chgrp setfacl", (call) => {
 		permissions(call);
 		if (call.name === "chmod" && call.args.some((arg) => /^([ugoa]{0,3}\+[rwx]{0,3}s|[2467][0-7]{3})$/.test(arg))) return;
 	}),
-	chattr: (call) => call.hit(d["hide-or-lock-file"]),
-	...each("cp mv ln install gcp rename", copying),
-	...each("tee sponge", (call) => {
+	each("chattr", (call) => call.hit(d["hide-or-lock-file"])),
+	each("cp mv ln install gcp rename", copying),
+	each("tee sponge", (call) => {
 		for (const path of new Options(call.args).operands) {
 			if (isSystemLog(absolute(call, path)) && !call.args.includes("-a")) call.hit(d["clear-traces"]);
 			call.writes(path, call.args.includes("-a") || call.args.includes("--append"));
 		}
 	}),
-	touch: (call) => {
+	each("touch", (call) => {
 		const options = new Options(call.args, "-r -d -t --reference --date --time");
 		for (const path of options.operands) {
 			call.writes(path);
 			if (options.has("-r", "-t", "-d", "--reference") && /^\/(etc|bin|usr|sbin|lib|var\/log)\//.test(path)) call.hit(d["forge-time"]);
 		}
-	},
-	mkdir: (call) => {
+	}),
+	each("mknod", (call) => {
+		if (call.args.includes("b")) call.hit(pathRules["write-device"]);
+	}),
+	each("dmsetup", (call) => {
+		if (call.args.some((arg) => /^(remove|remove_all|wipe_table|clear)$/.test(arg))) call.hit(d["format-disk"]);
+	}),
+	each("mkdir", (call) => {
 		for (const path of new Options(call.args, "-m --mode").operands) if (/^\/(sys|proc)\//.test(path)) call.writes(path);
-	},
-	sed: (call) => {
+	}),
+	each("sed", (call) => {
 		const options = new Options(call.args, "-e -f --expression --file -l");
 		const given = options.has("-e", "--expression", "-f", "--file");
 		const scripts = given ? options.values("-e", "--expression") : options.operands.slice(0, 1);
@@ -287,14 +295,14 @@ export const destroyJudges: Judges = {
 			const reads = /(?:^|[0-9;}$])\s{0,4}r\s{0,4}([~/][^\n;]{1,512})$/.exec(script);
 			if (reads) call.reads(reads[1] ?? "");
 		}
-	},
-	history: (call) => {
+	}),
+	each("history", (call) => {
 		if (call.args.some((arg) => /^-[a-z]{0,4}[cdw]/.test(arg)) && !call.args.includes("-a")) call.hit(d["clear-traces"]);
-	},
-	unset: (call) => {
+	}),
+	each("unset", (call) => {
 		if (call.args.some((arg) => /^(HISTFILE|HISTSIZE|HISTFILESIZE|PROMPT_COMMAND)$/.test(arg))) call.hit(d["clear-traces"]);
-	},
-	...each("export declare typeset readonly", (call) => {
+	}),
+	each("export declare typeset readonly", (call) => {
 		for (const arg of call.args)
 			if (
 				/^(HISTFILE=(\/dev\/null|)|HISTSIZE=0|HISTFILESIZE=0|HISTCONTROL=ignorespace|HISTCONTROL=ignoreboth|HISTIGNORE=\*)$/.test(arg) &&
@@ -302,43 +310,40 @@ export const destroyJudges: Judges = {
 			)
 				call.hit(d["clear-traces"]);
 	}),
-	set: (call) => {
+	each("set", (call) => {
 		if (call.args[0] === "+o" && call.args[1] === "history") call.hit(d["clear-traces"]);
-	},
-	shopt: (call) => {
+	}),
+	each("shopt", (call) => {
 		if (call.args.includes("-u") && call.args.includes("histappend")) call.hit(d["clear-traces"]);
-	},
-	journalctl: (call) => {
+	}),
+	each("journalctl", (call) => {
 		if (call.args.some((arg) => /^--vacuum-(time=\d{1,3}(s|m|min|h|hour)?$|time=1d|size=\d{1,3}[KB]?$|size=[1-9]M$|files=[01]$)/.test(arg)))
 			call.hit(d["clear-traces"]);
-	},
-	...each("wevtutil lastlog utmpdump", (call) => {
+	}),
+	each("wevtutil lastlog utmpdump", (call) => {
 		if (call.args.some((arg) => /^(-C|--clear|-r|cl)$/.test(arg))) call.hit(d["clear-traces"]);
 	}),
-	...each("date timedatectl hwclock", (call) => {
+	each("date timedatectl hwclock", (call) => {
 		if (call.args.some((arg) => /^(-s|--set.{0,16}|set-time|set-ntp|--systohc|-w)$/.test(arg) || /^--set=/.test(arg)))
 			call.hit(d["forge-time"]);
 	}),
-	dmesg: (call) => {
+	each("dmesg", (call) => {
 		if (call.args.some((arg) => /^(-C|--clear)$/.test(arg))) call.hit(d["clear-traces"]);
-	},
-	tail: (call) => {
+	}),
+	each("tail", (call) => {
 		if (call.args.some((arg) => /^\/dev\/(zero|urandom)$/.test(arg)) && !call.args.some((arg) => /^-c|^--bytes/.test(arg)))
 			call.hit(d["fill-machine"]);
-	},
-	...each("stress stress-ng", (call) => call.hit(d["fill-machine"])),
-	cat: (call) => {
-		if (call.args.some((arg) => /^\/dev\/(zero|urandom|full)$/.test(arg)) && call.stdin === null) call.hit(d["fill-disk"]);
-	},
-	fallocate: (call) => {
+	}),
+	each("stress stress-ng", (call) => call.hit(d["fill-machine"])),
+	each("fallocate", (call) => {
 		if (call.args.some((arg) => /^(-l|--length=)?(\d{1,6}T|[1-9]\d{2,6}G|\d{12,20})/.test(arg))) call.hit(d["fill-disk"]);
 		for (const path of new Options(call.args, "-l -o --length --offset").operands) call.writes(path);
-	},
-	...each(
+	}),
+	each(
 		"xmrig minerd cpuminer ethminer cgminer bfgminer t-rex nbminer phoenixminer lolminer gminer xmr-stak minergate nanominer teamredminer claymore srbminer",
 		(call) => call.hit(d["crypto-miner"]),
 	),
-};
+];
 
 function formats(call: Call): void {
 	const { args, name } = call;

@@ -54,6 +54,12 @@ const awk = (call: Call): void => {
 	for (const one of [text, ...options.values("-e", "--source")]) {
 		if (/\bsystem\s{0,4}\(|\|\s{0,4}getline|\|&|\|\s{0,4}["']|\bprint[^|]{0,512}\|\s{0,4}[a-z"$]/.test(one)) awkRuns(call, one, options);
 		for (const write of one.matchAll(/>{1,2}\s{0,4}"((?:\/|~)[^"]{1,512})"/g)) call.writes(write[1] ?? "");
+		for (const named of one.matchAll(/(>{1,2}|<)\s{0,4}([A-Za-z_]\w{0,63})\b/g)) {
+			const path = options.values("-v", "--assign").find((given) => given.startsWith(`${named[2]}=`));
+			if (path === undefined) continue;
+			if (named[1] === "<") call.reads(path.slice((named[2] ?? "").length + 1));
+			else call.writes(path.slice((named[2] ?? "").length + 1));
+		}
 		for (const read of one.matchAll(/getline[^<]{0,64}<\s{0,4}"([^"]{1,512})"/g)) call.reads(read[1] ?? "");
 	}
 };
@@ -141,12 +147,12 @@ const TAKES_SHELLS = new Set(
 	),
 );
 
-export const languageJudges: Judges = {
-	...each("python pypy ipython python2 python3 bpython", (call) => {
+export const languageJudges: Judges = [
+	each("python pypy ipython python2 python3 bpython", (call) => {
 		interpreter("python", "-c", "-m -W -X -Q")(call);
 		if (call.args[0] === "-m" && call.args[1] === "timeit") call.code("python", call.args.slice(2).join("\n"));
 	}),
-	...each("perl", (call) => {
+	each("perl", (call) => {
 		// -e may stand at the end of a cluster: `-lne`.
 		const args = call.args.map((arg) => (/^-[a-zA-Z0-9]{0,8}[eE]$/.test(arg) ? "-e" : arg));
 		const at = args.findIndex((arg) => arg === "-e" || /^-[lnpaiws0]{0,8}[eE]./.test(arg));
@@ -166,27 +172,27 @@ export const languageJudges: Judges = {
 		}
 		if (at < 0) interpreter("perl", "-e")(call);
 	}),
-	...each("ruby irb jruby macruby", (call) => {
+	each("ruby irb jruby macruby", (call) => {
 		const args = call.args.map((arg) => (/^-[a-z]{0,6}e$/.test(arg) ? "-e" : arg));
 		const texts = args.flatMap((arg, index) => (arg === "-e" ? [args[index + 1] ?? ""] : []));
 		for (const text of texts) call.code("ruby", text);
 		if (texts.length === 0) interpreter("ruby", "-e", "-r -I -C")(call);
 	}),
-	...each(
+	each(
 		"node nodejs bun deno ts-node tsx jjs jrunscript rhino d8 qjs",
 		interpreter("node", "-e -p --eval --print -pe -ep", "-r --require --import --loader --input-type -C"),
 	),
-	...each("php php-cgi hhvm", interpreter("php", "-r -B -R -E --run", "-d -c -f -z -S -t")),
-	...each("lua luajit texlua luatex", interpreter("lua", "-e", "-l")),
-	...each("tclsh wish expect", (call) => {
+	each("php php-cgi hhvm", interpreter("php", "-r -B -R -E --run", "-d -c -f -z -S -t")),
+	each("lua luajit texlua luatex", interpreter("lua", "-e", "-l")),
+	each("tclsh wish expect", (call) => {
 		const options = new Options(call.args, "-c -f");
 		for (const text of options.values("-c")) tcl(call, text);
 		if (call.stdin !== null) tcl(call, call.stdin);
 		const content = options.operands[0] === undefined ? undefined : call.file(options.operands[0]);
 		if (content !== undefined) tcl(call, content);
 	}),
-	...each("guile csi racket sbcl clisp gosh emacs-lisp elisp clojure clj lein", interpreter("lisp", "-c -e -x --eval -eval -ex", "-l")),
-	...each(
+	each("guile csi racket sbcl clisp gosh emacs-lisp elisp clojure clj lein", interpreter("lisp", "-c -e -x --eval -eval -ex", "-l")),
+	each(
 		"julia R Rscript octave ghc ghci runhaskell elixir iex erl groovy groovysh scala jshell kotlin swift crystal v nim raku dart pwsh powershell osascript gnuplot sage maxima scilab ocaml ghci mono csharp fsharpi escript rakudo xmllint puppet smlnj poly yap swipl gprolog cobc gfortran factor forth gforth puppet",
 		(call) => {
 			const options = new Options(call.args, "-e -E -c -eval --eval -exec -p -x -g --execute -Command -command -b");
@@ -203,9 +209,9 @@ export const languageJudges: Judges = {
 			if (content !== undefined) call.code(call.name, content);
 		},
 	),
-	...each("awk gawk mawk nawk original-awk igawk", awk),
-	...each("vim vi nvim vimdiff view rvim rview ex gvim nvi elvis", editor),
-	...each("emacs emacsclient mg", (call) => {
+	each("awk gawk mawk nawk original-awk igawk", awk),
+	each("vim vi nvim vimdiff view rvim rview ex gvim nvi elvis", editor),
+	each("emacs emacsclient mg", (call) => {
 		for (const text of new Options(
 			call.args.map((arg) => (arg === "-eval" ? "--eval" : arg === "-execute" ? "--execute" : arg)),
 			"--eval --execute -f -l -e",
@@ -215,7 +221,7 @@ export const languageJudges: Judges = {
 			if (/^(-f|--funcall)$/.test(arg) && /shell|term/.test(call.args[at + 1] ?? "")) call.hit(shellRules["shell-escape"]);
 		});
 	}),
-	...each(
+	each(
 		"ed red less more most man pg info pinfo nano pico ftp gdb lldb mysql mariadb psql sqlite3 bc dc telnet rlogin ncftp mailx mail slsh dmsetup bpftrace crash jdb pdb zathura joe mutt irssi weechat hgweb cscope screen byobu ul top",
 		(call) => {
 			stdinCommands(call);
@@ -252,24 +258,24 @@ export const languageJudges: Judges = {
 				}
 		},
 	),
-	"ssh-keygen": (call) => {
+	each("ssh-keygen", (call) => {
 		const library = new Options(call.args, "-D -f -t -b -C -N -P -m -O -I -n -V -s -z -R -F -r").value("-D");
 		if (library !== undefined && !/pkcs11/.test(library)) call.hit(g["load-library"]);
-	},
-	openssl: (call) => {
+	}),
+	each("openssl", (call) => {
 		if (call.args.some((arg, at) => /^-(engine|provider)$/.test(arg) && /[./]/.test(call.args[at + 1] ?? ""))) call.hit(g["load-library"]);
-	},
-	gimp: (call) => {
+	}),
+	each("gimp", (call) => {
 		if (call.args.some((arg) => /^--batch-interpreter/.test(arg))) call.hit(g["load-library"]);
-	},
-	zip: (call) => {
+	}),
+	each("zip", (call) => {
 		const options = new Options(
 			call.args.map((arg) => (arg === "-TT" ? "--unzip-command" : arg)),
 			"--unzip-command -x -i -b -n -t",
 		);
 		for (const script of options.values("--unzip-command")) call.script(script);
-	},
-	...each("pip pip3 easy_install gem cpan npm yarn pnpm composer cargo go brew apt apt-get dnf yum dpkg rpm snap", (call) => {
+	}),
+	each("pip pip3 easy_install gem cpan npm yarn pnpm composer cargo go brew apt apt-get dnf yum dpkg rpm snap", (call) => {
 		const { args } = call;
 		args.forEach((arg, at) => {
 			const next = args[at + 1] ?? "";
@@ -283,7 +289,7 @@ export const languageJudges: Judges = {
 			if (call.name === "composer" && /^(run-script|exec)$/.test(arg) && /[;|&]/.test(next)) call.script(next);
 		});
 	}),
-};
+];
 
 /** Tcl's commands are `exec` and `spawn`. */
 function tcl(call: Call, text: string): void {
@@ -319,7 +325,7 @@ const PLAIN_SHELL = /^(\/bin\/|\/usr\/bin\/)?(ba|da|z|k)?sh$|^(cmd|powershell)(\
 /** What an argument may have a program start. */
 function startedBy(call: Call, arg: string, next: string, known: boolean): void {
 	if (SHELL_WORD.test(arg)) call.hit(shellRules["shell-escape"]);
-	else if (!known && COMMAND_OPTIONS.test(arg) && /[;|&`$\s]/.test(next) && isKnown(next)) call.maybe(next, call.name);
+	else if (COMMAND_OPTIONS.test(arg) && (known ? /\bsh -c\b/ : /[;|&`$\s]/).test(next) && isKnown(next)) call.maybe(next, call.name);
 	// A hook that lies where anybody can write.
 	const hook = HOOK_OPTION.exec(arg);
 	const path = hook?.[2] ?? next;
@@ -362,7 +368,7 @@ const READS_FILES =
 	/^(cat|less|more|head|tail|wc|sort|uniq|diff|cmp|comm|join|paste|jq|yq|bat|stat|file|ls|test|xxd|od|cut|tr|column|md5sum|sha256sum|shellcheck|prettier|eslint|black|yamllint|code|open|tree|nl|tac|tee|gofmt|rustfmt|kubectl|docker|chmod|rm|mv|cp|mkdir|cd|echo|printf|git|grep|rg|sed|awk)$/;
 /** Programs that run what lies in the directory that they are given or stand in. */
 const BUILDS = new Set(
-	"bundle bundler npm yarn pnpm pip pip3 gem cargo go easy_install composer gcc g++ cc clang tcc rustc javac java v crystal nim dotnet mvn gradle ant rake nmap ansible-playbook puppet facter aria2c strings latex pdflatex pandoc cobc m4 nginx julia bpftrace".split(
+	"bundle bundler npm yarn pnpm pip pip3 gem cargo go easy_install composer gcc g++ cc clang tcc rustc javac java v crystal nim dotnet mvn gradle ant rake nmap ansible-playbook puppet facter aria2c strings latex pdflatex pandoc cobc m4 nginx julia bpftrace apt apt-get yum dnf pdb vagrant rtorrent dstat".split(
 		" ",
 	),
 );

@@ -133,8 +133,8 @@ const sqlClient = (call: Call): void => {
 const isForce = (options: Options): boolean =>
 	options.has("-f", "--force") || options.has("-y", "--yes", "--auto-approve", "-auto-approve");
 
-export const lossJudges: Judges = {
-	git: (call) => {
+export const lossJudges: Judges = [
+	each("git", (call) => {
 		let index = 0;
 		while (index < call.args.length && /^-/.test(call.args[index] ?? ""))
 			index += /^(-c|-C|--git-dir|--work-tree|--namespace)$/.test(call.args[index] ?? "") ? 2 : 1;
@@ -196,9 +196,6 @@ export const lossJudges: Judges = {
 				if (options.has("-D", "-M", "-C") || (options.has("-d", "--delete") && options.has("-f", "--force")))
 					call.hit(l["git-lose-history"]);
 				break;
-			case "tag":
-				if (options.has("-d", "--delete")) call.hit(l["git-lose-history"]);
-				break;
 			case "read-tree":
 			case "checkout-index":
 				if (options.has("-u", "-f", "--reset", "--force")) call.hit(l["git-lose-work"]);
@@ -221,8 +218,8 @@ export const lossJudges: Judges = {
 				if (options.has("-d", "--delete")) call.hit(l["git-lose-history"]);
 				break;
 		}
-	},
-	...each("terraform tofu terragrunt", (call) => {
+	}),
+	each("terraform tofu terragrunt", (call) => {
 		const verb = call.args.find((arg) => !arg.startsWith("-"));
 		if (
 			verb === "destroy" ||
@@ -234,12 +231,12 @@ export const lossJudges: Judges = {
 		if (verb === "run-all" && call.args.includes("destroy")) call.hit(l["cloud-destroy"]);
 		if (verb === "taint") call.hit(l["cloud-destroy"]);
 	}),
-	...each(
+	each(
 		"pulumi cdk sls serverless copilot eksctl flyctl fly heroku vercel netlify railway firebase wrangler doctl linode-cli hcloud ibmcloud oci openstack civo render supabase vault op doppler velero kafka-topics kafka-topics.sh rabbitmqctl zfs zpool etcdctl nomad consul bosh cf juju argocd flux restic borg borgmatic fastly circleci ldcli flipt unleash datadog-ci newrelic pd splunk stripe sendgrid mailgun apigeecli deck kong jenkins-cli nats rabbitmqadmin kafka-configs kafka-acls kafka-consumer-groups kafka-delete-records kafka-delete-records.sh snapper azcopy cloudflared traefik rancher kops kubeadm minikube kind k3d skaffold helmfile kustomize meilisearch algolia elasticdump curator glab jfrog nexus temporal airflow dbt influx clickhouse neo4j-admin couchbase-cli cockroach vtctl pscale turso neonctl",
 		(call) => {
 			if (
 				call.args.some((arg) =>
-					/^(destroy|remove|delete|rm|del|disable|reset|--delete|delete[_-][a-z-]{1,24}|purge[_-][a-z-]{1,24}|force_reset|drop|forget|prune|uninstall|terminate|--purge|--prune|wipe|flush|del-[a-z]{1,16}|apps:destroy|pg:reset|addons:destroy|purge|(projects|firestore|hosting|database|functions|sites):(delete|remove|disable))$/.test(
+					/^(destroy|remove|delete|rm|del|disable|reset|--delete|delete[_-][a-z-]{1,24}|[a-z]{1,16}-delete|rollback|purge[_-][a-z-]{1,24}|force_reset|drop|forget|prune|uninstall|terminate|--purge|--prune|wipe|flush|del-[a-z]{1,16}|apps:destroy|pg:reset|addons:destroy|purge|(projects|firestore|hosting|database|functions|sites):(delete|remove|disable))$/.test(
 						arg,
 					),
 				) &&
@@ -248,7 +245,7 @@ export const lossJudges: Judges = {
 				call.hit(l["cloud-destroy"]);
 		},
 	),
-	...each("kubectl oc", (call) => {
+	each("kubectl oc", (call) => {
 		const operands = call.args.filter((arg) => !arg.startsWith("-"));
 		const at = operands.findIndex((arg) => arg === "delete" || arg === "drain" || arg === "replace");
 		if (at < 0) return;
@@ -266,10 +263,10 @@ export const lossJudges: Judges = {
 		)
 			call.hit(l["cloud-destroy"]);
 	}),
-	...each("helm", (call) => {
-		if (call.args.some((arg) => /^(uninstall|delete|del|un)$/.test(arg))) call.hit(l["cloud-destroy"]);
+	each("helm", (call) => {
+		if (call.args.some((arg) => /^(uninstall|delete|del|un|rollback)$/.test(arg))) call.hit(l["cloud-destroy"]);
 	}),
-	aws: (call) => {
+	each("aws", (call) => {
 		const [service = "", verb = ""] = call.args.filter((arg) => !arg.startsWith("-"));
 		if (
 			service === "s3" &&
@@ -278,40 +275,40 @@ export const lossJudges: Judges = {
 			call.hit(l["cloud-destroy"]);
 		else if (/^(delete|terminate|deregister|remove|purge|schedule-key-deletion|destroy|reset|batch-delete)/.test(verb) && service !== "s3")
 			call.hit(l["cloud-destroy"]);
-	},
-	gcloud: (call) => {
+	}),
+	each("gcloud", (call) => {
 		if (call.args.includes("delete") || call.args.includes("destroy")) call.hit(l["cloud-destroy"]);
-	},
-	gsutil: (call) => {
+	}),
+	each("gsutil", (call) => {
 		if (
 			call.args.includes("rb") ||
 			(call.args.includes("rm") && call.args.some((arg) => /^-[a-zA-Z]{0,4}[rR]|\*\*/.test(arg))) ||
 			(call.args.includes("rsync") && call.args.includes("-d"))
 		)
 			call.hit(l["cloud-destroy"]);
-	},
-	az: (call) => {
+	}),
+	each("az", (call) => {
 		if (call.args.some((arg) => /^(delete|purge|delete-batch)$/.test(arg))) call.hit(l["cloud-destroy"]);
-	},
-	...each("rclone mc s3cmd s5cmd", (call) => {
+	}),
+	each("rclone mc s3cmd s5cmd", (call) => {
 		if (
-			call.args.some((arg) => /^(purge|delete|rb|--delete-removed|--recursive-delete|deletefile)$/.test(arg)) ||
+			call.args.some((arg) => /^(purge|delete|rb|sync|--delete-removed|--recursive-delete|deletefile)$/.test(arg)) ||
 			(call.args.includes("rm") && call.args.some((arg) => /recursive|^-r/.test(arg)))
 		)
 			call.hit(l["cloud-destroy"]);
 	}),
-	...each(
+	each(
 		"psql mysql mariadb sqlite3 duckdb cockroach sqlcmd mycli pgcli clickhouse-client cqlsh isql usql impala-shell hive beeline sqlplus",
 		sqlClient,
 	),
-	...each("redis-cli valkey-cli keydb-cli", (call) => {
+	each("redis-cli valkey-cli keydb-cli", (call) => {
 		if (
 			[...call.args, call.stdin ?? ""].some((arg) => /^\s{0,64}(flushall|flushdb|shutdown|debug segfault)\b/im.test(arg)) ||
 			/config set (save|dir|dbfilename)/i.test(call.args.join(" "))
 		)
 			call.hit(l["database-destroy"]);
 	}),
-	...each("mongo mongosh", (call) => {
+	each("mongo mongosh", (call) => {
 		if (
 			[...call.args, call.stdin ?? ""].some((arg) =>
 				/dropDatabase|\.drop\(|deleteMany\(\s*(\{\s*\})?\s*\)|\.remove\(\s*\{\s*\}\s*\)/.test(arg),
@@ -319,19 +316,19 @@ export const lossJudges: Judges = {
 		)
 			call.hit(l["database-destroy"]);
 	}),
-	"ssh-add": (call) => {
+	each("ssh-add", (call) => {
 		if (call.args.includes("-D")) call.hit(l["git-lose-work"]);
-	},
-	nginx: (call) => {
+	}),
+	each("nginx", (call) => {
 		if (call.args.some((arg, at) => arg === "-s" && /^(stop|quit)$/.test(call.args[at + 1] ?? ""))) call.hit(l["cloud-destroy"]);
-	},
-	mongorestore: (call) => {
+	}),
+	each("mongorestore", (call) => {
 		if (call.args.includes("--drop")) call.hit(l["database-destroy"]);
-	},
-	...each("python", (call) => {
+	}),
+	each("python", (call) => {
 		if (/manage\.py$/.test(call.args[0] ?? "") && /^(flush|reset_db|sqlflush)$/.test(call.args[1] ?? "")) call.hit(l["database-destroy"]);
 	}),
-	curl: (call) => {
+	each("curl", (call) => {
 		if (
 			call.args.some(
 				(arg, at) => /^-XDELETE$|^--request=DELETE$/.test(arg) || (/^(-X|--request)$/.test(call.args[at - 1] ?? "") && arg === "DELETE"),
@@ -343,35 +340,39 @@ export const lossJudges: Judges = {
 			)
 		)
 			call.hit(l["database-destroy"]);
-	},
-	...each("dropdb dropuser", (call) => call.hit(l["database-destroy"])),
-	mysqladmin: (call) => {
+	}),
+	each("php", (call) => {
+		if (/artisan$/.test(call.args[0] ?? "") && /^(migrate:(fresh|reset|refresh|rollback)|db:wipe)$/.test(call.args[1] ?? ""))
+			call.hit(l["database-destroy"]);
+	}),
+	each("dropdb dropuser", (call) => call.hit(l["database-destroy"])),
+	each("mysqladmin", (call) => {
 		if (call.args.includes("drop")) call.hit(l["database-destroy"]);
-	},
-	...each("rails rake bin/rails", (call) => {
+	}),
+	each("rails rake bin/rails", (call) => {
 		if (call.args.some((arg) => /^db:(drop|reset|purge|truncate|schema:load|migrate:reset)/.test(arg))) call.hit(l["database-destroy"]);
 	}),
-	...each("prisma sequelize artisan knex alembic", (call) => {
+	each("prisma sequelize artisan knex alembic", (call) => {
 		if (
 			call.args.some((arg) => /^(reset|db:drop|migrate:(fresh|reset|refresh)|db:wipe|--force-reset|base)$/.test(arg)) &&
 			!call.args.includes("--help")
 		)
 			call.hit(l["database-destroy"]);
 	}),
-	...each("npm yarn pnpm cargo", (call) => {
+	each("npm yarn pnpm cargo", (call) => {
 		const verb = call.args.find((arg) => !arg.startsWith("-") && arg !== "npm") ?? "";
 		if (/^(publish|unpublish|deprecate|yank|owner)$/.test(verb) && !call.args.includes("--dry-run")) call.hit(l["publish-or-unpublish"]);
 	}),
-	twine: (call) => {
+	each("twine", (call) => {
 		if (call.args.includes("upload")) call.hit(l["publish-or-unpublish"]);
-	},
-	...each("poetry uv hatch flit", (call) => {
+	}),
+	each("poetry uv hatch flit", (call) => {
 		if (call.args[0] === "publish") call.hit(l["publish-or-unpublish"]);
 	}),
-	gem: (call) => {
+	each("gem", (call) => {
 		if (call.args[0] === "push" || call.args[0] === "yank") call.hit(l["publish-or-unpublish"]);
-	},
-	...each("gh glab hub", (call) => {
+	}),
+	each("gh glab hub", (call) => {
 		const [what = "", verb = ""] = call.args.filter((arg) => !arg.startsWith("-"));
 		if (
 			/^(delete|archive|rename|disable|remove|cancel)$/.test(verb) &&
@@ -384,7 +385,7 @@ export const lossJudges: Judges = {
 			call.hit(l["publish-or-unpublish"]);
 		if (what === "api" && call.args.some((arg) => /^(-XDELETE|--method=DELETE)$/i.test(arg))) call.hit(l["publish-or-unpublish"]);
 	}),
-	...each("docker podman nerdctl docker-compose", (call) => {
+	each("docker podman nerdctl docker-compose", (call) => {
 		const args = call.name === "docker-compose" ? ["compose", ...call.args] : call.args;
 		const operands = args.filter((arg) => !arg.startsWith("-"));
 		const has = (...words: string[]): boolean => words.every((word, at) => operands[at] === word);
@@ -409,5 +410,5 @@ export const lossJudges: Judges = {
 		)
 			call.hit(l["docker-destroy"]);
 	}),
-	crontab: () => undefined,
-};
+	each("crontab", () => undefined),
+];

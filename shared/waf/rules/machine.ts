@@ -16,7 +16,7 @@ export const machineRules = {
 			match: [
 				"sysctl -w kernel.core_pattern='|/tmp/x'",
 				"sysctl kernel.randomize_va_space=0",
-				"swapoff -a",
+
 				"update-grub",
 				"grub-install /dev/sda",
 			],
@@ -193,7 +193,8 @@ const processes = (call: Call): void => {
 	if (options.values("-u", "-U", "--user", "--uid", "--euid").length > 0 && options.operands.length === 0)
 		return void call.hit(m["kill-everything"]);
 	for (const target of args.filter((arg) => !/^-/.test(arg))) {
-		if (/^(\.|\.\*|\^|\$|\.\+|\[a-z\]|init|systemd)$/.test(target) && name !== "killall") call.hit(m["kill-everything"]);
+		if (/^(\.|\.\*|\^|\$|\.\+|\[a-z\]|init|systemd)$/.test(target) && (name !== "killall" || options.has("-r", "--regexp")))
+			call.hit(m["kill-everything"]);
 		else if (
 			/^(init|systemd|systemd-.{1,32}|sshd|dockerd|containerd|cron|crond|rsyslogd|auditd|NetworkManager|dbus-daemon|kubelet|udevd|getty|login|Xorg|gdm|lightdm|launchd|hotplex.{0,32}|falcon-sensor|osqueryd|clamd|wazuh.{0,16})$/.test(
 				target,
@@ -203,39 +204,39 @@ const processes = (call: Call): void => {
 	}
 };
 
-export const machineJudges: Judges = {
-	...each("insmod modprobe rmmod kexec depmod dkms", (call) => {
+export const machineJudges: Judges = [
+	each("insmod modprobe rmmod kexec depmod dkms", (call) => {
 		if (call.name === "modprobe" && call.args.some((arg) => /^(-n|--dry-run|-c|--showconfig|-D|--show-depends|-l)$/.test(arg))) return;
 		if (call.name === "dkms" && call.args[0] === "status") return;
 		if (call.name === "modprobe" && call.args.every((arg) => EVERYDAY_MODULE.test(arg))) return void call.hit(m["tune-kernel"]);
 		if (call.args.length > 0) call.hit(m["load-kernel-module"]);
 	}),
-	...each("bpftool bpftrace", (call) => {
+	each("bpftool bpftrace", (call) => {
 		if (call.args.some((arg) => /^(load|loadall|attach|-e)$/.test(arg))) call.hit(m["load-kernel-module"]);
 	}),
-	sysctl: (call) => {
+	each("sysctl", (call) => {
 		const sets = call.args.filter((arg) => /^[a-z][a-z0-9_./-]{1,128}=/.test(arg));
 		const loads = call.args.some((arg) => /^(-w|--write|-p.{0,256}|--load.{0,256}|--system)$/.test(arg));
 		if (sets.some((one) => !EVERYDAY_SETTING.test(one))) call.hit(m["change-kernel-setting"]);
 		else if (sets.length > 0 || loads) call.hit(m["tune-kernel"]);
-	},
-	...each("swapoff hostnamectl", (call) => {
+	}),
+	each("swapoff hostnamectl", (call) => {
 		if (call.name === "swapoff" || call.args.some((arg) => /^set-/.test(arg))) call.hit(m["tune-kernel"]);
 	}),
-	...each("update-grub grub-install grub2-mkconfig grub2-install efibootmgr setpci flashrom mokutil bcdedit zramctl", (call) => {
+	each("update-grub grub-install grub2-mkconfig grub2-install efibootmgr setpci flashrom mokutil bcdedit zramctl", (call) => {
 		if (call.name === "efibootmgr" && call.args.length === 0) return;
 		if (!call.args.some((arg) => /^(--version|--help|-h)$/.test(arg))) call.hit(m["change-kernel-setting"]);
 	}),
-	...each("reboot poweroff halt", (call) => {
+	each("reboot poweroff halt", (call) => {
 		if (!call.args.some((arg) => /^(--help|--version|-w)$/.test(arg))) call.hit(m["stop-machine"]);
 	}),
-	shutdown: (call) => {
+	each("shutdown", (call) => {
 		if (!call.args.some((arg) => /^(-c|--help|--show|-k)$/.test(arg))) call.hit(m["stop-machine"]);
-	},
-	...each("init telinit", (call) => {
+	}),
+	each("init telinit", (call) => {
 		if (/^[0-6sS]$/.test(call.args[0] ?? "")) call.hit(m["stop-machine"]);
 	}),
-	...each("systemctl service rc-service chkconfig update-rc.d launchctl initctl loginctl", (call) => {
+	each("systemctl service rc-service chkconfig update-rc.d launchctl initctl loginctl", (call) => {
 		const operands = call.args.filter((arg) => !arg.startsWith("-"));
 		if (
 			operands.some((arg) => /^(poweroff|reboot|halt|kexec|suspend|hibernate|rescue|emergency|soft-reboot|isolate)$/.test(arg)) &&
@@ -248,12 +249,12 @@ export const machineJudges: Judges = {
 		)
 			call.hit(m["disable-defence"]);
 	}),
-	...each("iptables ip6tables ufw nft firewall-cmd ebtables arptables iptables-legacy iptables-nft pfctl", firewall),
-	...each("iptables-restore ip6tables-restore", (call) => call.hit(m["network-settings"])),
-	setenforce: (call) => {
+	each("iptables ip6tables ufw nft firewall-cmd ebtables arptables iptables-legacy iptables-nft pfctl", firewall),
+	each("iptables-restore ip6tables-restore", (call) => call.hit(m["network-settings"])),
+	each("setenforce", (call) => {
 		if (/^(0|permissive)$/i.test(call.args[0] ?? "")) call.hit(m["disable-defence"]);
-	},
-	...each("auditctl aa-disable aa-teardown aa-complain apparmor_parser setsebool semanage spctl csrutil", (call) => {
+	}),
+	each("auditctl aa-disable aa-teardown aa-complain apparmor_parser setsebool semanage spctl csrutil", (call) => {
 		if (
 			call.name === "auditctl" &&
 			!call.args.some((arg, at) => arg === "-D" || arg === "-d" || arg === "-W" || (arg === "-e" && call.args[at + 1] === "0"))
@@ -264,7 +265,7 @@ export const machineJudges: Judges = {
 		if (call.name === "semanage" && call.args.includes("-l")) return;
 		call.hit(m["disable-defence"]);
 	}),
-	ip: (call) => {
+	each("ip", (call) => {
 		const operands = call.args.filter((arg) => !arg.startsWith("-"));
 		if (operands.slice(1).some((arg) => /^(add|del|delete|set|flush|replace|change|append|exec)$/.test(arg))) {
 			if (operands[0] === "netns" && operands[1] === "exec") call.argv(operands.slice(3), "ip netns");
@@ -272,8 +273,8 @@ export const machineJudges: Judges = {
 		}
 		const batch = new Options(call.args, "-b -batch -n").value("-b");
 		if (batch !== undefined) call.reads(batch);
-	},
-	...each("ifconfig route ifdown ifup nmcli brctl tc iwconfig ethtool arp", (call) => {
+	}),
+	each("ifconfig route ifdown ifup nmcli brctl tc iwconfig ethtool arp", (call) => {
 		if (
 			call.args
 				.slice(/^(ifdown|ifup|route|arp|nmcli)$/.test(call.name) ? 0 : 1)
@@ -285,7 +286,7 @@ export const machineJudges: Judges = {
 		)
 			call.hit(m["network-settings"]);
 	}),
-	kill: (call) => {
+	each("kill", (call) => {
 		const targets = call.args.filter((arg, at) => {
 			if (/^-(s|n)$/.test(call.args[at - 1] ?? "")) return false;
 			if (!arg.startsWith("-")) return true;
@@ -294,36 +295,40 @@ export const machineJudges: Judges = {
 		if (call.args.includes("-l") || call.args.includes("-0")) return;
 		if (targets.some((target) => /^-1$|^\[0-9\]|^\*$/.test(target) || target === "1") || (call.args.length === 1 && call.args[0] === "-1"))
 			call.hit(m["kill-everything"]);
-	},
-	killall5: (call) => call.hit(m["kill-everything"]),
-	...each("pkill killall skill slay", processes),
-	fuser: (call) => {
+	}),
+	each("killall5", (call) => call.hit(m["kill-everything"])),
+	each("pkill killall skill slay", processes),
+	each("fuser", (call) => {
 		if (call.args.some((arg) => /^-[a-z]{0,4}k/.test(arg)) && call.args.some((arg) => /^(\/|\/home|\/var|\/usr|\/etc)$/.test(arg)))
 			call.hit(m["kill-everything"]);
-	},
-	...each("docker podman nerdctl ctr crictl", containers),
-	...each("kubectl oc", (call) => {
+	}),
+	each("docker podman nerdctl ctr crictl", containers),
+	each("kubectl oc", (call) => {
 		for (const arg of call.args)
 			if (/"privileged"\s{0,4}:\s{0,4}true|"hostPID"\s{0,4}:\s{0,4}true|"hostPath"/.test(arg)) call.hit(m["container-escape"]);
 	}),
-	newuidmap: (call) => call.hit(m["enter-namespace"]),
-	newgidmap: (call) => call.hit(m["enter-namespace"]),
-	...each("resolvectl networksetup", (call) => {
+	each("newuidmap", (call) => call.hit(m["enter-namespace"])),
+	each("newgidmap", (call) => call.hit(m["enter-namespace"])),
+	each("resolvectl networksetup", (call) => {
 		if (call.args.some((arg) => /^(-set|(dns|domain|revert|llmnr|dnssec|default-route)$)/.test(arg)) && call.args.length > 1)
 			call.hit(m["network-settings"]);
 	}),
-	nsenter: (call) => call.hit(m["enter-namespace"]),
-	unshare: (call) => call.hit(m["enter-namespace"]),
-	chroot: (call) => call.hit(m["enter-namespace"]),
-	pivot_root: (call) => call.hit(m["enter-namespace"]),
-	...each("mount umount", (call) => {
+	each("lxc incus", (call) => {
+		const text = call.args.join(" ");
+		if (/security\.privileged=true|source=\/( |$)|raw\.lxc/.test(text)) call.hit(m["container-escape"]);
+	}),
+	each("nsenter", (call) => call.hit(m["enter-namespace"])),
+	each("unshare", (call) => call.hit(m["enter-namespace"])),
+	each("chroot", (call) => call.hit(m["enter-namespace"])),
+	each("pivot_root", (call) => call.hit(m["enter-namespace"])),
+	each("mount umount", (call) => {
 		const options = new Options(call.args, "-t -o -O -L -U --types --options");
 		if (options.operands.length > 0 || (options.has("-a", "--all") && !options.has("-t"))) call.hit(m["mount-file-system"]);
 	}),
-	...each("debugfs losetup cryptmount sshfs fusermount guestmount", (call) => {
+	each("debugfs losetup cryptmount sshfs fusermount guestmount", (call) => {
 		if (call.args.some((arg) => arg.startsWith("/dev/")) && call.name !== "losetup") call.hit(m["mount-file-system"]);
 		if (call.args.some((arg) => !isKnown(arg)) && call.name === "debugfs") call.hit(pathRules["write-device"]);
 		if (call.name === "debugfs" && call.stdin !== null)
 			for (const line of call.stdin.split("\n")) if (line.startsWith("!")) call.script(line.slice(1));
 	}),
-};
+];

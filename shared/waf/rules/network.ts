@@ -1,5 +1,5 @@
 import { deleteRule, isPersonal, readRule } from "../paths.ts";
-import { FETCHED, isKnown, PRIVATE, squeezed, UNKNOWN } from "../words.ts";
+import { FETCHED, isKnown, PRIVATE, squeezed } from "../words.ts";
 import { baseName, type Call, each, hostOf, isLoopback, type Judges, Options, rules } from "./rule.ts";
 
 export const exfiltrateRules = rules("exfiltrate", {
@@ -306,26 +306,26 @@ function remoteCopy(call: Call): void {
 	}
 }
 
-export const networkJudges: Judges = {
-	curl,
-	wget,
-	...each("http https xh httpie GET POST lwp-request lwp-download aria2c axel fetch lynx w3m links elinks", (call) => {
+export const networkJudges: Judges = [
+	each("curl", curl),
+	each("wget", wget),
+	each("http https xh httpie GET POST lwp-request lwp-download aria2c axel fetch lynx w3m links elinks", (call) => {
 		for (const arg of call.args) {
 			if (isUrl(arg) || /^[\w.-]{1,253}(:\d{1,5})?\//.test(arg) || arg === call.args[0]) reaches(call, arg);
 			const file = /^(?:[\w-]{0,64}[:=]?)?@(.{1,4096})$/.exec(arg);
 			if (file && !arg.includes("@sha")) sends(call, file[1] ?? "", "remote");
 		}
 	}),
-	...each("nc ncat netcat nc6 pnetcat", netcat),
-	...each("scp rsync sftp", remoteCopy),
-	socat: (call) => {
+	each("nc ncat netcat nc6 pnetcat", netcat),
+	each("scp rsync sftp", remoteCopy),
+	each("socat", (call) => {
 		const network = call.args.some((arg) => /^(tcp|tcp4|tcp6|udp|udp4|udp6|openssl|ssl|sctp|socks|proxy|vsock)/i.test(arg));
 		if (call.args.some((arg) => /^(exec|system|shell):/i.test(arg)) && network) call.hit(x["net-shell"]);
 		else if (network && call.args.some((arg) => /(listen|^(openssl|ssl)-l|^udp-recv|^[a-z0-9]{1,16}-l:)/i.test(arg)))
 			call.hit(x["net-listen"]);
 		else if (network && call.args.some((arg) => /^(file|open|gopen|create|-$|stdin|\/)/i.test(arg))) call.hit(x["net-listen"]);
-	},
-	git: (call) => {
+	}),
+	each("git", (call) => {
 		if (/^(push|remote)$/.test(call.args.find((arg) => !arg.startsWith("-")) ?? "")) {
 			const url = call.args.find((arg) => /^(https?|ssh|git):\/\/|^[\w.-]{1,64}@[\w.-]{1,253}:/.test(arg));
 			if (url !== undefined && (isShady(url) || (call.args.includes("push") && /^http:/.test(url)))) call.hit(x["send-file"]);
@@ -340,8 +340,8 @@ export const networkJudges: Judges = {
 		call.fetches(true);
 		call.wrote(`${into ?? baseName(url).replace(/\.git$/, "")}/x`, FETCHED);
 		call.wroteBelow(into ?? baseName(url).replace(/\.git$/, ""), FETCHED);
-	},
-	...each("dbus-send gdbus busctl qdbus", (call) => {
+	}),
+	each("dbus-send gdbus busctl qdbus", (call) => {
 		const text = call.args.join(" ");
 		if (
 			/Accounts\b.{0,256}(CreateUser|DeleteUser|SetPassword)|systemd1.{0,256}(StartTransientUnit|EnableUnitFiles|LogLevel|Reboot|PowerOff)|login1.{0,256}(PowerOff|Reboot)|PolicyKit1|packagekit.{0,256}Install/i.test(
@@ -350,7 +350,7 @@ export const networkJudges: Judges = {
 		)
 			call.hit(x["bus-call"]);
 	}),
-	telnet: (call) => {
+	each("telnet", (call) => {
 		if (call.stdin !== null && !isKnown(call.stdin)) call.hit(x["net-shell"]);
 		else if (
 			call.args.length >= 2 &&
@@ -358,8 +358,8 @@ export const networkJudges: Judges = {
 			!/^(80|25|23|110|143|443|22|21|587|3306|5432|6379|8080|9200|11211)$/.test(call.args[1] ?? "")
 		)
 			call.hit(x["net-listen"]);
-	},
-	openssl: (call) => {
+	}),
+	each("openssl", (call) => {
 		if (call.args[0] === "s_client" && call.stdin !== null && !isKnown(call.stdin)) call.hit(x["net-shell"]);
 		if (call.args[0] === "s_server") call.hit(x["net-listen"]);
 		for (let at = 0; at < call.args.length; at++) {
@@ -368,42 +368,39 @@ export const networkJudges: Judges = {
 			if (/^-(in|infile|inkey|key|CAfile|cert|kfile)$/.test(arg)) call.reads(value);
 			if (/^-(out|keyout|writerand)$/.test(arg)) call.writes(value);
 		}
-	},
-	...each("xterm rxvt konsole urxvt aterm", (call) => {
+	}),
+	each("xterm rxvt konsole urxvt aterm", (call) => {
 		if (call.args.some((arg, at) => /^--?display$/.test(arg) && !/^:\d|^localhost:/.test(call.args[at + 1] ?? "")))
 			call.hit(x["net-shell"]);
 		const at = call.args.indexOf("-e");
 		if (at >= 0) call.argv(call.args.slice(at + 1));
 	}),
-	...each("dig nslookup host drill kdig resolvectl getent ping ping6 traceroute", (call) => {
-		for (const arg of call.args)
-			if (
-				/\uFFFA|^[^.]{0,512}[\uFFFB\uFFFC][^.]{0,64}\.[a-z0-9.-]{2,253}$/.test(arg) &&
-				!/^\uFFFC[a-z0-9.-]{0,64}$/.test(arg.slice(0, 0)) &&
-				carriesOutput(call, arg)
-			)
-				call.hit(x["name-tunnel"]);
+	each("dig nslookup host drill kdig resolvectl getent ping ping6 traceroute", (call) => {
+		for (const arg of call.args) {
+			// A name that a program's output is a part of; a variable alone is only a host.
+			if (/[\uFFFA\uFFFB]/.test(arg) || /\uFFFC[.-][a-z0-9]/.test(arg)) call.hit(x["name-tunnel"]);
+			if (METADATA.test(arg) && call.name !== "getent") call.hit(x["cloud-metadata"]);
+		}
 		if (/^ping/.test(call.name) && call.args.some((arg, at) => arg === "-p" && !isKnown(call.args[at + 1] ?? "")))
 			call.hit(x["name-tunnel"]);
-		for (const arg of call.args) if (METADATA.test(arg) && call.name !== "getent") call.hit(x["cloud-metadata"]);
 	}),
-	...each("tcpdump tshark dumpcap ettercap bettercap dsniff ngrep wireshark responder", (call) => {
+	each("tcpdump tshark dumpcap ettercap bettercap dsniff ngrep wireshark responder", (call) => {
 		if (call.args.some((arg) => /^(-r.{0,1024}|--version|-h|--help|-D|--list-interfaces)$/.test(arg)) && !call.args.includes("-z")) return;
 		call.hit(x["sniff-network"]);
 		const at = call.args.indexOf("-z");
 		if (call.name === "tcpdump" && at >= 0) call.argv([call.args[at + 1] ?? ""], "tcpdump");
 	}),
-	...each("xinput xspy logkeys showkey evtest", (call) => {
+	each("xinput xspy logkeys showkey evtest", (call) => {
 		if (call.name !== "xinput" || call.args.some((arg) => /^-{0,2}test/.test(arg))) call.hit(x["sniff-network"]);
 	}),
-	...each("ssh autossh", (call) => {
+	each("ssh autossh", (call) => {
 		const options = new Options(call.args, "-b -c -D -E -e -F -I -i -J -L -l -m -O -o -p -Q -R -S -W -w -B", true);
-		if (options.has("-R", "-w") || (options.has("-D") && options.has("-R"))) call.hit(x["net-listen"]);
+		if (call.args.includes("-R") || options.has("-R", "-w") || (options.has("-D") && options.has("-R"))) call.hit(x["net-listen"]);
 		if (options.has("-E")) call.writes(options.value("-E") ?? "");
 		if (options.has("-F")) call.reads(options.value("-F") ?? "");
 		if (call.stdin?.includes(PRIVATE)) call.hit(x["send-secret"]);
 	}),
-	...each("npm yarn pnpm pip pip3 gem go cargo poetry uv", (call) => {
+	each("npm yarn pnpm pip pip3 gem go cargo poetry uv", (call) => {
 		const text = call.args.join(" ");
 		if (/\b(script-shell|git\.?path)\b/.test(text) && call.args.includes("set")) call.hit(x["install-unverified"]);
 		for (const arg of call.args) {
@@ -413,13 +410,13 @@ export const networkJudges: Judges = {
 			if (url !== undefined && isShady(url)) call.hit(x["install-unverified"]);
 		}
 	}),
-	...each(
+	each(
 		"masscan zmap nikto sqlmap gobuster ffuf wpscan dirb dirbuster arpspoof macchanger aircrack-ng airmon-ng wifite enum4linux crackmapexec nuclei",
 		(call) => {
 			if (!call.args.some((arg) => /^(--help|-h|--version|-V)$/.test(arg))) call.hit(x["attack-tool"]);
 		},
 	),
-	...each("php ruby", (call) => {
+	each("php ruby", (call) => {
 		const at = call.args.findIndex((arg) => arg === "-t" || arg === "httpd");
 		if (
 			at >= 0 &&
@@ -428,10 +425,10 @@ export const networkJudges: Judges = {
 		)
 			call.hit(x["send-file"]);
 	}),
-	...each("ngrok cloudflared bore frpc localtunnel lt rathole gost tor sshuttle", (call) => {
+	each("ngrok cloudflared bore frpc localtunnel lt rathole gost tor sshuttle", (call) => {
 		if (!call.args.some((arg) => /^(--version|version|--help|-h|login|update)$/.test(arg))) call.hit(x["net-listen"]);
 	}),
-	...each("httpd python darkhttpd thttpd webfs http-server serve caddy", (call) => {
+	each("httpd python darkhttpd thttpd webfs http-server serve caddy", (call) => {
 		if (call.name === "python" && !call.args.includes("http.server") && !call.args.includes("SimpleHTTPServer")) return;
 		if (
 			call.args.some(
@@ -442,11 +439,11 @@ export const networkJudges: Judges = {
 		)
 			call.hit(x["send-file"]);
 	}),
-	...each(
+	each(
 		"chisel iodine dnscat dnscat2 ptunnel revsocks gs-netcat ligolo ligolo-ng rcat pwncat villain msfvenom msfconsole meterpreter empire sliver mimipenguin linpeas.sh linenum.sh lazagne",
 		(call) => call.hit(x["net-shell"]),
 	),
-	...each("tftp ftp lftp smbclient psftp ncftp", (call) => {
+	each("tftp ftp lftp sftp smbclient psftp ncftp", (call) => {
 		const text = [...call.args, call.stdin ?? ""].join("\n");
 		for (const put of text.matchAll(/(?:^|[\s;'"])(?:put|mput|mirror -R|send)\s+["']?([^\s;'"]{1,1024})/g)) {
 			const path = put[1] ?? "";
@@ -455,26 +452,23 @@ export const networkJudges: Judges = {
 		}
 		for (const shell of text.matchAll(/(?:^|[\n;])\s{0,8}!\s{0,4}([^\n;]{1,1024})/g)) call.script(shell[1] ?? "", call.name);
 	}),
-	...each("mail mailx sendmail mutt msmtp swaks s-nail", (call) => {
+	each("mail mailx sendmail mutt msmtp swaks s-nail", (call) => {
 		const options = new Options(call.args, "-s -a -A -c -b -r -S -t -f -F --attach --body --to --from --server");
 		for (const file of options.values("-a", "-A", "--attach", "--body"))
 			if (/[/.]/.test(file)) sends(call, file.replace(/^@/, ""), "mail.example");
 		if (call.stdin?.includes(PRIVATE)) call.hit(x["send-secret"]);
 	}),
-	...each("finger whois rlogin rsh rexec cancel lpr ab restic hping3 logger snmpget", (call) => {
+	each("finger whois rlogin rsh rexec cancel lpr ab restic hping3 logger snmpget", (call) => {
 		if (call.args.some((arg) => arg.includes(PRIVATE)) || call.stdin?.includes(PRIVATE)) call.hit(x["send-secret"]);
 	}),
-	...each("aws gsutil gcloud az rclone s3cmd mc", (call) => {
+	each("aws gsutil gcloud az rclone s3cmd mc", (call) => {
 		const operands = call.args.filter((arg) => !arg.startsWith("-"));
 		const out = operands.some((arg) => /^(s3|gs|https):\/\/|^[\w-]{2,64}:/.test(arg));
 		for (const arg of operands)
 			if (out && /^[/~]/.test(arg) && (readRule(arg, call.place) || isPersonal(arg, call.place))) call.hit(x["send-secret"]);
 	}),
-	gh: (call) => {
+	each("gh", (call) => {
 		if (call.args[0] === "gist" && call.args[1] === "create")
 			for (const path of call.args.slice(2)) if (readRule(path, call.place)) call.hit(x["send-secret"]);
-	},
-};
-
-/** Whether the unknown part of a name is a program's output and not a variable that stands for a host. */
-const carriesOutput = (_call: Call, arg: string): boolean => (arg.includes(UNKNOWN) ? /[\uFFFC][.-]/.test(arg) : true);
+	}),
+];

@@ -78,7 +78,7 @@ export interface Call {
 
 export type Judge = (call: Call) => void;
 /** What looks at which programs, by their names. */
-export type Judges = Record<string, Judge>;
+export type Judges = readonly { names: readonly string[]; judge: Judge }[];
 
 /** A program's options, taken apart as getopt does. */
 export class Options {
@@ -143,8 +143,8 @@ export class Options {
 	}
 }
 
-/** The same judge for several programs. */
-export const each = (names: string, judge: Judge): Judges => Object.fromEntries(names.split(" ").map((name) => [name, judge]));
+/** A judge for some programs; several may look at the same one. */
+export const each = (names: string, judge: Judge): Judges[number] => ({ names: names.split(" "), judge });
 
 /** A judgement that a rule gives. */
 export const judgementOf = (rule: Rule, evidence: string): Judgement => ({
