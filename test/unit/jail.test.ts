@@ -118,6 +118,7 @@ describe("what is mounted", () => {
 		workDir,
 		file: "/usr/bin/env",
 		args: [],
+		ownerArgs: [],
 		env: { PATH: "/usr/bin" },
 		read: [],
 		write: [],
@@ -161,6 +162,22 @@ describe("what is mounted", () => {
 		expect(kindAt(stateDir, { read: [root] })).toBe("mask");
 		expect(kindAt(at("state/work/own"), { workDir: at("state/work/own"), read: [root] })).toBe("rw");
 		expect(layOut(inmate({ read: [at("state")] }), furniture, stateDir)).toMatchObject({ ok: false, error: { code: "start_failed" } });
+	});
+	test("[JAL-1] the way to the runner's state is not to be put aside either", () => {
+		mkdirSync(at("deep/a/b/state"), { recursive: true });
+		const laidOut = layOut(inmate({ workDir: at("deep") }), furniture, at("deep/a/b/state"));
+		const mounts = laidOut.ok ? laidOut.value.mounts : [];
+		expect(mounts.filter((m) => m.path.startsWith(at("deep"))).map((m) => [m.kind, m.path])).toEqual([
+			["rw", at("deep")],
+			["mask", at("deep/a/b/state")],
+			["rw", at("deep/a")],
+			["rw", at("deep/a/b")],
+		]);
+	});
+	test("[JAL-1] a file that an argument names is mounted only if the owner wrote the argument: a session's model may be called anything", () => {
+		const script = write("scripts/agent.js");
+		expect(kindAt(script, { args: [script] })).toBeUndefined();
+		expect(kindAt(script, { args: [script], ownerArgs: [script] })).toBe("ro");
 	});
 	test("[JAL-1] directories of programs on PATH come with their libraries; homes never come whole", () => {
 		for (const name of [
