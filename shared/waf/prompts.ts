@@ -158,8 +158,10 @@ class Reading {
 	#candidateUnits = 0;
 
 	constructor(text: string) {
-		const whole = text.length <= HEAD_UNITS + TAIL_UNITS ? text : `${text.slice(0, HEAD_UNITS)}\n\n${text.slice(-TAIL_UNITS)}`;
-		this.#pieces = this.#split(plainText(whole));
+		// Cut before and after: of some letters plain text makes eighteen.
+		const head = plainText(text.slice(0, HEAD_UNITS)).slice(0, HEAD_UNITS);
+		const tail = plainText(text.slice(Math.max(HEAD_UNITS, text.length - TAIL_UNITS))).slice(-TAIL_UNITS);
+		this.#pieces = this.#split(text.length <= HEAD_UNITS + TAIL_UNITS ? head + tail : `${head}\n\n${tail}`);
 	}
 
 	judgement(): PromptJudgement {
@@ -779,8 +781,6 @@ const SCRIPT_LANGUAGES: Record<string, string> = {
 const plainText = (text: string): string =>
 	text
 		.normalize("NFKC")
-		// Some letters become eighteen.
-		.slice(0, HEAD_UNITS + TAIL_UNITS)
 		.replace(/[\u200b-\u200f\u2060\ufeff\u00ad\ue000\ue001]/g, "")
 		.replace(/[\u2018\u2019]/g, "'")
 		.replace(/<\/?(?:s|system|user|assistant|human|instructions?|prompt|im_start|im_end|\|im_start\||\|im_end\|)>/gi, "\n")
