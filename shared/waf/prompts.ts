@@ -12,8 +12,10 @@ import {
 	HAN,
 	JOINERS,
 	LIKENESS,
+	MODALS,
 	NEGATIONS,
 	POINTERS,
+	SPEAK_VERBS,
 	SUBORDINATORS,
 	TEXT_THINGS,
 	WANT_VERBS,
@@ -23,6 +25,7 @@ import {
 	clauseStart,
 	doesOf,
 	followsIn,
+	GUARDS,
 	isImperative,
 	isMeans,
 	isNegated,
@@ -83,6 +86,8 @@ const TAIL_UNITS = 8 * 1024;
 /** What is given to the command engine for one prompt, altogether. */
 const MAX_CANDIDATES = 192;
 const MAX_CANDIDATE_UNITS = 24 * 1024;
+/** A prompt that is read as a whole once more. */
+const MAX_UNMARKED_UNITS = 2048;
 /** Of a line that is a command. */
 const MAX_LINE_UNITS = 4096;
 const MAX_BLOCK_UNITS = 8 * 1024;
@@ -151,6 +156,7 @@ interface Finding {
 const PLACE: Place = { workDir: "/work/project", cwd: "/work/project", home: "/home/user" };
 
 class Reading {
+	readonly #text: string;
 	#spans: Span[] = [];
 	#pieces: Piece[];
 	#findings: Finding[] = [];
@@ -161,7 +167,8 @@ class Reading {
 		// Cut before and after: of some letters plain text makes eighteen.
 		const head = plainText(text.slice(0, HEAD_UNITS)).slice(0, HEAD_UNITS);
 		const tail = plainText(text.slice(Math.max(HEAD_UNITS, text.length - TAIL_UNITS))).slice(-TAIL_UNITS);
-		this.#pieces = this.#split(text.length <= HEAD_UNITS + TAIL_UNITS ? head + tail : `${head}\n\n${tail}`);
+		this.#text = text.length <= HEAD_UNITS + TAIL_UNITS ? head + tail : `${head}\n\n${tail}`;
+		this.#pieces = this.#split(this.#text);
 	}
 
 	judgement(): PromptJudgement {
@@ -174,6 +181,8 @@ class Reading {
 		const orders = this.#findings.filter((one) => one.isOrder).map((one) => one.judgement);
 		const [first, ...others] = orders;
 		if (first !== undefined) return { ...others.reduce(graver, first), kind: "order" };
+		const left = this.#unmarked();
+		if (left !== null) return { ...left, kind: "order" };
 		const mention = this.#findings[0];
 		if (mention === undefined) return { ...NO_OBJECTION, kind: "none" };
 		const { reason } = PROMPT_RULES["prompt-mention"];
@@ -186,6 +195,36 @@ class Reading {
 			reason: `${reason}: ${judgement.rule ?? ""}`,
 			...(judgement.evidence === undefined ? {} : { evidence: judgement.evidence }),
 		};
+	}
+
+	/**
+	 * The last resort: a short prompt that holds a command which is denied, and nowhere a word by which people speak of commands, gives it to be run,
+	 * in whatever words it does.
+	 */
+	#unmarked(): Judgement | null {
+		if (this.#text.length > MAX_UNMARKED_UNITS) return null;
+		const lines = this.#text.split("\n");
+		const candidates = [
+			...this.#spans.map((span) => span.inner),
+			...this.#pieces.flatMap((piece) => (piece.kind === "sentence" ? [] : [piece.text])),
+			...lines.filter((line) => /^\s*[a-z./$~(:{]/.test(line) && !/^\s*[a-z]+ [a-z]+ [a-z]+ /.test(line)),
+			...lines.flatMap((line) => /:\s+(\S.*)$/.exec(line)?.[1] ?? []),
+			// "cd into it and ./x -p": after the last joint.
+			...lines.flatMap((line) => /^.{1,400}\b(?:and|then) ([^\s`"].*)$/.exec(line)?.[1] ?? []),
+		];
+		for (const candidate of candidates.slice(0, 24)) {
+			const text = candidate.replace(/^\s*[$#]\s+/, "").trim();
+			const judged = text === "" ? null : this.#judge(text, true);
+			if (judged?.verdict !== "deny") continue;
+			const rest = this.#text.replace(candidate, " ");
+			if (
+				lines.includes(candidate) &&
+				/[?？]|\b(was|vs|which|what|considered|is|denied|blocked|refused|allowed|fails|looks)\b/.test(candidate)
+			)
+				return null;
+			return SPEAKS_OF.test(rest) || CJK.test(this.#text) || wordsIn(rest).some(isOfSpeech) ? null : judged;
+		}
+		return null;
 	}
 
 	// ------------------------------------------------------------ pieces
@@ -734,6 +773,14 @@ const ASKS_HOW = /\b(how|what|why|when|whether|if|about|ways?)\b/i;
 const MUST_BE_RUN =
 	/^([^a-z]\S*\s)*(must|should|needs? to|has to|shall|is to|will) be (run|executed|launched|started|typed|entered)\b|^needs? (running|executing)\b/;
 
+/** Words of prompts that speak of commands. */
+const SPEAKS_OF =
+	/[?？吗]|\b(what|why|how|which|who|whether|explain|descri\w+|summari[sz]\w+|review|analy[sz]\w+|compar\w+|translat\w+|document\w*|docs?|readme|write|draft|rename|replace|remove|tests?|spec|regression|rules?|detect\w*|den(y|ied|ies|ial)|block\w*|refus\w*|reject\w*|flag\w*|forb\w+|never|don'?t|not|no|avoid\w*|without|instead|logs?|history|fixtures?|examples?|typo|says?|said|posted?|mention\w*|forum|slides?|incident|alerts?|scanner|parser?|regex|strings?|comments?|attack\w*|malware|classif\w+|lesson|article|report|list|table|snippet|cve|transcript|commit|guard|policy|grep|search|students?|training|some(one|body)|nobody|users?|customers?|colleague|found|saw|reads?|warn\w*|dangerous|harmful|risky|safe|safer|prefer\w*|curious|wonder\w*|bug|fix|fails?|failed|error|joke|story|poem|quote\w*|print|echo|output|nie|niemals|nicht|warum|wieso|erkläre?|was|wie|pourquoi|explique\w*|jamais|pas|nunca|explica)\b|解释|为什么|什么|不要|测试|写/i;
+const isOfSpeech = (word: string): boolean =>
+	SPEAK_VERBS.has(word) ||
+	TEXT_THINGS.has(word) ||
+	GUARDS.test(word) ||
+	(FINITE.has(word) && !MODALS.has(word) && !/^(is|are|isn't|doesn't|did|does|was)$/.test(word));
 const CLAUSE_END = /,? (?:and )?(?:then|afterwards?|after that|before) /;
 const ABOUT = new Set(["about", "regarding", "concerning", "describing", "explaining", "against", "über", "sobre"]);
 

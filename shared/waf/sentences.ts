@@ -453,7 +453,7 @@ const ARTICLES = new Set(
 	),
 );
 
-const GUARDS =
+export const GUARDS =
 	/^(detects?|blocks?|prevents?|rejects?|refuses?|warns?|flags?|checks?|verifies|asserts?|parses?|escapes?|validates?|protects?|forbids?|stops?|catches|highlights?|explains?|lints?|denies|deny|scans?|safely|only)$/;
 
 const GERUNDS = new Set(["running", "executing", "using", "issuing", "typing", "invoking", "launching"]);
