@@ -45,6 +45,9 @@ import { wrappers } from "./wrappers.ts";
  * Branches and loops are all taken: what could run is judged as if it did.
  */
 
+/** Variables through which interpreters and loaders find what they run. */
+const HIJACKS =
+	/^(BASH_ENV|ENV|PYTHONSTARTUP|PYTHONPATH|PERL5OPT|PERL5LIB|RUBYOPT|RUBYLIB|NODE_OPTIONS|NODE_PATH|JAVA_TOOL_OPTIONS|_JAVA_OPTIONS|GIT_TEMPLATE_DIR|GIT_CONFIG_GLOBAL|GIT_EXEC_PATH|GCONV_PATH|VIMINIT|EXINIT|INPUTRC|LD_LIBRARY_PATH|SSH_AUTH_SOCK|ZDOTDIR)$/;
 /** Through this, a command is started by a shell that somebody opens later. */
 const LOGIN = "login";
 const MAX_UNITS = 60_000;
@@ -278,6 +281,7 @@ export class Shell {
 			}
 			case "Function": {
 				const name = node.name.value;
+				if (/^(sudo|su|ssh|passwd|doas|login)$/.test(name)) this.#hit(r["hijack-path"], `${name}()`);
 				scope.functions.set(name, node.body);
 				if (bombs(node.body, name, () => this.#spend(1))) this.#hit(r["fork-bomb"], `${name}()`);
 				return "";
@@ -373,6 +377,7 @@ export class Shell {
 		if (typeof value !== "string") return;
 		if (/^HIST(FILE|SIZE|FILESIZE)$/.test(name) && /^(0|\/dev\/null|)$/.test(value))
 			this.#hit(destroyRules["clear-traces"], `${name}=${value}`);
+		if (HIJACKS.test(name) && /(^|[=: ])(\/tmp|\/var\/tmp|\/dev\/shm)\//.test(value)) this.#hit(r["hijack-path"], `${name}=${value}`);
 		if (via[0] === LOGIN && /^(BASH_ENV|ENV|PROMPT_COMMAND|LD_LIBRARY_PATH)$/.test(name) && value !== "")
 			this.#hit(pathRules["write-persistence"], `${name}=${value}`);
 		if (name === "PATH" && /^(\.|(\/tmp|\/var\/tmp|\/dev\/shm)(\/[^:]{0,256})?)(:|$)/.test(value))
@@ -852,6 +857,15 @@ export class Shell {
 			);
 			return UNKNOWN;
 		}
+		const where = located(program, call.place);
+		const setuidShell = call.args.length === 1 && call.args[0] === "-p";
+		if (
+			program.includes("/") &&
+			this.#content(where) === undefined &&
+			(HIDDEN.test(where) || (setuidShell && /^\/(var\/)?tmp\//.test(where)))
+		)
+			this.#hit(r["hidden-program"], call.text());
+		if (TELLING.test(name)) this.#hit(r["hidden-program"], call.text());
 		if (via[0] === LOGIN && /^\/(tmp|var\/tmp|dev\/shm)\//.test(located(program, call.place)))
 			this.#hit(pathRules["write-persistence"], call.text());
 		if (program.includes("/")) {
@@ -1082,6 +1096,11 @@ export function nameOf(program: string): string {
 	return alternative?.[1] ?? name;
 }
 
+/** Where programs lie that nobody shall find. */
+const HIDDEN = /^\/(var\/)?tmp\/\.[^/]{1,255}$|^\/dev\/shm\//;
+/** Names that say what a program is for. */
+const TELLING =
+	/exploit|pwnkit|dirty(cow|pipe)|^cve-?\d{4}|linpeas|linenum|^pspy|rootkit|backdoor|keylogger|mimikatz|mimipenguin|reverse.?shell|ransom/i;
 /** A call that starts a shell, or makes itself root, in whatever language. */
 const STARTS_SHELL =
 	/\b(exec[lv]?[pe]{0,2}|system|spawn|popen|execute|Pre-Invoke)\b[^\n]{0,40}["'/ ]\/?bin\/(ba)?sh["',;]|\bset(res|re)?uid\(0/;
