@@ -116,7 +116,9 @@ describe("opencode through the whole stack", () => {
 		const session = await open();
 		await session.ask('fake:bash cmd="cat /etc/shadow ~/.ssh/id_rsa"\nfake:text text="As you wish."');
 		expect(session.of("approval_requested")).toEqual([]);
-		expect(await session.until("tool_verdict")).toMatchObject({ verdict: "deny", layer: "gateway", category: "read_secrets" });
+		// Its own look for updates is refused by the proxy meanwhile.
+		const verdict = await session.until("tool_verdict", (event) => event.layer === "gateway");
+		expect(verdict).toMatchObject({ verdict: "deny", category: "read_secrets" });
 		expect(await session.until("tool_result")).toMatchObject({ status: "failed" });
 		expect(await session.until("isolation")).toMatchObject({ waf: "asked", jail: "namespaces" });
 		expect(await session.session.get()).toMatchObject({ waf: "asked", jail: "namespaces" });
