@@ -51,6 +51,8 @@ const MAX_UNITS = 60_000;
 const MAX_DEPTH = 60;
 const MAX_OUTPUT = 65_536;
 const MAX_TURNS = 32;
+/** Of one command; rules look at some words together. */
+const MAX_WORDS = 4096;
 
 /** What a pipe or a redirection brings to the commands behind it; `read` takes lines off it. */
 interface Input {
@@ -554,6 +556,7 @@ export class Shell {
 		environment: ReadonlyMap<string, string> = new Map(),
 	): string {
 		return this.#deeper(() => {
+			if (argv.length > MAX_WORDS) throw new Exhausted("too many words in one command");
 			this.#spend(6 + (argv.length >> 1));
 			this.#seen?.push(argv);
 			const program = argv[0] ?? "";
@@ -614,17 +617,18 @@ export class Shell {
 			case "declare":
 			case "typeset":
 			case "local":
-			case "readonly":
+			case "readonly": {
+				const references = call.name !== "export" && args.some((flag) => /^-[a-zA-Z]{0,8}n/.test(flag));
 				for (const arg of args) {
 					const equals = arg.indexOf("=");
-					if (equals > 0 && args.some((flag) => /^-[a-zA-Z]{0,8}n/.test(flag)) && call.name !== "export")
-						this.#references.set(arg.slice(0, equals), arg.slice(equals + 1));
+					if (equals > 0 && references) this.#references.set(arg.slice(0, equals), arg.slice(equals + 1));
 					// An assignment in a quoted word: `export "x=1"`.
 					if (equals > 0 && /^[A-Za-z_][A-Za-z0-9_]{0,127}$/.test(arg.slice(0, equals)) && !state.variables.has(arg.slice(0, equals)))
 						this.#assign(arg.slice(0, equals), arg.slice(equals + 1), state, via);
 				}
 				// Without names they print what is set.
 				return args.every((arg) => arg.startsWith("-")) ? PRIVATE : "";
+			}
 			case "read":
 			case "mapfile":
 			case "readarray": {
@@ -804,6 +808,7 @@ export class Shell {
 				return typeof value === "string" && isKnown(value) ? value : undefined;
 			},
 			wrote: (path, content) => {
+				this.#spend(4);
 				this.#holds(path, content);
 				this.#files.set(path, content);
 			},

@@ -263,9 +263,10 @@ export const destroyJudges: Judges = [
 	),
 	each("cp mv ln install gcp rename", copying),
 	each("tee sponge", (call) => {
+		const append = call.args.includes("-a") || call.args.includes("--append");
 		for (const path of new Options(call.args).operands) {
-			if (isSystemLog(absolute(call, path)) && !call.args.includes("-a")) call.hit(d["clear-traces"]);
-			call.writes(path, call.args.includes("-a") || call.args.includes("--append"));
+			if (isSystemLog(absolute(call, path)) && !append) call.hit(d["clear-traces"]);
+			call.writes(path, append);
 		}
 	}),
 	each("touch", (call) => {
