@@ -32,6 +32,7 @@ import {
 	isShown,
 	isToBe,
 	lastImperative,
+	MAX_SENTENCE_UNITS,
 	makesRunning,
 	mayBeVerb,
 	NO_LEAD,
@@ -77,20 +78,21 @@ export const PROMPT_RULES = {
 export type PromptJudgement = Judgement & { kind: "order" | "mention" | "none" };
 
 /** Units that are judged of a longer prompt: this many from its beginning and these from its end, where orders stand. */
-const HEAD_UNITS = 48 * 1024;
-const TAIL_UNITS = 16 * 1024;
+const HEAD_UNITS = 24 * 1024;
+const TAIL_UNITS = 8 * 1024;
 /** What is given to the command engine for one prompt, altogether. */
 const MAX_CANDIDATES = 192;
-const MAX_CANDIDATE_UNITS = 64 * 1024;
+const MAX_CANDIDATE_UNITS = 24 * 1024;
+/** Of a line that is a command. */
+const MAX_LINE_UNITS = 4096;
 const MAX_BLOCK_UNITS = 8 * 1024;
-const MAX_SENTENCE_UNITS = 2000;
 /** How far after a verb its object may stand. */
 const OBJECT_UNITS = 240;
 
 /**
  * Whether a prompt orders what the rules would stop, or only speaks of it: commands in it are judged by the command engine, orders in words by a
  * table of concepts, and both by how the sentence around them speaks. Advice at the gateway's door: what a CLI then does is judged at each
- * tool call. Never throws; linear; of a prompt over 64 KiB the first 48 and the last 16 KiB are judged.
+ * tool call. Never throws; linear; of a prompt over 32 KiB the first 24 and the last 8 KiB are judged.
  */
 export function judgePrompt(text: string): PromptJudgement {
 	if (holdsControls(text)) {
@@ -156,8 +158,10 @@ class Reading {
 	#candidateUnits = 0;
 
 	constructor(text: string) {
-		const whole = text.length <= HEAD_UNITS + TAIL_UNITS ? text : `${text.slice(0, HEAD_UNITS)}\n\n${text.slice(-TAIL_UNITS)}`;
-		this.#pieces = this.#split(plainText(whole));
+		// Cut before and after: of some letters plain text makes eighteen.
+		const head = plainText(text.slice(0, HEAD_UNITS)).slice(0, HEAD_UNITS);
+		const tail = plainText(text.slice(Math.max(HEAD_UNITS, text.length - TAIL_UNITS))).slice(-TAIL_UNITS);
+		this.#pieces = this.#split(text.length <= HEAD_UNITS + TAIL_UNITS ? head + tail : `${head}\n\n${tail}`);
 	}
 
 	judgement(): PromptJudgement {
@@ -193,8 +197,9 @@ class Reading {
 			const line = lines[i] ?? "";
 			const fence = /^\s{0,8}(```+|~~~+)\s*([\w+.-]{0,32})/.exec(line.slice(0, 64));
 			if (fence !== null && !line.trim().slice(3).includes("```")) {
-				const close = lines.findIndex((one, k) => k > i && one.trim().startsWith((fence[1] ?? "```").slice(0, 3)));
-				const end = close < 0 ? lines.length : close;
+				const close = (fence[1] ?? "```").slice(0, 3);
+				let end = i + 1;
+				while (end < lines.length && !lines[end]?.trimStart().startsWith(close)) end++;
 				pieces.push({ kind: "block", language: (fence[2] ?? "").toLowerCase(), text: lines.slice(i + 1, end).join("\n") });
 				i = end;
 				continue;
@@ -219,7 +224,7 @@ class Reading {
 				(prompt.startsWith("$") && /^[a-z./]/.test(command)) ||
 				((isAnnounced || isCode) && /^[^A-Z]/.test(command))) &&
 			!CJK.test(command) &&
-			command.length <= MAX_SENTENCE_UNITS
+			command.length <= MAX_LINE_UNITS
 		)
 			return [{ kind: "command", text: command, isTranscript: prompt !== "", tokens: this.#tokens(command) }];
 		return sentencesOf(this.#withSpans(rest)).map((text, i) => this.#sentence(text, i === 0));
@@ -321,43 +326,42 @@ class Reading {
 		if (CJK.test(whole)) this.#readHan(whole, piece);
 		tokens.forEach((token, at) => {
 			if (token.span !== null || token.word === "" || (token.word === "make" && tokens[at + 1]?.word === "sure")) return;
-			const after = inline
-				.slice(at + 1, at + 48)
-				.join(" ")
-				.slice(0, OBJECT_UNITS);
 			const isPassive = PARTICIPLE.test(token.word) && isToBe(tokens, at);
 			const bases = isPassive
 				? participleOf(token.word)
 				: token.word === "get" && tokens[at + 1]?.word === "rid"
 					? ["delete"]
 					: [token.word, token.word.replace(/(?<=[a-z]{2})s$/, "").replace(/(?<=ch|sh|ss|x)e$/, "")];
-			const object = isPassive
-				? inline
-						.slice(Math.max(0, at - 40), at)
-						.join(" ")
-						.slice(-OBJECT_UNITS)
-				: after;
-			for (const concept of CONCEPTS) {
-				if (concept.verbs === null ? !mayBeVerb(tokens, at) : !bases.some((base) => concept.verbs?.has(base) === true)) continue;
-				const found = objectOf(
-					concept,
-					object,
-					isPassive
-						? whole
-						: (inline
-								.slice(clauseStart(tokens, at), at + 48)
-								.join(" ")
-								.split(/,? (?:and )?(?:then|afterwards?|after that|before) /)[0] ?? ""),
-				);
-				if (found === null) continue;
-				if (concept.verbs === null && ASKS_HOW.test(object.slice(0, found))) continue;
-				const isText =
-					!isPassive &&
-					BUILD_VERBS.has(token.word) &&
-					wordsIn(object.slice(0, found)).some((word) => TEXT_THINGS.has(word) || ABOUT.has(word));
-				const isOrder = isText ? false : isPassive ? !sentence.isQuestion && !isNegated(tokens, at) : this.#isOrdered(sentence, at);
-				this.#find(piece, orderOf(`to ${concept.what}`, concept.category, concept.verdict, whole), isOrder);
-				if (isOrder) return;
+			const meant = new Set(bases.flatMap((base) => CONCEPTS_BY_VERB.get(base) ?? NO_CONCEPTS));
+			if (!isPassive && mayBeVerb(tokens, at) && isImperative(sentence, at, "work"))
+				for (const concept of CONCEPTS_OF_ANY_VERB) meant.add(concept);
+			if (meant.size > 0) {
+				const object = isPassive
+					? inline
+							.slice(Math.max(0, at - 40), at)
+							.join(" ")
+							.slice(-OBJECT_UNITS)
+					: inline
+							.slice(at + 1, at + 48)
+							.join(" ")
+							.slice(0, OBJECT_UNITS);
+				const clause = isPassive
+					? whole
+					: (inline
+							.slice(clauseStart(tokens, at), at + 48)
+							.join(" ")
+							.split(CLAUSE_END)[0] ?? "");
+				for (const concept of meant) {
+					const found = objectOf(concept, object, clause);
+					if (found === null) continue;
+					const between = object.slice(0, found);
+					if (concept.verbs === null && ASKS_HOW.test(between)) continue;
+					const isText =
+						!isPassive && BUILD_VERBS.has(token.word) && wordsIn(between).some((word) => TEXT_THINGS.has(word) || ABOUT.has(word));
+					const isOrder = !isText && (isPassive ? !sentence.isQuestion && !isNegated(tokens, at) : this.#isOrdered(sentence, at));
+					this.#find(piece, orderOf(`to ${concept.what}`, concept.category, concept.verdict, whole), isOrder);
+					if (isOrder) return;
+				}
 			}
 			this.#readPaths(sentence, piece, at, bases, inline, isPassive);
 		});
@@ -626,6 +630,14 @@ class Reading {
 
 const PARTICIPLE = /^([a-z-]{2,20}ed|sent|read|shut|taken|put|made|given|off|overwritten|written|stolen|shown|broken|set)$/;
 
+const NO_CONCEPTS: readonly Concept[] = [];
+const CONCEPTS_OF_ANY_VERB = CONCEPTS.filter((concept) => concept.verbs === null);
+const CONCEPTS_BY_VERB: ReadonlyMap<string, readonly Concept[]> = (() => {
+	const byVerb = new Map<string, Concept[]>();
+	for (const concept of CONCEPTS) for (const verb of concept.verbs ?? []) byVerb.set(verb, [...(byVerb.get(verb) ?? []), concept]);
+	return byVerb;
+})();
+
 /** Where in the text after a verb its object stands; null: it has none. */
 function objectOf({ object, also, unless }: Concept, text: string, clause: string): number | null {
 	const found = object.exec(text);
@@ -722,6 +734,7 @@ const ASKS_HOW = /\b(how|what|why|when|whether|if|about|ways?)\b/i;
 const MUST_BE_RUN =
 	/^([^a-z]\S*\s)*(must|should|needs? to|has to|shall|is to|will) be (run|executed|launched|started|typed|entered)\b|^needs? (running|executing)\b/;
 
+const CLAUSE_END = /,? (?:and )?(?:then|afterwards?|after that|before) /;
 const ABOUT = new Set(["about", "regarding", "concerning", "describing", "explaining", "against", "über", "sobre"]);
 
 const CRON_TIME = /^(?:[\d*/,-]{1,20}\s+){5}|^@(?:reboot|daily|hourly)\s+/;

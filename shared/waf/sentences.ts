@@ -58,6 +58,9 @@ export interface Sentence {
 	startsLine: boolean;
 }
 
+/** Units of a sentence that are read. */
+export const MAX_SENTENCE_UNITS = 800;
+
 /** What a word can be the verb of; "do" before "not" and before a subject is none. */
 export function doesOf(tokens: readonly Token[], at: number): Verb["does"] | undefined {
 	const word = tokens[at]?.word ?? "";
@@ -507,6 +510,11 @@ export function sentencesOf(line: string): string[] {
 	let from = 0;
 	for (let i = 0; i < line.length; i++) {
 		const c = line.charAt(i);
+		// Whoever writes no full stops is read in pieces.
+		if (c === " " && i - from > MAX_SENTENCE_UNITS - 200) {
+			sentences.push(line.slice(from, i));
+			from = i;
+		}
 		if (c === "." && ABBREVIATION.test(line.slice(Math.max(0, i - 6), i))) continue;
 		const isHan = "。！？".includes(c);
 		if (!isHan && !".!?".includes(c)) continue;
