@@ -136,13 +136,7 @@ async function ownIdentity(stateDir: string, gateway: Gateway, name: string) {
 	return enrolled.value;
 }
 
-function greeting(
-	gateway: Gateway,
-	stateDir: string,
-	installed: InstalledProvider[],
-	missing: string[],
-	confinement: Confinement,
-): string {
+function greeting(gateway: Gateway, stateDir: string, installed: InstalledProvider[], missing: string[], confinement: Confinement): string {
 	const names = installed.map((p) => (p.version === null ? p.name : `${p.name} ${p.version}`)).join(", ");
 	const install: Record<string, string> = {
 		"claude-code": "npm install -g @anthropic-ai/claude-code",
