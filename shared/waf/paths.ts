@@ -107,7 +107,7 @@ export const pathRules = {
 		"delete-outside": {
 			verdict: "ask",
 			reason: "deletes a directory outside the work directory",
-			match: ["rm -rf /opt/app", "rm -rf ~/Documents"],
+			match: ["rm -rf /opt/app", "rm -rf ~/old-stuff"],
 			pass: ["rm -rf build", "rm -rf /tmp/build", "rm -rf ~/.cache/pip"],
 		},
 		"delete-work": {
@@ -376,6 +376,13 @@ export function deleteRule(path: string, recursive: boolean, place: Place): Rule
 		if (
 			/^\/var\/(lib|log|spool|mail|backups?|run|db|www|opt)$/.test(full) ||
 			/^\/var\/lib\/(dpkg|rpm|docker|mysql|postgresql|apt)$/.test(full)
+		)
+			return pathRules["delete-catastrophe"];
+		if (
+			home !== null &&
+			/^(Documents|Desktop|Pictures|Music|Videos|Movies|Library|Mail|Dropbox|OneDrive|projects?|Projects|src|code|repos?|workspace|work|dev|backups?)$/.test(
+				home,
+			)
 		)
 			return pathRules["delete-catastrophe"];
 		if (home !== null && (HOME_SECRET.test(home) || /^\.config$|^\.local$/.test(home))) return pathRules["delete-catastrophe"];

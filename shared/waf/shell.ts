@@ -45,6 +45,8 @@ import { wrappers } from "./wrappers.ts";
  * Branches and loops are all taken: what could run is judged as if it did.
  */
 
+/** Through this, a command is started by a shell that somebody opens later. */
+const LOGIN = "login";
 const MAX_UNITS = 60_000;
 const MAX_DEPTH = 60;
 const MAX_OUTPUT = 65_536;
@@ -237,6 +239,7 @@ export class Shell {
 			}
 			case "While": {
 				let output = "";
+				if (endless(node.clause, node.body)) this.#hit(r["fork-bomb"], "while");
 				for (let turn = 0; turn < MAX_TURNS; turn++) {
 					const before = input.text;
 					output = join(output, this.#statements(node.clause.commands, scope, input, via));
@@ -259,6 +262,7 @@ export class Shell {
 				return output;
 			}
 			case "ArithmeticFor":
+				if (!node.test && endless(null, node.body)) this.#hit(r["fork-bomb"], "for");
 				for (const expression of [node.initialize, node.test, node.update]) runArithmetic(expression, at);
 				return this.#statements(node.body.commands, scope, input, via);
 			case "Case": {
@@ -367,6 +371,8 @@ export class Shell {
 		if (typeof value !== "string") return;
 		if (/^HIST(FILE|SIZE|FILESIZE)$/.test(name) && /^(0|\/dev\/null|)$/.test(value))
 			this.#hit(destroyRules["clear-traces"], `${name}=${value}`);
+		if (via[0] === LOGIN && /^(BASH_ENV|ENV|PROMPT_COMMAND|LD_LIBRARY_PATH)$/.test(name) && value !== "")
+			this.#hit(pathRules["write-persistence"], `${name}=${value}`);
 		if (name === "PATH" && /^(\.|(\/tmp|\/var\/tmp|\/dev\/shm)(\/[^:]{0,256})?)(:|$)/.test(value))
 			this.#hit(r["hijack-path"], `${name}=${value}`);
 		if (PRELOADS.has(name) && value !== "" && !/^(\/usr)?\/lib[^.]{0,200}(jemalloc|tcmalloc|asan|libfaketime|mimalloc)/.test(value))
@@ -405,11 +411,15 @@ export class Shell {
 			const network = /^\/dev\/(tcp|udp)\/([^/]*)/.exec(path);
 			if (network) {
 				const host = network[2] ?? "";
-				const harmless = program === null || /^(echo|printf|:|true|cat|test|\[)$/.test(baseName(program));
+				const harmless =
+					program === null || /^(echo|printf|:|true|test|\[)$/.test(baseName(program)) || (operator === "<" && baseName(program) === "cat");
 				if (operator === "<>" || operator === ">&" || operator === "&>" || !harmless || program === "exec")
 					this.#hit(r["shell-to-network"], text);
 				else if (!isLoopback(host)) this.#hit(r["raw-connection"], text);
-				if (operator === "<") stdin = FETCHED;
+				if (operator === "<") {
+					this.#dubious = true;
+					stdin = FETCHED;
+				}
 				continue;
 			}
 			const place = { ...this.#place, cwd: scope.cwd };
@@ -436,6 +446,23 @@ export class Shell {
 		return { stdin, source, target };
 	}
 
+	/** Judges what a file is given to hold, where somebody will run it later. */
+	#holds(path: string, content: string): void {
+		// What a shell will read at its start is judged as if it ran now.
+		if (
+			content.trim() !== "" &&
+			isKnown(content) &&
+			(writeRule(path, this.#place)?.id === "write-shell-start" || path.includes("/.git/hooks/") || /^\/usr\/local\/s?bin\//.test(path)) &&
+			!path.includes("/.ssh/")
+		) {
+			this.#lenient++;
+			this.#script(content, new Scope(undefined, this.#place.cwd, []), { text: null }, [LOGIN]);
+			this.#lenient--;
+		}
+		// A file that starts a shell by its own means is there to be run by whoever reads it.
+		if (STARTS_SHELL.test(content)) this.#hit(r["unresolved-script"], `> ${path}`);
+	}
+
 	/** What a file holds, if this script has written it; what was fetched into a directory holds for all below it. */
 	#content(path: string): string | undefined {
 		const own = this.#files.get(path);
@@ -455,21 +482,7 @@ export class Shell {
 	#kept(output: string, target: { path: string; append: boolean } | undefined): string {
 		if (!target) return output;
 		if (/^\/dev\/(stdout|stderr|tty|fd\/[12])$/.test(target.path)) return output;
-		// What a shell will read at its start is judged as if it ran now.
-		if (
-			output.trim() !== "" &&
-			isKnown(output) &&
-			(writeRule(target.path, this.#place)?.id === "write-shell-start" ||
-				target.path.includes("/.git/hooks/") ||
-				/^\/usr\/local\/s?bin\//.test(target.path)) &&
-			!target.path.includes("/.ssh/")
-		) {
-			this.#lenient++;
-			this.#script(output, new Scope(undefined, this.#place.cwd, []), { text: null }, ["login"]);
-			this.#lenient--;
-		}
-		// A file that starts a shell by its own means is there to be run by whoever reads it.
-		if (STARTS_SHELL.test(output)) this.#hit(r["unresolved-script"], `> ${target.path}`);
+		this.#holds(target.path, output);
 		this.#files.set(target.path, target.append ? join(this.#files.get(target.path) ?? "", output) : output);
 		return "";
 	}
@@ -610,18 +623,20 @@ export class Shell {
 					if (equals > 0 && /^[A-Za-z_][A-Za-z0-9_]{0,127}$/.test(arg.slice(0, equals)) && !state.variables.has(arg.slice(0, equals)))
 						this.#assign(arg.slice(0, equals), arg.slice(equals + 1), state, via);
 				}
-				return "";
+				// Without names they print what is set.
+				return args.every((arg) => arg.startsWith("-")) ? PRIVATE : "";
 			case "read":
 			case "mapfile":
 			case "readarray": {
 				if (call.name === "read" && input.file) input.text = UNKNOWN;
-				const line = input.text === null || !isKnown(input.text) ? UNKNOWN : (input.text.split("\n", 1)[0] ?? "");
+				const line =
+					input.text === null ? UNKNOWN : !isKnown(input.text) ? marksOf(input.text) || UNKNOWN : (input.text.split("\n", 1)[0] ?? "");
 				const names = new Options(args, "-a -d -i -n -N -p -t -u -O -s -c -C").operands;
 				if (input.text !== null && isKnown(input.text)) input.text = input.text.slice(line.length + 1);
 				const fields = isKnown(line) ? line.trim().split(/[ \t]+/) : [];
 				names.forEach((name, at) => {
 					const rest = at === names.length - 1 ? fields.slice(at).join(" ") : (fields[at] ?? "");
-					this.#assign(name, isKnown(line) ? rest : UNKNOWN, state, via);
+					this.#assign(name, isKnown(line) ? rest : line, state, via);
 				});
 				if (names.length === 0) state.variables.set("REPLY", line);
 				return "";
@@ -663,6 +678,7 @@ export class Shell {
 				const path = located(file, call.place);
 				if (path === "/dev/stdin" && input.text !== null) return this.#text(input.text, state, input, via, args);
 				call.reads(file);
+				if (via[0] === LOGIN && /^\/(tmp|var\/tmp|dev\/shm)\//.test(path)) this.#hit(pathRules["write-persistence"], call.text());
 				const content = this.#files.get(path);
 				return content === undefined ? UNKNOWN : this.#text(content, state, input, via, args);
 			}
@@ -787,7 +803,10 @@ export class Shell {
 				const value = scope.lookup((one) => one.variables, name);
 				return typeof value === "string" && isKnown(value) ? value : undefined;
 			},
-			wrote: (path, content) => void this.#files.set(path, content),
+			wrote: (path, content) => {
+				this.#holds(path, content);
+				this.#files.set(path, content);
+			},
 			fetches: (dubious) => {
 				if (dubious) this.#dubious = true;
 			},
@@ -828,6 +847,8 @@ export class Shell {
 			);
 			return UNKNOWN;
 		}
+		if (via[0] === LOGIN && /^\/(tmp|var\/tmp|dev\/shm)\//.test(located(program, call.place)))
+			this.#hit(pathRules["write-persistence"], call.text());
 		if (program.includes("/")) {
 			const content = this.#content(located(program, call.place));
 			if (content !== undefined) {
@@ -1113,6 +1134,17 @@ function startsShell(node: SyntaxNode, spend: () => void): boolean {
 	};
 	visit(node);
 	return found;
+}
+
+/** Whether a loop without an end starts something behind itself on every turn, and never waits. */
+function endless(clause: CompoundList | null, body: CompoundList): boolean {
+	const first = clause?.commands[0]?.command;
+	if (clause && !(first?.type === "Command" && /^(true|:)$/.test(first.name?.value ?? ""))) return false;
+	const named = (statement: Statement): string => (statement.command.type === "Command" ? (statement.command.name?.value ?? "") : "");
+	return (
+		body.commands.some((statement) => statement.background) &&
+		!body.commands.some((statement) => /^(sleep|wait|read|break|inotifywait|timeout)$/.test(named(statement)))
+	);
 }
 
 const MAX_NESTING = 100;

@@ -121,8 +121,11 @@ const find: Wrapper = (call) => {
 			? `/${["id_rsa", "credentials", "shadow", ".netrc"].find((one) => name.length > 3 && globMatches(name, one)) ?? (/[?[]/.test(name) ? "x" : name.replace(/^\*/, "x"))}`
 			: "";
 	const found = (starts.length > 0 ? starts.slice(0, 64) : ["."]).map((start) => `${start.replace(/\/{1,64}$/, "")}/${UNKNOWN}`);
-	const narrow = args.some((arg) =>
-		/^-(name|iname|path|ipath|wholename|regex|iregex|mtime|mmin|ctime|atime|amin|newer|size|empty|user|perm|inum|samefile|links)/.test(arg),
+	const narrow = args.some(
+		(arg, at) =>
+			/^-(name|iname|path|ipath|wholename|regex|iregex|mtime|mmin|ctime|atime|amin|newer|size|empty|user|perm|inum|samefile|links)/.test(
+				arg,
+			) && !/^\*{0,3}$/.test(args[at + 1] ?? ""),
 	);
 	for (let index = 0; index < args.length; index++) {
 		const action = args[index] ?? "";
@@ -130,6 +133,8 @@ const find: Wrapper = (call) => {
 			let end = index + 1;
 			while (end < args.length && args[end] !== ";" && !(args[end] === "+" && args[end - 1] === "{}")) end++;
 			const inner = args.slice(index + 1, end);
+			// To run whatever is found.
+			if (inner[0] === "{}") call.hit(shellRules["shell-escape"]);
 			for (const path of found) {
 				// Everything below a directory, or only what a test picks.
 				const place = narrow ? path : `${path.slice(0, -1)}*`;
@@ -242,6 +247,7 @@ function gitSetting(call: Call, setting: string, rest: readonly string[]): void 
 	) {
 		if (key === "core.hookspath" || key === "init.templatedir" || key.startsWith("protocol.")) return;
 		if (key === "core.fsmonitor" && /^(true|false)$/.test(value)) return;
+		if (/^!?\s{0,4}(\/tmp|\/var\/tmp|\/dev\/shm)\//.test(value)) call.hit(shellRules["shell-escape"]);
 		call.script(value.startsWith("!") ? value.slice(1) : value, "git setting");
 	}
 }
@@ -352,7 +358,10 @@ function recipes(call: Call, text: string): void {
 const tar: Wrapper = (call) => {
 	if (
 		call.args.some((arg) => /^-?[a-zA-Z]{0,8}x|^--extract$/.test(arg)) &&
-		call.args.some((arg, at) => /^(-C|--directory)$/.test(call.args[at - 1] ?? "") && /^\/$/.test(arg))
+		call.args.some(
+			(arg, at) =>
+				/^(-C|--directory)$/.test(call.args[at - 1] ?? "") && /^\/(usr|etc|bin|sbin|lib|lib64|boot|root)?(\/(s?bin|lib))?\/?$/.test(arg),
+		)
 	)
 		call.hit(pathRules["write-system"]);
 	const options = new Options(
@@ -681,7 +690,7 @@ export const wrappers: Readonly<Record<string, Wrapper>> = {
 	},
 	concurrently: (call) => {
 		for (const script of new Options(call.args, "-n -c --names --prefix-colors -p --prefix --max-processes -m").operands)
-			call.script(script);
+			if (!script.startsWith("npm:")) call.script(script);
 		return undefined;
 	},
 	nodemon: flagScript("-x --exec", "-w -e --watch --ext --delay -i"),

@@ -50,9 +50,9 @@ export const accessRules = {
 			pass: ["aws cloudtrail describe-trails", "aws logs tail x"],
 		},
 		"encrypt-system": {
-			verdict: "ask",
+			verdict: "deny",
 			reason: "encrypts files that are not the session's: what ransom is asked for",
-			match: ["gpg --batch --passphrase x -c /etc/passwd", "openssl enc -aes-256-cbc -in /home/ann/x -out /home/ann/x.enc"],
+			match: ["gpg --batch --passphrase x -c /etc/passwd", "openssl enc -aes-256-cbc -k pw -in /home/ann/x -out /home/ann/x.enc"],
 			pass: ["gpg -c notes.txt", "openssl enc -aes-256-cbc -in x -out x.enc"],
 		},
 	}),
@@ -198,7 +198,7 @@ export const accessJudges: Judges = [
 				call.args.some((arg) => /^(-r|--system)$/.test(arg)) ||
 				(call.name === "usermod" &&
 					call.args.some((arg) => /^-aG$|^-a$/.test(arg)) &&
-					!call.args.some((arg) => /^(sudo|wheel|admin|root|adm|disk|shadow)$/.test(arg)))
+					!call.args.some((arg) => /(^|,)(sudo|wheel|admin|root|adm|disk|shadow)(,|$)/.test(arg)))
 			)
 				return void call.hit(a["add-account"]);
 			call.hit(a["change-accounts"]);
@@ -219,8 +219,13 @@ export const accessJudges: Judges = [
 		if (call.args.some((arg) => /^--export-secret/.test(arg))) call.hit(a["dump-credentials"]);
 		const encrypts =
 			call.args.some((arg) => /^(-c|--symmetric|-e|--encrypt|enc|-er|-p.{0,64}|-P|--cipher-algo)$/.test(arg)) || call.name === "ccrypt";
+		const alone =
+			call.args.some((arg) =>
+				/^(--batch|--passphrase.{0,64}|-pass|-k|-kfile|-P.{0,64}|-p.{1,64}|-K|--password.{0,64}|-r|--recipient)$/.test(arg),
+			) || call.name === "ccrypt";
 		if (
 			encrypts &&
+			alone &&
 			call.args.some((arg) => /^(\/(etc|home|var|usr|opt|root|srv)\b|~)/.test(arg) && !/\.(pub|pem|crt|cer|key|csr)$/.test(arg))
 		)
 			call.hit(a["encrypt-system"]);

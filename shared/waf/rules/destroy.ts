@@ -30,8 +30,14 @@ export const destroyRules = rules("destroy", {
 	"hide-or-lock-file": {
 		verdict: "ask",
 		reason: "makes files unchangeable, or changeable again",
-		match: ["chattr +i x", "chattr -i /etc/passwd"],
+		match: ["chattr +i x"],
 		pass: ["lsattr x"],
+	},
+	"lock-system": {
+		verdict: "deny",
+		reason: "makes files of the system unchangeable, or changeable again",
+		match: ["chattr -i /etc/passwd", "chattr +i /etc/resolv.conf"],
+		pass: ["lsattr /etc/passwd", "chattr +i x"],
 	},
 	"clear-traces": {
 		verdict: "deny",
@@ -248,7 +254,13 @@ export const destroyJudges: Judges = [
 		permissions(call);
 		if (call.name === "chmod" && call.args.some((arg) => /^([ugoa]{0,3}\+[rwx]{0,3}s|[2467][0-7]{3})$/.test(arg))) return;
 	}),
-	each("chattr", (call) => call.hit(d["hide-or-lock-file"])),
+	each("chattr", (call) =>
+		call.hit(
+			call.args.some((arg) => /^(\/(etc|usr|bin|boot|root|var\/(log|spool))\b|~\/\.ssh)/.test(arg))
+				? d["lock-system"]
+				: d["hide-or-lock-file"],
+		),
+	),
 	each("cp mv ln install gcp rename", copying),
 	each("tee sponge", (call) => {
 		for (const path of new Options(call.args).operands) {
@@ -266,6 +278,9 @@ export const destroyJudges: Judges = [
 	each("mknod", (call) => {
 		if (call.args.includes("b")) call.hit(pathRules["write-device"]);
 	}),
+	each("zpool zfs", (call) => {
+		if (call.args.includes("destroy") && !call.args.includes("-n")) call.hit(d["format-disk"]);
+	}),
 	each("dmsetup", (call) => {
 		if (call.args.some((arg) => /^(remove|remove_all|wipe_table|clear)$/.test(arg))) call.hit(d["format-disk"]);
 	}),
@@ -277,19 +292,20 @@ export const destroyJudges: Judges = [
 		const given = options.has("-e", "--expression", "-f", "--file");
 		const scripts = given ? options.values("-e", "--expression") : options.operands.slice(0, 1);
 		const files = options.operands.slice(given ? 0 : 1);
+		const inPlace = options.has("-i", "--in-place") || call.args.some((arg) => /^-[nErsuz]{0,5}i/.test(arg));
 		for (const file of files) {
-			if (options.has("-i", "--in-place") || call.args.some((arg) => /^-[nErsuz]{0,5}i/.test(arg))) {
+			if (inPlace) {
 				if (isSystemLog(absolute(call, file))) call.hit(d["clear-traces"]);
 				else if (isLog(absolute(call, file))) call.hit(d["clear-log"]);
 				call.writes(file);
 			} else call.reads(file);
 		}
-		for (const script of scripts) {
+		for (const script of scripts.slice(0, 64)) {
 			// `1e command`, `s/a/b/e`, `w file`: sed runs and writes too.
 			const runs = /^[0-9$,/!]{0,16}\s{0,4}e\s{0,4}(.{1,2048})$/.exec(script) ?? /^[0-9$]{0,8}\s{0,4}e$/.exec(script);
 			if (runs) call.script(runs[1] ?? call.stdin ?? UNKNOWN, "sed");
-			const replaced = /^s(.)([^\n]{0,1024})\1([^\n]{0,1024})\1[gpIim0-9]{0,6}e/.exec(script);
-			if (replaced) call.script(replaced[3] ?? "", "sed");
+			const [command = "", , replacement = "", flags = ""] = script.split(script.charAt(1) || "/", 4);
+			if (command === "s" && /^[gpIim0-9]{0,6}e/.test(flags)) call.script(replacement, "sed");
 			const writes = /(?:^|[0-9;}/$gp])\s{0,4}[wW]\s{1,4}([~/][^\n;]{1,512})$/.exec(script);
 			if (writes) call.writes(writes[1] ?? "");
 			const reads = /(?:^|[0-9;}$])\s{0,4}r\s{0,4}([~/][^\n;]{1,512})$/.exec(script);

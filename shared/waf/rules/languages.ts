@@ -309,7 +309,8 @@ function tcl(call: Call, text: string): void {
 export function judgeShellWords(call: Call, known: boolean): void {
 	const { args, name } = call;
 	const hooks = HOOKS.get(name);
-	if (hooks && args.some((arg) => hooks.test(arg)) && !args.includes("-c")) call.hit(shellRules["unresolved-script"]);
+	if (hooks && args.some((arg) => hooks.test(arg)) && !args.includes("-c"))
+		call.hit(shellRules[name === "script" ? "unresolved-script" : "shell-escape"]);
 	if (!READS_FILES.test(name) && (!known || BUILDS.has(name))) writtenBefore(call);
 	if (TAKES_SHELLS.has(name)) return;
 	args.slice(0, 256).forEach((arg, at) => {
@@ -329,7 +330,7 @@ function startedBy(call: Call, arg: string, next: string, known: boolean): void 
 	// A hook that lies where anybody can write.
 	const hook = HOOK_OPTION.exec(arg);
 	const path = hook?.[2] ?? next;
-	if (hook && !known && /^\/(tmp|var\/tmp|dev\/shm)\//.test(path)) call.hit(shellRules["unresolved-script"]);
+	if (hook && !known && /^\/(tmp|var\/tmp|dev\/shm)\//.test(path)) call.hit(shellRules["shell-escape"]);
 	// fzf, m4 and others: `enter:execute(...)`, `esyscmd(...)`.
 	for (const match of arg.matchAll(/(?:execute|execute-silent|reload|become|transform|esyscmd|syscmd|preview)\(([^)]{1,2048})\)/g))
 		call.script(match[1] ?? "", call.name, [], null);

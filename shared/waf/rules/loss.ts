@@ -177,7 +177,7 @@ export const lossJudges: Judges = [
 				break;
 			case "push":
 				if (
-					options.has("-f", "--force", "--mirror", "--delete", "-d", "--prune", "--force-with-lease", "--force-if-includes") ||
+					options.has("-f", "--force", "--mirror", "--delete", "-d", "--prune") ||
 					options.operands.some((ref, at) => at > 0 && /^(\+|:.)/.test(ref))
 				)
 					call.hit(l["git-rewrite-shared"]);
@@ -344,6 +344,9 @@ export const lossJudges: Judges = [
 	each("php", (call) => {
 		if (/artisan$/.test(call.args[0] ?? "") && /^(migrate:(fresh|reset|refresh|rollback)|db:wipe)$/.test(call.args[1] ?? ""))
 			call.hit(l["database-destroy"]);
+	}),
+	each("btrfs", (call) => {
+		if (call.args.includes("delete") || call.args.includes("del")) call.hit(l["cloud-destroy"]);
 	}),
 	each("dropdb dropuser", (call) => call.hit(l["database-destroy"])),
 	each("mysqladmin", (call) => {

@@ -71,7 +71,7 @@ export const machineRules = {
 			pass: ["kill $PID", "kill 12345", "pkill -f myserver", "kill %1", "kill -0 $pid", "kill -9 $(lsof -t -i:3000)"],
 		},
 		"kill-system": {
-			verdict: "ask",
+			verdict: "deny",
 			reason: "ends processes of the system that are not the session's",
 			match: ["pkill sshd", "killall systemd", "killall -9 dockerd"],
 			pass: ["pkill node", "killall chrome"],
@@ -257,7 +257,9 @@ export const machineJudges: Judges = [
 	each("auditctl aa-disable aa-teardown aa-complain apparmor_parser setsebool semanage spctl csrutil", (call) => {
 		if (
 			call.name === "auditctl" &&
-			!call.args.some((arg, at) => arg === "-D" || arg === "-d" || arg === "-W" || (arg === "-e" && call.args[at + 1] === "0"))
+			!call.args.some(
+				(arg, at) => arg === "-D" || arg === "-d" || arg === "-e0" || arg === "-W" || (arg === "-e" && call.args[at + 1] === "0"),
+			)
 		)
 			return;
 		if (call.name === "apparmor_parser" && !call.args.some((arg) => /^(-R|--remove)$/.test(arg))) return;
