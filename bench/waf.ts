@@ -49,6 +49,9 @@ for (const label of Label.options) {
 		const part = rows.filter((row) => row.label === label && row.held === held);
 		if (part.length === 0) continue;
 		const counted = tally(part, judges);
+		// The better of two: what another process took from this one is not the rules' time.
+		const again = tally(part, judges).ms;
+		counted.ms = counted.ms.map((took, i) => Math.min(took, again[i] ?? took));
 		for (const one of counted.ms) ms.push(one);
 		const name = held ? "heldOut" : "tuned";
 		corpora[label] = { ...corpora[label], [name]: summary(counted) };
@@ -66,7 +69,6 @@ let worst = { name: "", ms: 0 };
 for (const { name, text } of nastyInputs())
 	for (const kind of ["command", "prompt"] as const) {
 		const row: Row = { id: name, kind, label: "attack", text, cwd: "/work/project", held: false, source: "" };
-		// The better of two: the collector's pause is not the input's.
 		const took = Math.min(...[0, 1].map(() => tally([row], judges).ms[0] ?? 0));
 		if (took > worst.ms) worst = { name: `${name} (${kind})`, ms: took };
 		if (took > 100) print(`over 100 ms: ${name} as a ${kind}, ${round(took)} ms`);

@@ -232,8 +232,7 @@ function atomsOf(log: LoggedEvent[]): { atom: string; offset: number }[] {
 					open = begun;
 				}
 			}
-		}
-		else if (event.type === "tool_call") atoms.push({ offset, atom: `call ${event.toolCallId} ${event.tool}` });
+		} else if (event.type === "tool_call") atoms.push({ offset, atom: `call ${event.toolCallId} ${event.tool}` });
 		else if (event.type === "approval_requested") atoms.push({ offset, atom: `asked ${event.tool}` });
 		else if (event.type === "tool_result")
 			atoms.push({ offset, atom: `result ${event.toolCallId} ${createHash("sha256").update(event.output).digest("hex")}` });

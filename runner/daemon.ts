@@ -226,7 +226,12 @@ export class Daemon {
 		const { permissionModes } = this.#options.config.policy;
 		if (permissionModes !== undefined && !permissionModes.includes(spec.permissionMode))
 			return refuse("policy_denied", `this runner's owner does not take sessions in the permission mode ${spec.permissionMode}`);
-		const workDir = resolveWorkDir(spec.workDir, ownWorkDir(this.#options.stateDir, sessionId), this.#options.config.roots);
+		const workDir = resolveWorkDir(
+			spec.workDir,
+			ownWorkDir(this.#options.stateDir, sessionId),
+			this.#options.config.roots,
+			this.#options.stateDir,
+		);
 		if (!workDir.ok) return refuse(workDir.error.code, workDir.error.detail);
 		const take = () => {
 			this.#hosted.set(sessionId, new HostedSession(this.#host, sessionId, generation, spec));

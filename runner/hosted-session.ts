@@ -734,6 +734,7 @@ export class HostedSession {
 			workDir: workDir.value,
 			file,
 			args: [...before, ...args],
+			ownerArgs: installed.settings.args,
 			env: network.value?.env ?? allEnv,
 			read: [...jail.read, ...installed.settings.read, ...roots.read],
 			write: [...jail.write, ...installed.settings.write, ...roots.write],
@@ -887,7 +888,12 @@ export class HostedSession {
 	}
 
 	#workDir() {
-		return resolveWorkDir(this.#spec.workDir, ownWorkDir(this.#host.stateDir, this.sessionId), this.#host.config.roots);
+		return resolveWorkDir(
+			this.#spec.workDir,
+			ownWorkDir(this.#host.stateDir, this.sessionId),
+			this.#host.config.roots,
+			this.#host.stateDir,
+		);
 	}
 }
 

@@ -255,6 +255,8 @@ export interface Inmate {
 	/** Absolute, as it was found on PATH. */
 	file: string;
 	args: string[];
+	/** Of those, the ones that the machine's owner wrote: a script of an interpreter, say, which is mounted. Others may come from whoever opened the session. */
+	ownerArgs: string[];
 	env: Record<string, string>;
 	/** More of the machine that it may read or write, as the owner wrote it: absolute, or in the runner's home (`~/...`), where it then lies in the jail's. */
 	read: string[];
@@ -379,7 +381,7 @@ export function layOut(inmate: Inmate, { home: homeDir, etc: etcDir }: Furniture
 	const path = (inmate.env.PATH ?? "").split(":").filter((dir) => isAbsolute(dir));
 	for (const dir of path) for (const found of programDir(resolve(dir))) add(found);
 	if (!isSeen(inmate.file)) for (const found of programOf(inmate.file)) add(found);
-	for (const arg of inmate.args)
+	for (const arg of inmate.ownerArgs)
 		if (isAbsolute(arg) && statSync(arg, { throwIfNoEntry: false })?.isFile()) for (const found of programOf(arg)) add(found);
 	for (const name of FILE_VARIABLES) {
 		const value = inmate.env[name];
@@ -407,6 +409,9 @@ export function layOut(inmate: Inmate, { home: homeDir, etc: etcDir }: Furniture
 	// The key, the journals, other sessions' homes: wherever a mount would show them. A work directory in it comes later, being deeper.
 	if (mounts.some((m) => (m.kind === "ro" || m.kind === "rw") && m.path !== workDir && isIn(state, m.path)) || isIn(state, workDir))
 		mounts.push({ kind: "mask", path: state });
+	// And the way to it is not to be put aside, for the next daemon to find another state there.
+	for (const dir of ancestors(state))
+		if (writable.some((above) => dir !== above && isIn(dir, above))) mounts.push({ kind: "rw", source: dir, path: dir });
 	if (typeof inmate.network === "object") mounts.push({ kind: "ro", source: inmate.network.socketDir, path: JAIL_SOCKETS });
 
 	// Nothing can be made in what is mounted read-only.
@@ -746,6 +751,9 @@ const allHomes = (stateDir: string): string[] => [homesDir(stateDir), homesDir(p
 /** What the session's processes kept for each other goes with the session. */
 export function removeHome(stateDir: string, sessionId: string): void {
 	for (const homes of allHomes(stateDir)) rmSync(join(homes, sessionId), { recursive: true, force: true });
+	// The last one takes the place along.
+	const shared = publicDir(stateDir);
+	if (existsSync(homesDir(shared)) && readdirSync(homesDir(shared)).length === 0) rmSync(shared, { recursive: true, force: true });
 }
 
 /** A session that ended while its runner was away, or went to another one, is not heard of again. Its home is kept for this long after its last start. */

@@ -79,7 +79,7 @@ export function findLayers(
 		config.jail.mode === "off"
 			? "the jail is switched off (--unsafe-no-jail): a CLI sees what its user sees"
 			: jail !== "namespaces"
-				? `${jail === "landlock" ? `the weaker jail: it bounds files, not the network, and protects nothing inside the work directory; ` : ""}${maker.layer.found}; ${maker.layer.remedy ?? ""}`
+				? `${jail === "landlock" ? `the weaker jail: it bounds files, not the network, protects nothing inside the work directory, and leaves keys in the environment; ` : ""}${maker.layer.found}; ${maker.layer.remedy ?? ""}`
 				: undefined;
 	const why = [weak, unlimited].filter((w) => w !== undefined).join("; ") || undefined;
 	return {

@@ -1,5 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
+import type { Jail } from "../shared/events.ts";
 import type { OfferedProvider } from "../shared/frames.ts";
 import { findCommand } from "./cli-process.ts";
 import type { ProviderSettings, RunnerConfig } from "./config.ts";
@@ -117,6 +118,19 @@ export async function installedProviders(
 		});
 	}
 	return { installed, missing };
+}
+
+/** How else Claude Code may be let in. */
+const CLAUDE_LOGINS = [
+	...["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"],
+	...["CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX"],
+];
+
+/** What to tell the owner of a machine whose claude has no key: a login in his home lies outside the jail. Null: nothing. */
+export function loginHint(installed: Pick<InstalledProvider, "settings" | "env">[], jail: Jail): string | null {
+	const lacking = installed.some(({ settings, env }) => settings.kind === "claude-code" && !CLAUDE_LOGINS.some((name) => env[name]));
+	if (jail !== "namespaces" || !lacking) return null;
+	return "claude has no key here, and a login in your home is outside the jail: run `claude setup-token` and set CLAUDE_CODE_OAUTH_TOKEN, or set ANTHROPIC_API_KEY, and start again";
 }
 
 export const offered = (providers: InstalledProvider[]): OfferedProvider[] => providers.map(({ name, version }) => ({ name, version }));

@@ -28,7 +28,12 @@ const OF_PROCESSES = ["/proc", "/dev", "/sys"];
  * The real path of a session's work directory, or why it is refused. Symbolic links are resolved first, so that what is
  * checked is what is used. This is where a session starts, not a jail around it.
  */
-export function resolveWorkDir(asked: string | null, ownDir: string, roots: string[] | undefined): Result<string, Problem> {
+export function resolveWorkDir(
+	asked: string | null,
+	ownDir: string,
+	roots: string[] | undefined,
+	stateDir?: string,
+): Result<string, Problem> {
 	if (asked === null) {
 		mkdirSync(ownDir, { recursive: true, mode: 0o700 });
 		return ok(realpathSync(ownDir));
@@ -44,6 +49,14 @@ export function resolveWorkDir(asked: string | null, ownDir: string, roots: stri
 		return err(problem("work_dir_not_found", `${asked} does not exist on this runner, or it may not look there`));
 	}
 	const inside = (dir: string) => dir === sep || real === dir || real.startsWith(dir + sep);
+	// What works there would have the runner's key, or other sessions' files. Only an owner who names a directory in it as a root means it.
+	const state = stateDir === undefined ? null : realOrSame(stateDir);
+	if (
+		state !== null &&
+		inside(state) &&
+		!(roots ?? []).some((root) => realOrSame(root).startsWith(state + sep) && inside(realOrSame(root)))
+	)
+		return err(problem("work_dir_refused", `${asked} is the runner's own, which no session may see`));
 	if (roots !== undefined)
 		return roots.some((root) => inside(realOrSame(root)))
 			? ok(real)
@@ -52,6 +65,12 @@ export function resolveWorkDir(asked: string | null, ownDir: string, roots: stri
 	const homes = ["/", "/var", home, realOrSame(homedir())];
 	if (homes.includes(real) || dirname(real) === home || SYSTEM.some(inside))
 		return err(problem("work_dir_refused", `${real} is a system or home directory; name a project's directory inside it`));
+	// ~/.ssh, ~/.aws, ~/.config: settings and keys of the user's programs.
+	for (const dir of [realOrSame(homedir()), "/root", ...(real.startsWith(home + sep) ? [real.split(sep).slice(0, 3).join(sep)] : [])])
+		if (dir !== sep && real.startsWith(`${dir}${sep}.`))
+			return err(
+				problem("work_dir_refused", `${real} is a hidden directory of a home; its owner can allow it as one of the roots in runner.toml`),
+			);
 	return ok(real);
 }
 

@@ -6,7 +6,7 @@ import { isSame as isAlive } from "../cli-process.ts";
 import { type Flags, findStateDir, readRunnerConfig } from "../config.ts";
 import { claimStateDir, Daemon, daemonStatus } from "../daemon.ts";
 import { enrol, loadIdentity } from "../identity.ts";
-import { installedProviders } from "../providers.ts";
+import { installedProviders, loginHint } from "../providers.ts";
 import { action, EXIT, printJson, UsageError } from "./connection.ts";
 import { confine, registerDoctor, withJailOptions } from "./jail.ts";
 import { onSignals } from "./signals.ts";
@@ -162,6 +162,8 @@ async function run(options: RunOptions): Promise<void> {
 	log(
 		`ready at ${identity.value.url} as ${identity.value.runnerId}: ${installed.map((p) => p.name).join(", ")}; jail ${confinement.jail}, isolation ${confinement.isolation}`,
 	);
+	const hint = loginHint(installed, confinement.jail);
+	if (hint !== null) log(hint);
 }
 
 async function status(options: { stateDir?: string; json?: true }): Promise<void> {

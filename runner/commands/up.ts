@@ -6,7 +6,7 @@ import { claimStateDir, Daemon } from "../daemon.ts";
 import { type Gateway, startGateway } from "../gateway.ts";
 import { enrol, loadIdentity, moveIdentity } from "../identity.ts";
 import type { Confinement } from "../jail.ts";
-import { installedProviders } from "../providers.ts";
+import { type InstalledProvider, installedProviders, loginHint } from "../providers.ts";
 import { action, EXIT, UsageError } from "./connection.ts";
 import { confine, withJailOptions } from "./jail.ts";
 import { onSignals } from "./signals.ts";
@@ -136,18 +136,13 @@ async function ownIdentity(stateDir: string, gateway: Gateway, name: string) {
 	return enrolled.value;
 }
 
-function greeting(
-	gateway: Gateway,
-	stateDir: string,
-	installed: { name: string; version: string | null }[],
-	missing: string[],
-	confinement: Confinement,
-): string {
+function greeting(gateway: Gateway, stateDir: string, installed: InstalledProvider[], missing: string[], confinement: Confinement): string {
 	const names = installed.map((p) => (p.version === null ? p.name : `${p.name} ${p.version}`)).join(", ");
 	const install: Record<string, string> = {
 		"claude-code": "npm install -g @anthropic-ai/claude-code",
 		opencode: "npm install -g opencode-ai",
 	};
+	const hint = loginHint(installed, confinement.jail);
 	const onlyDemo = installed.every((p) => p.name === "demo");
 	return `
 HotPlex Edge is ready at ${gateway.url}
@@ -156,7 +151,7 @@ HotPlex Edge is ready at ${gateway.url}
   jail        ${confinement.jail}, isolation ${confinement.isolation}${confinement.why === undefined ? "" : ` (${confinement.why})`}
   state       ${stateDir}
   API key     in ${join(stateDir, "client.json")}
-${onlyDemo ? `\nNo coding CLI was found, so the built-in demonstration answers. Install one and start again:\n${missing.map((m) => `  ${install[m] ?? m}`).join("\n")}\n` : ""}
+${hint === null ? "" : `\n${hint}\n`}${onlyDemo ? `\nNo coding CLI was found, so the built-in demonstration answers. Install one and start again:\n${missing.map((m) => `  ${install[m] ?? m}`).join("\n")}\n` : ""}
 In a second terminal:
 
   npm run hotplex -- chat                      talk to it

@@ -12,22 +12,45 @@ import {
 	HAN,
 	JOINERS,
 	LIKENESS,
-	MODALS,
 	NEGATIONS,
 	POINTERS,
-	QUESTION_WORDS,
-	REQUESTS,
-	RUN_VERBS,
-	RUNNING_THINGS,
-	SHOWN,
-	SPEAK_VERBS,
-	SPEAKERS,
 	SUBORDINATORS,
 	TEXT_THINGS,
 	WANT_VERBS,
-	WISHES,
-	WORK_VERBS,
 } from "./prompt-words.ts";
+import {
+	ANEW,
+	clauseStart,
+	doesOf,
+	followsIn,
+	isImperative,
+	isMeans,
+	isNegated,
+	isQuestion,
+	isReporting,
+	isShowing,
+	isShown,
+	isToBe,
+	lastImperative,
+	MAX_SENTENCE_UNITS,
+	makesRunning,
+	mayBeVerb,
+	NO_LEAD,
+	namesFile,
+	namesText,
+	PREPOSITIONS,
+	participleOf,
+	pointsTo,
+	type Sentence,
+	type Span,
+	SUBJECTS,
+	sentencesOf,
+	speaksHan,
+	startsAnew,
+	type Token,
+	wantsOutput,
+	wordsOf,
+} from "./sentences.ts";
 import { graver, type Judgement, NO_OBJECTION, type Place } from "./verdict.ts";
 
 /** Rules of prompts; an order of a command has the rule of the command. */
@@ -55,20 +78,21 @@ export const PROMPT_RULES = {
 export type PromptJudgement = Judgement & { kind: "order" | "mention" | "none" };
 
 /** Units that are judged of a longer prompt: this many from its beginning and these from its end, where orders stand. */
-const HEAD_UNITS = 48 * 1024;
-const TAIL_UNITS = 16 * 1024;
+const HEAD_UNITS = 24 * 1024;
+const TAIL_UNITS = 8 * 1024;
 /** What is given to the command engine for one prompt, altogether. */
 const MAX_CANDIDATES = 192;
-const MAX_CANDIDATE_UNITS = 64 * 1024;
+const MAX_CANDIDATE_UNITS = 24 * 1024;
+/** Of a line that is a command. */
+const MAX_LINE_UNITS = 4096;
 const MAX_BLOCK_UNITS = 8 * 1024;
-const MAX_SENTENCE_UNITS = 2000;
 /** How far after a verb its object may stand. */
 const OBJECT_UNITS = 240;
 
 /**
  * Whether a prompt orders what the rules would stop, or only speaks of it: commands in it are judged by the command engine, orders in words by a
  * table of concepts, and both by how the sentence around them speaks. Advice at the gateway's door: what a CLI then does is judged at each
- * tool call. Never throws; linear; of a prompt over 64 KiB the first 48 and the last 16 KiB are judged.
+ * tool call. Never throws; linear; of a prompt over 32 KiB the first 24 and the last 8 KiB are judged.
  */
 export function judgePrompt(text: string): PromptJudgement {
 	if (holdsControls(text)) {
@@ -101,38 +125,6 @@ function isInFlag(text: string, at: number): boolean {
 
 // ------------------------------------------------------------ a prompt in pieces
 
-interface Token {
-	/** As it stands, with punctuation. */
-	raw: string;
-	/** Lower case, without punctuation around it. */
-	word: string;
-	/** Punctuation that ends a clause after it, or "". */
-	stop: string;
-	at: number;
-	/** A piece of code or a quotation. */
-	span: Span | null;
-}
-interface Span {
-	inner: string;
-	whole: string;
-	isCode: boolean;
-}
-interface Verb {
-	at: number;
-	does: "run" | "speak" | "build" | "work" | "want";
-	isImperative: boolean;
-	isNegated: boolean;
-}
-
-interface Sentence {
-	kind: "sentence";
-	text: string;
-	tokens: Token[];
-	verbs: Verb[];
-	isQuestion: boolean;
-	/** It begins its line. */
-	startsLine: boolean;
-}
 /** A line that is a command by itself. */
 interface CommandLine {
 	kind: "command";
@@ -166,8 +158,10 @@ class Reading {
 	#candidateUnits = 0;
 
 	constructor(text: string) {
-		const whole = text.length <= HEAD_UNITS + TAIL_UNITS ? text : `${text.slice(0, HEAD_UNITS)}\n\n${text.slice(-TAIL_UNITS)}`;
-		this.#pieces = this.#split(plainText(whole));
+		// Cut before and after: of some letters plain text makes eighteen.
+		const head = plainText(text.slice(0, HEAD_UNITS)).slice(0, HEAD_UNITS);
+		const tail = plainText(text.slice(Math.max(HEAD_UNITS, text.length - TAIL_UNITS))).slice(-TAIL_UNITS);
+		this.#pieces = this.#split(text.length <= HEAD_UNITS + TAIL_UNITS ? head + tail : `${head}\n\n${tail}`);
 	}
 
 	judgement(): PromptJudgement {
@@ -203,8 +197,9 @@ class Reading {
 			const line = lines[i] ?? "";
 			const fence = /^\s{0,8}(```+|~~~+)\s*([\w+.-]{0,32})/.exec(line.slice(0, 64));
 			if (fence !== null && !line.trim().slice(3).includes("```")) {
-				const close = lines.findIndex((one, k) => k > i && one.trim().startsWith((fence[1] ?? "```").slice(0, 3)));
-				const end = close < 0 ? lines.length : close;
+				const close = (fence[1] ?? "```").slice(0, 3);
+				let end = i + 1;
+				while (end < lines.length && !lines[end]?.trimStart().startsWith(close)) end++;
 				pieces.push({ kind: "block", language: (fence[2] ?? "").toLowerCase(), text: lines.slice(i + 1, end).join("\n") });
 				i = end;
 				continue;
@@ -229,7 +224,7 @@ class Reading {
 				(prompt.startsWith("$") && /^[a-z./]/.test(command)) ||
 				((isAnnounced || isCode) && /^[^A-Z]/.test(command))) &&
 			!CJK.test(command) &&
-			command.length <= MAX_SENTENCE_UNITS
+			command.length <= MAX_LINE_UNITS
 		)
 			return [{ kind: "command", text: command, isTranscript: prompt !== "", tokens: this.#tokens(command) }];
 		return sentencesOf(this.#withSpans(rest)).map((text, i) => this.#sentence(text, i === 0));
@@ -331,43 +326,42 @@ class Reading {
 		if (CJK.test(whole)) this.#readHan(whole, piece);
 		tokens.forEach((token, at) => {
 			if (token.span !== null || token.word === "" || (token.word === "make" && tokens[at + 1]?.word === "sure")) return;
-			const after = inline
-				.slice(at + 1, at + 48)
-				.join(" ")
-				.slice(0, OBJECT_UNITS);
 			const isPassive = PARTICIPLE.test(token.word) && isToBe(tokens, at);
 			const bases = isPassive
 				? participleOf(token.word)
 				: token.word === "get" && tokens[at + 1]?.word === "rid"
 					? ["delete"]
 					: [token.word, token.word.replace(/(?<=[a-z]{2})s$/, "").replace(/(?<=ch|sh|ss|x)e$/, "")];
-			const object = isPassive
-				? inline
-						.slice(Math.max(0, at - 40), at)
-						.join(" ")
-						.slice(-OBJECT_UNITS)
-				: after;
-			for (const concept of CONCEPTS) {
-				if (concept.verbs === null ? !mayBeVerb(tokens, at) : !bases.some((base) => concept.verbs?.has(base) === true)) continue;
-				const found = objectOf(
-					concept,
-					object,
-					isPassive
-						? whole
-						: (inline
-								.slice(clauseStart(tokens, at), at + 48)
-								.join(" ")
-								.split(/,? (?:and )?(?:then|afterwards?|after that|before) /)[0] ?? ""),
-				);
-				if (found === null) continue;
-				if (concept.verbs === null && ASKS_HOW.test(object.slice(0, found))) continue;
-				const isText =
-					!isPassive &&
-					BUILD_VERBS.has(token.word) &&
-					wordsIn(object.slice(0, found)).some((word) => TEXT_THINGS.has(word) || ABOUT.has(word));
-				const isOrder = isText ? false : isPassive ? !sentence.isQuestion && !isNegated(tokens, at) : this.#isOrdered(sentence, at);
-				this.#find(piece, orderOf(`to ${concept.what}`, concept.category, concept.verdict, whole), isOrder);
-				if (isOrder) return;
+			const meant = new Set(bases.flatMap((base) => CONCEPTS_BY_VERB.get(base) ?? NO_CONCEPTS));
+			if (!isPassive && mayBeVerb(tokens, at) && isImperative(sentence, at, "work"))
+				for (const concept of CONCEPTS_OF_ANY_VERB) meant.add(concept);
+			if (meant.size > 0) {
+				const object = isPassive
+					? inline
+							.slice(Math.max(0, at - 40), at)
+							.join(" ")
+							.slice(-OBJECT_UNITS)
+					: inline
+							.slice(at + 1, at + 48)
+							.join(" ")
+							.slice(0, OBJECT_UNITS);
+				const clause = isPassive
+					? whole
+					: (inline
+							.slice(clauseStart(tokens, at), at + 48)
+							.join(" ")
+							.split(CLAUSE_END)[0] ?? "");
+				for (const concept of meant) {
+					const found = objectOf(concept, object, clause);
+					if (found === null) continue;
+					const between = object.slice(0, found);
+					if (concept.verbs === null && ASKS_HOW.test(between)) continue;
+					const isText =
+						!isPassive && BUILD_VERBS.has(token.word) && wordsIn(between).some((word) => TEXT_THINGS.has(word) || ABOUT.has(word));
+					const isOrder = !isText && (isPassive ? !sentence.isQuestion && !isNegated(tokens, at) : this.#isOrdered(sentence, at));
+					this.#find(piece, orderOf(`to ${concept.what}`, concept.category, concept.verdict, whole), isOrder);
+					if (isOrder) return;
+				}
 			}
 			this.#readPaths(sentence, piece, at, bases, inline, isPassive);
 		});
@@ -632,415 +626,48 @@ class Reading {
 	}
 }
 
-// ------------------------------------------------------------ how sentences speak
+// ------------------------------------------------------------ small things
 
-/** What a word can be the verb of; "do" before "not" and before a subject is none. */
-function doesOf(tokens: readonly Token[], at: number): Verb["does"] | undefined {
-	const word = tokens[at]?.word ?? "";
-	const next = tokens[at + 1]?.word ?? "";
-	if (word === "do" && (next === "not" || SPEAKERS.has(next) || next === "they")) return undefined;
-	// "the test run", "a use of": a noun.
-	const previous = tokens[at - 1]?.word ?? "";
-	if (ARTICLES.has(previous) && tokens[at - 1]?.stop === "" && !(previous === "that" && tokens[at - 2]?.word === "after")) return undefined;
-	if (word === "make" && next === "sure") return undefined;
-	if (RUN_VERBS.has(word) || GERUNDS.has(word)) return "run";
-	if (SPEAK_VERBS.has(word)) return "speak";
-	if (BUILD_VERBS.has(word)) return "build";
-	if (WORK_VERBS.has(word)) return "work";
-	return WANT_VERBS.has(word) ? "want" : undefined;
-}
-
-/** Whether what stands at this token is told to be done: at the beginning, after "please", "and then", "I want you to", "can you" ... */
-function isImperative(sentence: Sentence, at: number, does: Verb["does"]): boolean {
-	const { tokens, verbs, isQuestion: asks } = sentence;
-	if (GERUNDS.has(tokens[at]?.word ?? "")) return isGerundOrder(sentence, at);
-	let isJoined = false;
-	let isAnew = false;
-	let i = at - 1;
-	for (; i >= 0; i--) {
-		const { word, stop } = tokens[i] ?? { word: "", stop: "" };
-		if (stop === "," || stop === "，" || stop === "、") {
-			if (asks) return isAnew && !endsAsking(tokens);
-			if (!isJoined && !FILLERS.has(word) && does !== "want" && isListed(sentence, i)) break;
-			return true;
-		}
-		if (stop === ":" && QUOTES.test(word)) return false;
-		if (stop !== "") return !(asks && endsAsking(tokens) && stop !== "." && stop !== "!");
-		if (ANEW.has(word)) isAnew = true;
-		if (word === "that" && tokens[i - 1]?.word === "after") {
-			isAnew = true;
-			i--;
-		} else if (JOINERS.has(word)) isJoined = true;
-		else if (!FILLERS.has(word)) break;
-	}
-	if (i < 0) return !asks || REQUESTS.has(tokens[0]?.word ?? "") || doesOf(tokens, at) !== undefined;
-	const word = tokens[i]?.word ?? "";
-	const before = tokens[i - 1]?.word ?? "";
-	// "if it fails run ...", without the comma.
-	if (does === "run" && !asks && SUBORDINATORS.has(tokens[0]?.word ?? "") && (FINITE.has(word) || AFTER_CONDITION.test(word))) return true;
-	if (does === "want") return (word === "i" || word === "we") && !asks && !SUBORDINATORS.has(before);
-	if (word === "on" && before === "now") return true;
-	if (word === "it" && before === "at") return !asks;
-	// "all you have to do is ...", "the plan is ...".
-	if (word === "is" && /\b(do|plan|task|job|goal|step|thing|action|mission)( \w+)?$/.test(wordsOf(tokens, 0, i))) return !asks;
-	if (word === "to") {
-		if (asks) return false;
-		if (isWish(tokens, i)) return true;
-		if (before === "help" || (before === "me" && tokens[i - 2]?.word === "help") || (before === "as" && tokens[i - 2]?.word === "kind"))
-			return true;
-		if (/^(way|trick|tricks|means|method)$/.test(before) && FINDS.test(tokens[0]?.word ?? "")) return true;
-		// "use python to connect ...": what it is used for is ordered too.
-		const user = verbs.findLast((verb) => verb.at < i);
-		return user !== undefined && user.does === "run" && user.isImperative && !user.isNegated && i - user.at <= 6;
-	}
-	if (
-		!asks &&
-		doesOf(tokens, at) !== undefined &&
-		PREPOSITIONS.has(tokens[0]?.word ?? "") &&
-		i > 0 &&
-		!verbs.some((verb) => verb.at < at) &&
-		!NO_LEAD.has(word) &&
-		tokens[i]?.stop === ""
-	)
-		return true;
-	if (
-		YOU.has(before) &&
-		MODALS.has(word) &&
-		tokens
-			.slice(0, i)
-			.some((token) => /^(great|nice|appreciate|helpful|wonderful|good|love|glad|grateful|happy|perfect|cool)$/.test(token.word))
-	)
-		return true;
-	if (word === "you" && /^(if|have|let|see|about|don't)$/.test(before) && !asks) {
-		const lead = tokens
-			.slice(0, i)
-			.map((token) => token.word)
-			.join(" ");
-		return PLEADS.test(lead);
-	}
-	if (word === "help" || (word === "me" && before === "help")) return !asks;
-	if (YOU.has(word) && !isJoined) return REQUESTS.has(before) && !isSubordinateSubject(tokens, i - 1);
-	if (MODALS.has(word) && before === "you" && /^(if|whether)$/.test(tokens[i - 2]?.word ?? "") && TRIES.test(tokens[0]?.word ?? ""))
-		return true;
-	if (MODALS.has(word) && (YOU.has(before) || before === "we")) return !asks && !isSubordinateSubject(tokens, i - 1);
-	if (
-		((word === "let's" || word === "lets") && (i === 0 || FILLERS.has(before) || JOINERS.has(before) || tokens[i - 1]?.stop !== "")) ||
-		(before === "let" && word === "us") ||
-		word === "veuillez" ||
-		word === "faut"
-	)
-		return !asks;
-	if (word === "que" && /^(quiero|necesito|tienes|hay)$/.test(before)) return !asks;
-	if (isJoined || (tokens[i]?.stop === "," && !asks)) {
-		if (isAnew) return !(asks && endsAsking(tokens));
-		const earlier = verbs.findLast((verb) => verb.at < at);
-		// Joined to a command that is itself an order, or to a verb that is.
-		if (earlier === undefined) return !asks && !SUBJECTS.has(tokens[0]?.word ?? "");
-		if (!earlier.isImperative) return false;
-		// "explain what it does and run it": the clause in between has its verb.
-		return (
-			!isSubordinate(tokens, earlier.at, at) || (does === "run" && tokens.slice(earlier.at + 1, at).some((token) => FINITE.has(token.word)))
-		);
-	}
-	return false;
-}
-
-/** "would you mind running", "start by running", "test it by running". */
-function isGerundOrder({ tokens, verbs, isQuestion: asks }: Sentence, at: number): boolean {
-	const before = tokens[at - 1]?.word ?? "";
-	if (before === "mind" || before === "try" || before === "start" || before === "begin")
-		return !asks || tokens.some((token) => token.word === "mind");
-	if (before !== "by" && before !== "with" && tokens[at]?.word !== "using") return false;
-	const user = lastImperative(verbs, at);
-	if (user === null) return !asks && before === "by" && at <= 3;
-	if (asks || user.does === "build" || user.isNegated || /^(caused|triggered|broken|introduced)$/.test(tokens[at - 2]?.word ?? ""))
-		return false;
-	return PROVES.test(tokens[user.at]?.word ?? "") || !isSubordinate(tokens, user.at, at);
-}
-
-/** "to" after a wish of the speaker's: "I want you to", "make sure to", "your task is to". */
-function isWish(tokens: readonly Token[], at: number): boolean {
-	const last = tokens[at - 1]?.word ?? "";
-	const subject = tokens[at - 2]?.word ?? "";
-	if (!WISHES.has(last)) return false;
-	// "if I ask you to": not now.
-	if (tokens.slice(Math.max(0, at - 5), at - 1).some((token) => SUBORDINATORS.has(token.word))) return false;
-	if (/^(allowed|permitted|authori[sz]ed|welcome|permission)$/.test(last)) return tokens.slice(0, at).some((token) => token.word === "you");
-	if (/^(told|ordered|asked|instructed)$/.test(last))
-		return /^you('re)?$/.test(tokens[at - 3]?.word ?? subject) || /^you('re)?$/.test(subject);
-	if (/^(you|us|to)$/.test(last) && subject === "kind") return true;
-	if (/^(you|us)$/.test(last))
-		return /^(want|need|like|ask|asking|order|tell|telling|instruct|love|expect|require|for|got|allow|allowing|authori[sz]e|permit|command|urge|beg|request|expect|trust|invite|hereby|remind|advise|get|trouble|bother|wants|needs|asks|expects|have)$/.test(
-			subject,
-		);
-	if (/^(want|need|like|love|wish|try|have|gotta)$/.test(last)) return subject === "" || SPEAKERS.has(subject) || FILLERS.has(subject);
-	if (/^(is|are)$/.test(last))
-		return tokens
-			.slice(Math.max(0, at - 7), at - 1)
-			.some((t) =>
-				/^(task|job|goal|mission|objective|step|aim|duty|you|plan|thing|rest|left|remains|instructions?|order|command|assignment|request)$/.test(
-					t.word,
-				),
-			);
-	return true;
-}
-
-function isNegated(tokens: readonly Token[], at: number): boolean {
-	for (let i = at - 1; i >= 0 && i >= at - 5; i--) {
-		const { word, stop } = tokens[i] ?? { word: "", stop: "" };
-		if (stop !== "" || word === "and" || word === "but" || word === "then") return false;
-		if (!NEGATIONS.has(word)) continue;
-		const next = tokens[i + 1]?.word ?? "";
-		// "do not hesitate to", "without asking, delete": no negation of what follows.
-		if (
-			/^(hesitate|forget|fail|worry|only|just|matter)$/.test(next) ||
-			/^(ask|asking|confirmation|approval|hesitation|warning|mercy)$/.test(next)
-		)
-			continue;
-		return true;
-	}
-	return false;
-}
-
-function isQuestion(tokens: readonly Token[]): boolean {
-	const first = tokens.findIndex((token) => !FILLERS.has(token.word) && !JOINERS.has(token.word));
-	const word = tokens[first]?.word ?? "";
-	const next = tokens[first + 1]?.word ?? "";
-	if (
-		(REQUESTS.has(word) || word === "may") &&
-		/^(i|we)$/.test(next) &&
-		/^(get|ask|have|trouble|beg|bother|request)$/.test(tokens[first + 2]?.word ?? "")
-	)
-		return false;
-	if (word === "what" && /^(i|we)$/.test(next) && /^(want|need|would)$/.test(tokens[first + 2]?.word ?? "")) return false;
-	if (REQUESTS.has(word) && tokens[first + 2]?.word === "ever") return true;
-	// "why don't you ...", "how about you ..." ask for it.
-	if (/^(why|how)$/.test(word) && /^(don't|about|not)$/.test(next) && (YOU.has(tokens[first + 2]?.word ?? "") || next === "not"))
-		return false;
-	if (REQUESTS.has(word)) return !YOU.has(next) && !/^(we|please|bitte|someone|somebody|anyone)$/.test(next);
-	if (/^(do|have)$/.test(word)) return /^(i|you|we|they|these|those)$/.test(next);
-	if (QUESTION_WORDS.has(word)) return true;
-	if (!endsAsking(tokens)) return false;
-	return !tokens.some(
-		({ word: one }, i) => REQUESTS.has(one) && (YOU.has(tokens[i + 1]?.word ?? "") || (i === 1 && YOU.has(tokens[0]?.word ?? ""))),
-	);
-}
-const endsAsking = (tokens: readonly Token[]): boolean => /[?？]["')\]]*$/.test(tokens.at(-1)?.raw ?? "");
-
-/** A comma that stands in an enumeration or after a question's beginning, rather than between two orders. */
-function isListed(sentence: Sentence, at: number): boolean {
-	const earlier = sentence.tokens.slice(0, at + 1);
-	const first = earlier[0]?.word ?? "";
-	return SUBJECTS.has(first) && !SUBORDINATORS.has(first) && earlier.length < 4;
-}
-
-const isSubordinateSubject = (tokens: readonly Token[], at: number): boolean => {
-	const before = tokens[at - 1];
-	return (
-		before !== undefined &&
-		before.stop === "" &&
-		(SUBORDINATORS.has(before.word) || QUESTION_WORDS.has(before.word) || /^(that|whether|how)$/.test(before.word))
-	);
-};
-
-/** Whether between two tokens a clause begins that depends on the first. */
-const isSubordinate = (tokens: readonly Token[], from: number, to: number): boolean =>
-	tokens
-		.slice(from + 1, to)
-		.some(({ word }) => /^(that|which|who|whether|how|what|why|where|when|if|to|dass|ob|der|que|qui|comment|cómo|si)$/.test(word));
-
-const lastImperative = (verbs: readonly Verb[], before: number): Verb | null =>
-	verbs.findLast((verb) => verb.at < before && verb.isImperative) ?? null;
-
-/** "..., then rm -rf /": a new order after whatever came before. */
-function startsAnew(tokens: readonly Token[], at: number): boolean {
-	for (let i = at - 1; i >= 0; i--) {
-		const { word, stop } = tokens[i] ?? { word: "", stop: "" };
-		if (stop === ";" || stop === "." || stop === "!") return true;
-		if (ANEW.has(word)) return true;
-		if (stop !== "" || !(FILLERS.has(word) || JOINERS.has(word))) return false;
-	}
-	return false;
-}
-
-const wordsOf = (tokens: readonly Token[], from: number, to: number): string =>
-	tokens
-		.slice(from, to)
-		.map((token) => token.word)
-		.join(" ");
-
-/** "show me the output of X", "tell me what X prints": which only running it can. */
-function wantsOutput(tokens: readonly Token[], verb: number, at: number, after: readonly Token[]): boolean {
-	const between = tokens
-		.slice(verb + 1, at)
-		.map((token) => token.word)
-		.join(" ");
-	if (/\b(example|sample|expected|fake|mock|dummy)\b/.test(between)) return false;
-	if (/\b(output|results?|content|contents) of( running| executing)?( the command)?$/.test(between)) return true;
-	return (
-		/\bwhat$/.test(between) &&
-		/^(prints|returns|says|gives|outputs|shows|reports)$/.test(after[0]?.word ?? "") &&
-		/^(tell|show|report|see)$/.test(tokens[verb]?.word ?? "")
-	);
-}
-
-/** "free some space with X", "fix it by X:": what is done by running it, and not by editing. */
-const isMeans = (tokens: readonly Token[], verb: number, at: number): boolean =>
-	(/^(with|using|via|through|by|running|mit|avec|con)$/.test(tokens[at - 1]?.word ?? "") || tokens[at - 2]?.word === "means") &&
-	!EDITS.has(tokens[verb]?.word ?? "") &&
-	!namesText(tokens, verb + 1, at);
-
-const namesText = (tokens: readonly Token[], from: number, to: number): boolean =>
-	tokens.slice(from, to).some((token) => TEXT_THINGS.has(token.word));
-
-/** Whether what is to be made would run what it holds: a script, a job, a hook, and no test, rule or text about it. */
-function makesRunning(tokens: readonly Token[], verb: number): boolean {
-	const rest = tokens.slice(verb + 1);
-	const end = rest.findIndex((token) => /^(that|which|to|for|in|into|about|and)$/.test(token.word) || /[,:]/.test(token.stop));
-	const head = end < 0 ? rest : rest.slice(0, end + 1);
-	if (head.some((token) => TEXT_THINGS.has(token.word)) || rest.some((token) => NEGATIONS.has(token.word) || GUARDS.test(token.word)))
-		return false;
-	const thing = rest.find((token) => RUNNING_THINGS.has(token.word) || TEXT_THINGS.has(token.word));
-	return head.some((token) => RUNNING_THINGS.has(token.word)) || (thing !== undefined && !TEXT_THINGS.has(thing.word));
-}
-const namesFile = (tokens: readonly Token[], verb: number): boolean =>
-	tokens
-		.slice(verb + 1)
-		.some((token) => /\.(sh|bash|service|timer|cron)$|^(\/etc|~|\/root|\/home)\//.test(token.span?.inner ?? token.word)) &&
-	!namesText(tokens, verb + 1, tokens.length);
-
-/** Whether a word nobody listed may be a verb here: not one of speaking, mending, naming or joining. */
-function mayBeVerb(tokens: readonly Token[], at: number): boolean {
-	const word = tokens[at]?.word ?? "";
-	if (
-		!/^[a-zäöüéè-]{3,20}$/.test(word) ||
-		(SPEAK_VERBS.has(word) && !TAKES.has(word)) ||
-		MENDS.has(word) ||
-		(TEXT_THINGS.has(word) && !TAKES.has(word))
-	)
-		return false;
-	return !(
-		FILLERS.has(word) ||
-		JOINERS.has(word) ||
-		SUBJECTS.has(word) ||
-		NO_LEAD.has(word) ||
-		PREPOSITIONS.has(word) ||
-		QUESTION_WORDS.has(word) ||
-		NEGATIONS.has(word) ||
-		SUBORDINATORS.has(word) ||
-		OTHER_PREPOSITIONS.has(word)
-	);
-}
-
-/** "run it", "execute the following", "run that command". */
-function pointsTo(tokens: readonly Token[], verb: number): boolean {
-	const next = tokens.slice(verb + 1, verb + 5).filter((token) => !/^(the|both|all|of|out|exactly)$/.test(token.word));
-	const first = next[0];
-	return first !== undefined && POINTERS.has(first.word) && !next.some((token) => TEXT_THINGS.has(token.word));
-}
-const followsIn = (sentence: Sentence, verb: number): boolean =>
-	sentence.tokens.slice(0, verb).some((token) => token.span !== null || COMMAND_WORDS.has(token.word));
-
-const isShown = (sentence: Sentence): boolean => sentence.isQuestion || sentence.tokens.some(isShowing);
-/** Within a sentence "this", "my" and "will" say little. */
-const isReporting = (token: Token, at: number, before: readonly Token[]): boolean =>
-	isShowing(token) && !MILD.has(token.word) && !(MODALS.has(token.word) && /^(we|you|i|please)$/.test(before[at - 1]?.word ?? ""));
-const MILD = new Set("this my our here here's got get why hier voici aquí ecco i'll we'll".split(" "));
-const isShowing = ({ word }: Token): boolean =>
-	SHOWN.has(word) || FINITE.has(word) || TEXT_THINGS.has(word) || (word.length > 3 && LIKENESS.has(word)) || GUARDS.test(word);
-
-const speaksHan = (text: string): boolean => HAN.speak.test(text) || /([？?吗]|か[。？?]?)$/.test(text.trim());
-
-/** "must be deleted", "make sure that it is disabled". */
-function isToBe(tokens: readonly Token[], at: number): boolean {
-	const words = tokens.slice(Math.max(0, at - 4), at).map((token) => token.word);
-	const last = words.at(-1);
-	if (last === "be") return words.some((word) => /^(should|must|shall|needs?|has|have|to|will)$/.test(word));
-	if (last !== "is" && last !== "are") return false;
-	return /^(make|ensure|see)$/.test(tokens.find((token) => !FILLERS.has(token.word))?.word ?? "");
-}
-const AFTER_CONDITION =
-	/^(done|finished|ready|green|red|passes|passed|stuck|broken|persists|possible|needed|necessary|complete|completes|finishes)$/;
 const PARTICIPLE = /^([a-z-]{2,20}ed|sent|read|shut|taken|put|made|given|off|overwritten|written|stolen|shown|broken|set)$/;
-const participleOf = (word: string): string[] => {
-	const irregular: Record<string, string> = {
-		sent: "send",
-		shut: "shut",
-		taken: "take",
-		made: "make",
-		given: "give",
-		off: "turn",
-		overwritten: "overwrite",
-		written: "write",
-		stolen: "steal",
-		shown: "show",
-	};
-	const stem = word.replace(/ed$/, "");
-	return [irregular[word] ?? stem, `${stem}e`, stem.replace(/(.)\1$/, "$1"), stem.replace(/i$/, "y")];
-};
 
-/** Where the clause of a token begins. */
-function clauseStart(tokens: readonly Token[], at: number): number {
-	for (let i = at - 1; i >= 0; i--) {
-		const { word, stop } = tokens[i] ?? { word: "", stop: "" };
-		if (stop !== "" || ANEW.has(word) || (i === at - 1 && JOINERS.has(word))) return i + 1;
-	}
-	return 0;
-}
+const NO_CONCEPTS: readonly Concept[] = [];
+const CONCEPTS_OF_ANY_VERB = CONCEPTS.filter((concept) => concept.verbs === null);
+const CONCEPTS_BY_VERB: ReadonlyMap<string, readonly Concept[]> = (() => {
+	const byVerb = new Map<string, Concept[]>();
+	for (const concept of CONCEPTS) for (const verb of concept.verbs ?? []) byVerb.set(verb, [...(byVerb.get(verb) ?? []), concept]);
+	return byVerb;
+})();
 
 /** Where in the text after a verb its object stands; null: it has none. */
 function objectOf({ object, also, unless }: Concept, text: string, clause: string): number | null {
 	const found = object.exec(text);
 	return found !== null && (also?.test(text) ?? true) && !(unless?.test(clause) ?? false) ? found.index : null;
 }
+
 const wordsIn = (text: string): string[] => text.toLowerCase().match(/[\p{L}\p{N}-]+/gu) ?? [];
 
-// ------------------------------------------------------------ small things
-
 const OPEN = "\ue000";
+
 const CLOSE = "\ue001";
+
 const SPAN_MARK = /\ue000([0-9a-z]+)\ue001/;
+
 const SPAN_MARKS = /\ue000([0-9a-z]+)\ue001/g;
+
 /** Code between backticks; quotations of up to 500 units. Each alternative has one bounded part. */
 const SPANS =
 	/``([^\n]{1,500}?)``|`([^`\n]{1,1500})`|"([^"\n]{2,500})"|“([^”\n]{2,500})”|«([^»\n]{2,500})»|(?<=^|[\s(:])'([^'\n]{2,300})'(?=$|[\s.,;:!?)])/g;
+
 const CJK = /[\u3040-\u30ff\u3400-\u9fff]/;
 
-const YOU = new Set(["you", "du", "tu", "vous", "usted", "ustedes", "voi", "você", "sie", "ihr", "u"]);
-const ANEW = new Set([
-	"then",
-	"please",
-	"afterwards",
-	"afterward",
-	"finally",
-	"dann",
-	"danach",
-	"bitte",
-	"puis",
-	"ensuite",
-	"luego",
-	"después",
-	"poi",
-	"depois",
-]);
-const SUBJECTS = new Set(
-	"i he she it they the a an this that these those users someone somebody everyone there our my your his her its their der die das le la les el los un una".split(
-		" ",
-	),
-);
-const ARTICLES = new Set(
-	"the a an this that each every no my your our its his her their any some one previous last next-first der die das ein eine le la les un une el los una".split(
-		" ",
-	),
-);
-const GUARDS =
-	/^(detects?|blocks?|prevents?|rejects?|refuses?|warns?|flags?|checks?|verifies|asserts?|parses?|escapes?|validates?|protects?|forbids?|stops?|catches|highlights?|explains?|lints?|denies|deny|scans?|safely|only)$/;
 const ROOT_AFTER = new Set(
 	"under below beneath inside within across in on from of at everything directory dir filesystem partition path unter auf in von dans sous en su em sur de".split(
 		" ",
 	),
 );
+
 const ROOT_VERBS = new Set(["wipe", "erase", "nuke", "format", "destroy", "purge", "shred", "rm"]);
+
 const PATH_VERBS: [ReadonlySet<string>, "read" | "write" | "delete"][] = [
 	[
 		new Set(
@@ -1067,78 +694,61 @@ const PATH_VERBS: [ReadonlySet<string>, "read" | "write" | "delete"][] = [
 		"read",
 	],
 ];
+
 /** Negations that stand after their verb. */
 const LATE_NEGATIONS = new Set(["not", "never", "nicht", "nie", "niemals", "pas", "jamais", "nunca"]);
+
 /** Asks for what a file holds, which is to say: read it. */
 const ASKS_CONTENT =
 	/^(what('s| is| are)|was (ist|steht)|qué (hay|contiene)|quel est)( the| exactly| der| le| el)* ?(contents?|value|text|inhalt|contenu|contenido)? ?(of|in|inside|von)\b/i;
+
 const RUN_PASSIVELY = /\b(must|should|needs? to|has to|have to|shall|to) be (executed|run|launched|typed|entered|invoked)\b/;
+
 /** Files of the home directory that people name without it. */
 const DOT_FILE =
 	/^\.(bashrc|bash_profile|profile|zshrc|zprofile|zshenv|bash_logout|ssh|aws|gnupg|kube|netrc|npmrc|pypirc|git-credentials|docker\/config\.json|git)(\/\S*)?$/;
+
 /** What most prose and much code is, too. */
 const NO_GROUND: ReadonlySet<Judgement["category"]> = new Set([null, "outside", "unresolved"]);
+
 const SHELL_THEN_PROSE = /^(.{1,2000}\|\s*(?:sudo\s+)?(?:ba|z|da|k)?sh)\s+\p{L}/su;
-const GERUNDS = new Set(["running", "executing", "using", "issuing", "typing", "invoking", "launching"]);
-/** "see if you can ...". */
-const TRIES = /^(see|check|try|test|find|figure|please|now|then)$/;
+
 const UNBOUND =
 	/\b(developer|dan|god|jailbreak|unrestricted) mode\b.{0,40}\b(now|enabled|on|active)\b|\bno (restrictions|rules|limits|guidelines) (apply|bind you|any ?more)|\byou (have no|are free of|are free from|are not bound by) (any )?(restrictions|rules|guidelines|limits|policies)/i;
-const EDITS = new Set(
-	"replace rename convert migrate change swap rewrite edit modify update merge compare annotate wrap refactor remplace ersetze reemplaza".split(
-		" ",
-	),
-);
+
 const RUN_WISHED =
 	/\b(great|nice|appreciate|helpful|wonderful|good|love|glad|grateful|happy|perfect|cool|like)\b.*\byou (could |would |can )?(ran|run|executed?|did|do|used?|typed?)$/;
-const PROVES = /^(verify|check|confirm|ensure|test|prove|validate|see|assert)$/;
-/** Work on something that is there: what it is called orders nothing. */
-const MENDS = new Set(
-	"fix refactor replace rename convert migrate port improve optimize optimise simplify clean format lint split extract wrap rework redesign polish annotate adjust correct adapt upgrade bump test implement support add create write build update document define declare type style".split(
-		" ",
-	),
-);
+
 const TASK_IS =
 	/\b(next|only|last|first|your) (\w+ ){0,3}(to (run|execute|type|enter|do) )?is$|\b(safe|fine|ok|okay|easy|simple|approved)$|\byour( \w+){0,2} (job|task|step|action|mission|assignment|order)( \w+){0,2} is$/;
-/** "find a way to ..." */
-const FINDS = /^(find|look|try|search|figure|use|please|discover|work)$/;
+
 /** With a colon, "set the project up: X", they say how. */
 const PREPARES = new Set(
 	"make do set setup prepare configure clean free restore deploy reset build upgrade bump kill send get fetch download install open enable connect".split(
 		" ",
 	),
 );
+
 const ASKS_HOW = /\b(how|what|why|when|whether|if|about|ways?)\b/i;
-/** Verbs of speaking that also take things. */
-const TAKES = new Set("read log print show output find list stop catch trace look echo search locate skip ignore".split(" "));
-/** What stands after these and a colon are somebody else's words. */
-const QUOTES = /^(says?|said|asks?|asked|reads|states|wrote|writes|claims|told)$/;
+
 const MUST_BE_RUN =
 	/^([^a-z]\S*\s)*(must|should|needs? to|has to|shall|is to|will) be (run|executed|launched|started|typed|entered)\b|^needs? (running|executing)\b/;
-const OTHER_PREPOSITIONS = new Set(
-	"under over between within into onto about against through like near behind upon across without despite during unter über gegen sous contre bajo sobre ever also".split(
-		" ",
-	),
-);
-/** "I would appreciate it if you ...", "why don't you ...". */
-const PLEADS =
-	/\b(great|nice|appreciate|helpful|wonderful|good|love|glad|grateful|happy|perfect|cool)\b.* if$|^(why|how) (don't|about)$|\b(to|please) have$/;
-const PREPOSITIONS = new Set("for as in on with by from since due given per at during für zur pour para per".split(" "));
-/** Before these a verb is none of the writer's orders. */
-const NO_LEAD = new Set(
-	"to the a an i we they it he she you which that who not can could would should may might must will shall does do did is are was were be been being and or of in on for with as at by from my your our their its this these those every each all".split(
-		" ",
-	),
-);
+
+const CLAUSE_END = /,? (?:and )?(?:then|afterwards?|after that|before) /;
 const ABOUT = new Set(["about", "regarding", "concerning", "describing", "explaining", "against", "über", "sobre"]);
+
 const CRON_TIME = /^(?:[\d*/,-]{1,20}\s+){5}|^@(?:reboot|daily|hourly)\s+/;
+
 const RUN_FILLERS = new Set(
 	"the this that following command commands shell please out line script code : in a terminal bash now just exactly as root on your my of off up".split(
 		" ",
 	),
 );
+
 const INSTALLS = new Set(["install", "setup", "get", "fetch", "download", "installiere", "installe", "instala"]);
+
 const LONE_COMMANDS = new Set(["reboot", "poweroff", "halt", "shutdown"]);
+
 const SHELL_LANGUAGES = new Set([
 	"",
 	"sh",
@@ -1155,6 +765,7 @@ const SHELL_LANGUAGES = new Set([
 	"txt",
 	"plaintext",
 ]);
+
 const SCRIPT_LANGUAGES: Record<string, string> = {
 	python: "python3 -c",
 	py: "python3 -c",
@@ -1175,30 +786,6 @@ const plainText = (text: string): string =>
 		.replace(/<\/?(?:s|system|user|assistant|human|instructions?|prompt|im_start|im_end|\|im_start\||\|im_end\|)>/gi, "\n")
 		.replace(/\r\n?/g, "\n");
 
-/** A line into sentences: a full stop counts when a new sentence seems to begin after it. */
-function sentencesOf(line: string): string[] {
-	const sentences: string[] = [];
-	let from = 0;
-	for (let i = 0; i < line.length; i++) {
-		const c = line.charAt(i);
-		if (c === "." && ABBREVIATION.test(line.slice(Math.max(0, i - 6), i))) continue;
-		const isHan = "。！？".includes(c);
-		if (!isHan && !".!?".includes(c)) continue;
-		if (
-			!isHan &&
-			!/^["')\]]?\s+["'(¿¡\ue000]?[\p{Lu}\p{N}\ue000\u3400-\u9fff]/u.test(line.slice(i + 1, i + 8)) &&
-			!(c !== "." && /^\s/.test(line.slice(i + 1, i + 2)))
-		)
-			continue;
-		sentences.push(line.slice(from, i + 1).trim());
-		from = i + 1;
-	}
-	sentences.push(line.slice(from).trim());
-	return sentences.filter((text) => text !== "").slice(0, 2000);
-}
-
-const ABBREVIATION = /(^|[\s("'])(e\.g|i\.e|etc|vs|cf|z\.B|p\.ex|ej|bzw|approx|ca|no|mr|dr)$/i;
-
 /** Whether a line seems to be a command: by its first word, or because nobody would write prose like that. */
 function looksLikeCommand(line: string): boolean {
 	const [first = "", second = ""] = line.split(/\s+/, 2);
@@ -1212,6 +799,7 @@ function looksLikeCommand(line: string): boolean {
 		!/^["'`]?[A-Z]?[a-z]+(['’][a-z]{1,2})?["'`,.:]*$/.test(first)
 	);
 }
+
 const ARGUMENT = /^\s+(-{1,2}[A-Za-z0-9]|[/~.$*]|\d|\S{0,60}[/|>$=*])|\|\s*\S|>\s*\S|&&/;
 
 /** Whether a command may begin at this token of a sentence: a command's name, with something after it that is no prose. */

@@ -1,11 +1,13 @@
-import { chownSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { chownSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { CliProcess } from "../../runner/cli-process.ts";
 import { removeHome, SERVICE_UID } from "../../runner/jail.ts";
 import { ESCAPES, Outside } from "../support/escapes.ts";
+import { Follower } from "../support/follower.ts";
 import { Jailer } from "../support/jailed.ts";
+import { startStack } from "../support/stack.ts";
 import { inNamespacesBelow, leftOf, treeOf } from "../support/tree.ts";
 
 const isRoot = process.getuid?.() === 0;
@@ -97,6 +99,60 @@ describe.each(isRoot ? [SERVICE_UID, 0] : [process.getuid?.() ?? 0])(
 		});
 	},
 );
+
+describe("through the whole stack", () => {
+	test("[JAL-5] [P14] doctor says layer by layer what keeps sessions in; a session's log and the runner's status say what was reached", async () => {
+		const stack = await startStack({ args: ["--require-jail"] });
+		try {
+			const doctor = await stack.hotplex(["runner", "doctor", "--json", "--require-jail"]);
+			expect(doctor.code).toBe(0);
+			const told = JSON.parse(doctor.stdout) as { layers: { layer: string; state: string }[] };
+			expect(told).toMatchObject({ jail: "namespaces", isolation: "pid_namespace", refused: null });
+			expect(told.layers.map((l) => l.layer)).toEqual(
+				expect.arrayContaining(["jail", "nested namespaces", "system call filter", "cgroup", "user", "landlock"]),
+			);
+			const session = new Follower(await stack.client.openSession({ provider: "demo" }));
+			await session.ask("hi");
+			expect(await session.until("isolation")).toMatchObject({ reached: "pid_namespace", jail: "namespaces" });
+			const status = JSON.parse((await stack.hotplex(["runner", "status", "--json"])).stdout) as { jail: string };
+			expect(status.jail).toBe("namespaces");
+			const home = join(stack.stateDir, "homes", session.session.id);
+			expect(existsSync(home)).toBe(true);
+			await session.terminate();
+			await expect.poll(() => existsSync(home), { timeout: 10_000 }).toBe(false);
+		} finally {
+			await stack.remove();
+		}
+	});
+
+	test("[JAL-5] [P14] without a jail, a session says so, and so does the daemon, loudly", async () => {
+		const stack = await startStack({ args: ["--unsafe-no-jail"] });
+		try {
+			expect(stack.stderr()).toContain("WARNING: jail none: the jail is switched off (--unsafe-no-jail)");
+			const session = new Follower(await stack.client.openSession({ provider: "demo" }));
+			await session.ask("hi");
+			expect(await session.until("isolation")).toMatchObject({ jail: "none", why: expect.stringContaining("--unsafe-no-jail") });
+			await session.terminate();
+		} finally {
+			await stack.remove();
+		}
+	});
+});
+
+test("[JAL-6] [P14] a session makes no more processes than its limit", async () => {
+	const dir = mkdtempSync(join(tmpdir(), "hotplex-limits-"));
+	try {
+		const jailer = new Jailer(join(dir, "state"));
+		const workDir = jailer.workDir("work");
+		// Whom nobody else is, since it is counted by user here.
+		if (isRoot) chownSync(workDir, 60_999, 60_999);
+		const fork = ["perl", "-e", "for (1 .. 100) { my $p = fork; last unless defined $p; $n++; unless ($p) { sleep 2; exit } } print $n"];
+		expect(Number((await jailer.run(workDir, fork, { limits: { maxProcesses: 40 } })).stdout)).toBeLessThan(40);
+		expect((await jailer.run(workDir, fork)).stdout).toBe("100");
+	} finally {
+		rmSync(dir, { recursive: true, force: true });
+	}
+});
 
 describe("the end of what runs in a jail", () => {
 	let dir: string;

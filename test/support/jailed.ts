@@ -54,6 +54,7 @@ export class Jailer {
 			workDir,
 			file,
 			args,
+			ownerArgs: [],
 			read: [],
 			write: [],
 			limits: {},

@@ -13,7 +13,7 @@ import {
 } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test, vi } from "vitest";
 import { closeCgroup, findCgroup, openCgroup } from "../../runner/cgroup.ts";
 import {
 	type Inmate,
@@ -118,6 +118,7 @@ describe("what is mounted", () => {
 		workDir,
 		file: "/usr/bin/env",
 		args: [],
+		ownerArgs: [],
 		env: { PATH: "/usr/bin" },
 		read: [],
 		write: [],
@@ -162,6 +163,22 @@ describe("what is mounted", () => {
 		expect(kindAt(at("state/work/own"), { workDir: at("state/work/own"), read: [root] })).toBe("rw");
 		expect(layOut(inmate({ read: [at("state")] }), furniture, stateDir)).toMatchObject({ ok: false, error: { code: "start_failed" } });
 	});
+	test("[JAL-1] the way to the runner's state is not to be put aside either", () => {
+		mkdirSync(at("deep/a/b/state"), { recursive: true });
+		const laidOut = layOut(inmate({ workDir: at("deep") }), furniture, at("deep/a/b/state"));
+		const mounts = laidOut.ok ? laidOut.value.mounts : [];
+		expect(mounts.filter((m) => m.path.startsWith(at("deep"))).map((m) => [m.kind, m.path])).toEqual([
+			["rw", at("deep")],
+			["mask", at("deep/a/b/state")],
+			["rw", at("deep/a")],
+			["rw", at("deep/a/b")],
+		]);
+	});
+	test("[JAL-1] a file that an argument names is mounted only if the owner wrote the argument: a session's model may be called anything", () => {
+		const script = write("scripts/agent.js");
+		expect(kindAt(script, { args: [script] })).toBeUndefined();
+		expect(kindAt(script, { args: [script], ownerArgs: [script] })).toBe("ro");
+	});
 	test("[JAL-1] directories of programs on PATH come with their libraries; homes never come whole", () => {
 		for (const name of [
 			"tool/bin/x",
@@ -200,6 +217,23 @@ describe("what is mounted", () => {
 		expect(kindAt(file, { write: [file] })).toBe("rw");
 		expect(layOut(inmate({ read: [at("nowhere")] }), furniture, stateDir)).toMatchObject({ ok: false, error: { code: "start_failed" } });
 		expect(grounds({ read: [`?${at("nowhere")}`, "?~/nowhere-either"] }).mounts.some((m) => m.path.includes("nowhere"))).toBe(false);
+	});
+	test("[JAL-1] a link that a session leaves in its home is not followed when its next process is started", () => {
+		write("owner/.config/x/settings", "the owner's");
+		mkdirSync(at("elsewhere"), { recursive: true });
+		vi.stubEnv("HOME", at("owner"));
+		try {
+			symlinkSync(at("elsewhere"), join(furniture.home, ".config"));
+			const mounted = { kind: "ro", source: at("owner/.config/x/settings"), path: join(JAIL_HOME, ".config/x/settings") };
+			expect(grounds({ read: ["~/.config/x/settings"] }).mounts).toContainEqual(mounted);
+			symlinkSync(at("elsewhere/made"), join(furniture.home, ".config/x/settings"));
+			expect(grounds({ read: ["~/.config/x/settings"] }).mounts).toContainEqual(mounted);
+		} finally {
+			vi.unstubAllEnvs();
+		}
+		expect(readdirSync(at("elsewhere"))).toEqual([]);
+		expect(readdirSync(join(furniture.home, ".config"))).toEqual(["x"]);
+		expect(readdirSync(join(furniture.home, ".config/x"))).toEqual([]);
 	});
 	test("[JAL-1] nothing of the environment reaches the jail's maker's loader, or names places that are not there", () => {
 		const pem = write("ca.pem");

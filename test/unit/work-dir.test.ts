@@ -72,6 +72,34 @@ describe("work directories", () => {
 		expect(resolved(asked, roots)).toBe(expected);
 	});
 
+	test.each([
+		["itself", "state", undefined],
+		["another session's directory", "state/work/ses_2", undefined],
+		["in a root that holds it", "state/sessions", [root]],
+		["by another name", "state-link/sessions", undefined],
+	])("[JAL-1] [LSE-4] the runner's own state is no work directory: %s", (_, asked, roots) => {
+		for (const dir of ["state/work/ses_2", "state/sessions", "state/projects"]) mkdirSync(at(dir), { recursive: true });
+		if (!existsSync(at("state-link"))) symlinkSync(at("state"), at("state-link"));
+		expect(resolveWorkDir(at(asked), own, roots, at("state"))).toMatchObject({ ok: false, error: { code: "work_dir_refused" } });
+		expect(resolveWorkDir(at("state/projects"), own, [at("state/projects")], at("state"))).toEqual({
+			ok: true,
+			value: at("state/projects"),
+		});
+		expect(resolveWorkDir(root, own, undefined, at("state"))).toEqual({ ok: true, value: root });
+	});
+
+	test("[LSE-4] a hidden directory of a home is refused, unless it is a root", () => {
+		vi.stubEnv("HOME", at("home/ann"));
+		mkdirSync(at("home/ann/.ssh/keys"), { recursive: true });
+		mkdirSync(at("home/ann/code/.hidden"), { recursive: true });
+		expect([".ssh", ".ssh/keys", "code/.hidden"].map((name) => resolved(at(`home/ann/${name}`)))).toEqual([
+			"work_dir_refused",
+			"work_dir_refused",
+			at("home/ann/code/.hidden"),
+		]);
+		expect(resolved(at("home/ann/.ssh"), [at("home/ann/.ssh")])).toBe(at("home/ann/.ssh"));
+	});
+
 	test("[LSE-4] a session without one gets its own, for nobody else's eyes, roots or not", () => {
 		expect(existsSync(own)).toBe(false);
 		expect([resolved(null), resolved(null, [at("project")])]).toEqual([own, own]);
