@@ -751,6 +751,9 @@ const allHomes = (stateDir: string): string[] => [homesDir(stateDir), homesDir(p
 /** What the session's processes kept for each other goes with the session. */
 export function removeHome(stateDir: string, sessionId: string): void {
 	for (const homes of allHomes(stateDir)) rmSync(join(homes, sessionId), { recursive: true, force: true });
+	// The last one takes the place along.
+	const shared = publicDir(stateDir);
+	if (existsSync(homesDir(shared)) && readdirSync(homesDir(shared)).length === 0) rmSync(shared, { recursive: true, force: true });
 }
 
 /** A session that ended while its runner was away, or went to another one, is not heard of again. Its home is kept for this long after its last start. */

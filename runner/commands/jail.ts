@@ -36,7 +36,7 @@ async function doctor(options: Flags & { stateDir?: string; json?: true }): Prom
 	const refused = refusal(findings, config.value);
 	const { jail, isolation, why } = findings.confinement;
 	if (options.json) printJson({ jail, isolation, ...(why === undefined ? {} : { why }), refused, layers: findings.layers });
-	else process.stdout.write(`${findings.layers.map(lineOf).join("\n")}\n\njail ${jail}, isolation ${isolation}\n${refused ?? ""}\n`);
+	else process.stdout.write(`${findings.layers.map(lineOf).join("\n")}\n\njail ${jail}, isolation ${isolation}\n${refused ?? why ?? ""}\n`);
 	if (refused !== null) process.exitCode = EXIT.failed;
 }
 

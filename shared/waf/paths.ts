@@ -119,7 +119,7 @@ export const pathRules = {
 		"delete-unknown": {
 			verdict: "ask",
 			reason: "deletes all of a directory whose path is not known before it runs",
-			suggestion: "Write the path out, or make sure that the variable is set: ${dir:?}/...",
+			suggestion: "Write the path out, or have the shell stop where the variable is not set.",
 			match: ['rm -rf "$dir"/*', "rm -rf /$x"],
 			pass: ['rm -rf "$dir"', 'rm -rf "$TMPDIR/x"', "rm $file"],
 		},
@@ -222,7 +222,7 @@ const CORE_PROGRAM =
 	/\/((ba|da|z|k|c|tc)?sh|ls|ps|cat|cp|mv|rm|ln|login|su|sudo|ssh|sshd|passwd|netstat|ss|top|who|w|last|find|grep|egrep|kill|mount|umount|id|ip|iptables|systemctl|init|cron|crond|curl|wget|git|perl|env|chmod|chown|lsof|ping|scp|date|df|du|tar|gpg|apt|apt-get|dpkg|yum|rpm|docker|[.*\uFFFA-\uFFFC].{0,32})$/;
 /** What is there to be set; adding to the second kind is everyday, replacing them is not. */
 const SETTINGS =
-	/^\/usr\/share\/keyrings\/|^\/etc\/(nginx|apache2|httpd|docker|apt\/(sources|preferences|keyrings|trusted)|yum\.repos\.d|default\/|mysql|postgresql|redis|php|haproxy|prometheus|grafana|containerd|cni|tmpfiles|ssl\/certs|pki\/ca|ca-certificates|hostname$|timezone$|localtime$|locale|dnsmasq|squid|varnish|memcached|elasticsearch|kafka|rabbitmq|mongod|samba|exports|netplan|wpa_supplicant|fonts|vim|npmrc|pip\.conf|gitconfig|environment\.d|motd|issue)/;
+	/^\/usr\/share\/keyrings\/|^\/usr\/local\/share\/ca-certificates\/|^\/etc\/(nginx|apache2|httpd|docker|apt\/(sources|preferences|keyrings|trusted)|yum\.repos\.d|default\/|mysql|postgresql|redis|php|haproxy|prometheus|grafana|containerd|cni|tmpfiles|ssl\/certs|pki\/ca|ca-certificates|hostname$|timezone$|localtime$|locale|dnsmasq|squid|varnish|memcached|elasticsearch|kafka|rabbitmq|mongod|samba|exports|netplan|wpa_supplicant|fonts|vim|npmrc|pip\.conf|gitconfig|environment\.d|motd|issue)/;
 const SETTINGS_APPENDED =
 	/^\/etc\/(hosts|resolv\.conf|fstab|sysctl\.(conf|d\/)|security\/limits|environment$|modules|ssh\/ssh_config|nsswitch)/;
 
@@ -237,7 +237,7 @@ const KEY_NAME =
 const HOME_PERSISTENCE =
 	/^(\.ssh\/(authorized_keys2?|rc|environment)|\.config\/(systemd|autostart|upstart)(\/|$)|\.local\/share\/systemd|\.xinitrc|\.xsession|\.xprofile|\.pam_environment|\.forward|\.crontab|Library\/LaunchAgents|\.local\/share\/dbus-1)/;
 const HOME_SHELL_START =
-	/^(\.(bashrc|bash_profile|bash_login|bash_logout|bash_aliases|profile|zshrc|zshenv|zprofile|zlogin|zlogout|kshrc|cshrc|tcshrc|login|logout|inputrc|vimrc|vim\/|emacs|emacs\.d|gitconfig|tmux\.conf|screenrc|pythonrc|gdbinit|lldbinit|Rprofile|wgetrc|curlrc|config\/pip|pip\/|cargo\/config|gemrc|m2\/settings|yarnrc|condarc|editrc|psqlrc|sqliterc|perldb|irbrc|config\/(fish|nvim|git)|ssh\/(?!known_hosts))|\.oh-my-zsh)/;
+	/^(\.(bashrc|bash_profile|bash_login|bash_logout|bash_aliases|profile|zshrc|zshenv|zprofile|zlogin|zlogout|kshrc|cshrc|tcshrc|login|logout|inputrc|vimrc|vim\/|emacs|emacs\.d|gitconfig|tmux\.conf|screenrc|pythonrc|gdbinit|lldbinit|Rprofile|wgetrc|curlrc|config\/pip|pip\/|cargo\/config|gemrc|m2\/settings|yarnrc|condarc|mailcap|procmailrc|rhosts|k5login|lesskey|Xresources|config\/(openbox|plasma-workspace|environment\.d|i3|sway|hypr)|local\/(bin\/(ls|git|sudo|ssh|cat|su)$|lib\/python)|bin\/(ls|git|sudo|ssh|cat|su)$|editrc|psqlrc|sqliterc|perldb|irbrc|config\/(fish|nvim|git)|ssh\/(?!known_hosts))|\.oh-my-zsh)/;
 const PROTECTED =
 	/^(\.git\/(hooks(\/|$)|config$|info\/attributes|modules\/)|\.claude(\/|$)|\.mcp\.json$|\.vscode(\/|$)|\.envrc$|\.husky(\/|$)|\.gemini(\/|$)|\.codex(\/|$)|\.cursor(\/|$)|\.idea\/runConfigurations|\.devcontainer(\/|$))/;
 /** Caches and build directories of the user and of package managers: made to be deleted. */

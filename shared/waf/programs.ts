@@ -329,9 +329,8 @@ const PROGRAMS: Record<string, Program> = {
 				arg,
 			),
 		);
-		const starts = call.args.filter(
-			(arg, index, all) => !arg.startsWith("-") && !all.slice(0, index).some((one) => /^-[a-z]{2,}|^[(!]$/.test(one)),
-		);
+		const tests = call.args.findIndex((arg) => /^[-(!]/.test(arg));
+		const starts = call.args.slice(0, tests < 0 ? 64 : Math.min(tests, 64));
 		return `${(starts.length > 0 ? starts : ["."]).map((start) => `${start.replace(/\/$/, "")}/${UNKNOWN}`).join("\n")}\n`;
 	},
 	mktemp: (call) =>

@@ -45,12 +45,17 @@ import { wrappers } from "./wrappers.ts";
  * Branches and loops are all taken: what could run is judged as if it did.
  */
 
+/** Variables through which interpreters and loaders find what they run. */
+const HIJACKS =
+	/^(BASH_ENV|ENV|PYTHONSTARTUP|PYTHONPATH|PERL5OPT|PERL5LIB|RUBYOPT|RUBYLIB|NODE_OPTIONS|NODE_PATH|JAVA_TOOL_OPTIONS|_JAVA_OPTIONS|GIT_TEMPLATE_DIR|GIT_CONFIG_GLOBAL|GIT_EXEC_PATH|GCONV_PATH|VIMINIT|EXINIT|INPUTRC|LD_LIBRARY_PATH|SSH_AUTH_SOCK|ZDOTDIR)$/;
 /** Through this, a command is started by a shell that somebody opens later. */
 const LOGIN = "login";
 const MAX_UNITS = 60_000;
 const MAX_DEPTH = 60;
 const MAX_OUTPUT = 65_536;
 const MAX_TURNS = 32;
+/** Of one command; rules look at some words together. */
+const MAX_WORDS = 4096;
 
 /** What a pipe or a redirection brings to the commands behind it; `read` takes lines off it. */
 interface Input {
@@ -276,6 +281,7 @@ export class Shell {
 			}
 			case "Function": {
 				const name = node.name.value;
+				if (/^(sudo|su|ssh|passwd|doas|login)$/.test(name)) this.#hit(r["hijack-path"], `${name}()`);
 				scope.functions.set(name, node.body);
 				if (bombs(node.body, name, () => this.#spend(1))) this.#hit(r["fork-bomb"], `${name}()`);
 				return "";
@@ -371,6 +377,7 @@ export class Shell {
 		if (typeof value !== "string") return;
 		if (/^HIST(FILE|SIZE|FILESIZE)$/.test(name) && /^(0|\/dev\/null|)$/.test(value))
 			this.#hit(destroyRules["clear-traces"], `${name}=${value}`);
+		if (HIJACKS.test(name) && /(^|[=: ])(\/tmp|\/var\/tmp|\/dev\/shm)\//.test(value)) this.#hit(r["hijack-path"], `${name}=${value}`);
 		if (via[0] === LOGIN && /^(BASH_ENV|ENV|PROMPT_COMMAND|LD_LIBRARY_PATH)$/.test(name) && value !== "")
 			this.#hit(pathRules["write-persistence"], `${name}=${value}`);
 		if (name === "PATH" && /^(\.|(\/tmp|\/var\/tmp|\/dev\/shm)(\/[^:]{0,256})?)(:|$)/.test(value))
@@ -554,6 +561,7 @@ export class Shell {
 		environment: ReadonlyMap<string, string> = new Map(),
 	): string {
 		return this.#deeper(() => {
+			if (argv.length > MAX_WORDS) throw new Exhausted("too many words in one command");
 			this.#spend(6 + (argv.length >> 1));
 			this.#seen?.push(argv);
 			const program = argv[0] ?? "";
@@ -614,17 +622,18 @@ export class Shell {
 			case "declare":
 			case "typeset":
 			case "local":
-			case "readonly":
+			case "readonly": {
+				const references = call.name !== "export" && args.some((flag) => /^-[a-zA-Z]{0,8}n/.test(flag));
 				for (const arg of args) {
 					const equals = arg.indexOf("=");
-					if (equals > 0 && args.some((flag) => /^-[a-zA-Z]{0,8}n/.test(flag)) && call.name !== "export")
-						this.#references.set(arg.slice(0, equals), arg.slice(equals + 1));
+					if (equals > 0 && references) this.#references.set(arg.slice(0, equals), arg.slice(equals + 1));
 					// An assignment in a quoted word: `export "x=1"`.
 					if (equals > 0 && /^[A-Za-z_][A-Za-z0-9_]{0,127}$/.test(arg.slice(0, equals)) && !state.variables.has(arg.slice(0, equals)))
 						this.#assign(arg.slice(0, equals), arg.slice(equals + 1), state, via);
 				}
 				// Without names they print what is set.
 				return args.every((arg) => arg.startsWith("-")) ? PRIVATE : "";
+			}
 			case "read":
 			case "mapfile":
 			case "readarray": {
@@ -804,6 +813,7 @@ export class Shell {
 				return typeof value === "string" && isKnown(value) ? value : undefined;
 			},
 			wrote: (path, content) => {
+				this.#spend(4);
 				this.#holds(path, content);
 				this.#files.set(path, content);
 			},
@@ -847,6 +857,15 @@ export class Shell {
 			);
 			return UNKNOWN;
 		}
+		const where = located(program, call.place);
+		const setuidShell = call.args.length === 1 && call.args[0] === "-p";
+		if (
+			program.includes("/") &&
+			this.#content(where) === undefined &&
+			(HIDDEN.test(where) || (setuidShell && /^\/(var\/)?tmp\//.test(where)))
+		)
+			this.#hit(r["hidden-program"], call.text());
+		if (TELLING.test(name)) this.#hit(r["hidden-program"], call.text());
 		if (via[0] === LOGIN && /^\/(tmp|var\/tmp|dev\/shm)\//.test(located(program, call.place)))
 			this.#hit(pathRules["write-persistence"], call.text());
 		if (program.includes("/")) {
@@ -1077,6 +1096,11 @@ export function nameOf(program: string): string {
 	return alternative?.[1] ?? name;
 }
 
+/** Where programs lie that nobody shall find. */
+const HIDDEN = /^\/(var\/)?tmp\/\.[^/]{1,255}$|^\/dev\/shm\//;
+/** Names that say what a program is for. */
+const TELLING =
+	/exploit|pwnkit|dirty(cow|pipe)|^cve-?\d{4}|linpeas|linenum|^pspy|rootkit|backdoor|keylogger|mimikatz|mimipenguin|reverse.?shell|ransom/i;
 /** A call that starts a shell, or makes itself root, in whatever language. */
 const STARTS_SHELL =
 	/\b(exec[lv]?[pe]{0,2}|system|spawn|popen|execute|Pre-Invoke)\b[^\n]{0,40}["'/ ]\/?bin\/(ba)?sh["',;]|\bset(res|re)?uid\(0/;

@@ -302,7 +302,7 @@ function changedBy(operation: ParameterOperation, text: string, at: Surroundings
 		case "Remove": {
 			const pattern = textOf(operation.operand, at);
 			if (!isKnown(pattern) || text.length > MAX_PATTERN_TEXT) return UNKNOWN;
-			at.spend(1 + ((text.length * text.length) >> 8));
+			at.spend(1 + ((text.length * text.length) >> 7));
 			return removed(text, pattern, operation.operator);
 		}
 		case "Replace": {

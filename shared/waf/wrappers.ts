@@ -236,6 +236,11 @@ function gitSetting(call: Call, setting: string, rest: readonly string[]): void 
 	const equals = setting.indexOf("=");
 	if (equals < 0) return;
 	const key = setting.slice(0, equals).toLowerCase();
+	if (
+		(/^url\..{1,256}\.insteadof$/.test(key) && /^url\.(http:|.{0,16}(\d{1,3}\.){3}|.{0,32}evil)/.test(key)) ||
+		(key === "include.path" && /^(\/tmp|\/var\/tmp|\/dev\/shm)\//.test(setting.slice(equals + 1)))
+	)
+		call.hit(pathRules["write-shell-start"]);
 	const value = setting.slice(equals + 1);
 	if (key.startsWith("alias.")) {
 		const command = value.startsWith("!") ? value.slice(1) : `git ${value}`;
@@ -735,6 +740,7 @@ export const wrappers: Readonly<Record<string, Wrapper>> = {
 	gcloud: commandFlag("--command"),
 	lxc: after("--"),
 	"lxc-attach": after("--"),
+	python: (call) => (call.args[0] === "-m" && /^(pip|pipx)$/.test(call.args[1] ?? "") ? call.argv(call.args.slice(1)) : undefined),
 	runit: prefix(),
 	chpst: prefix("-u -U -e -b -n -l -L -m -d -o -p -f -c -t -r -/"),
 	softlimit: prefix("-m -d -s -l -a -o -p -f -c -r -t"),

@@ -110,6 +110,20 @@ describe("opencode through the whole stack", () => {
 		expect(lastAsked()).toMatch(/reject|denied/i);
 	});
 
+	test("[GAT-1] what a rule denies never reaches a person, and the session says that only what is asked about is judged", async () => {
+		// The script is in the prompt, whose own gate would stop it first.
+		await stack.client.putPolicy({ prompts: { order: "allow" } }, (await stack.client.policy()).version);
+		const session = await open();
+		await session.ask('fake:bash cmd="cat /etc/shadow ~/.ssh/id_rsa"\nfake:text text="As you wish."');
+		expect(session.of("approval_requested")).toEqual([]);
+		// Its own look for updates is refused by the proxy meanwhile.
+		const verdict = await session.until("tool_verdict", (event) => event.layer === "gateway");
+		expect(verdict).toMatchObject({ verdict: "deny", category: "read_secrets" });
+		expect(await session.until("tool_result")).toMatchObject({ status: "failed" });
+		expect(await session.until("isolation")).toMatchObject({ waf: "asked", jail: "namespaces" });
+		expect(await session.session.get()).toMatchObject({ waf: "asked", jail: "namespaces" });
+	});
+
 	test("a model API that refuses fails the turn as model_error, in its words, and the session goes on", async () => {
 		const session = await open();
 		const end = await session.ask('fake:error status=400 message="No such thing"');

@@ -347,6 +347,9 @@ export const accessJudges: Judges = [
 		if (/iam service-accounts (keys )?create|add-iam-policy-binding|^ad (user|app|sp) create|^role assignment create/.test(text))
 			call.hit(a["cloud-accounts"]);
 	}),
+	each("getcap", (call) => {
+		if (call.args.includes("-r") && call.args.some((arg) => /^\/(usr|home)?\/?$/.test(arg))) call.hit(a["search-secrets"]);
+	}),
 	each("loginctl", (call) => {
 		if (call.args.includes("enable-linger")) call.hit(a["change-service"]);
 	}),

@@ -1,5 +1,5 @@
 import { located, pathRules, readRule, writeRule } from "../paths.ts";
-import { UNKNOWN } from "../words.ts";
+import { isKnown, UNKNOWN } from "../words.ts";
 import { type Call, each, type Judges, Options, rules } from "./rule.ts";
 
 export const destroyRules = rules("destroy", {
@@ -146,7 +146,9 @@ const permissions = (call: Call): void => {
 		)
 			call.hit(d["permissions-catastrophe"]);
 		else if (
-			/^\/(etc\/(shadow|passwd|sudoers|gshadow|group|ssh|crontab)|root|bin|sbin|usr\/s?bin|lib|boot|dev\/(sd|mem|kmem|nvme))/.test(where)
+			/^\/(etc\/(shadow|passwd|sudoers|gshadow|group|ssh|crontab)|(var\/)?run\/docker\.sock|root|bin|sbin|usr\/s?bin|lib|boot|dev\/(sd|mem|kmem|nvme))/.test(
+				where,
+			)
 		)
 			call.hit(d["permissions-catastrophe"]);
 		void how;
@@ -206,6 +208,15 @@ const copying = (call: Call): void => {
 };
 
 export const destroyJudges: Judges = [
+	// What is made executable is going to be run, whoever runs it.
+	each("chmod", (call) => {
+		const [mode = "", ...paths] = new Options(call.args.filter((arg) => !/^-[a-zA-Z]*x/.test(arg))).operands;
+		if (!/x|[1357]/.test(mode)) return;
+		for (const path of paths.slice(0, 16)) {
+			const content = call.file(path);
+			if (content !== undefined && isKnown(content) && !content.startsWith("\x7f")) call.maybe(content, "chmod");
+		}
+	}),
 	each("rm rmdir unlink srm trash", (call) => {
 		const options = new Options(call.args, "--interactive");
 		if (call.name === "srm") call.hit(d["shred-files"]);
@@ -263,9 +274,10 @@ export const destroyJudges: Judges = [
 	),
 	each("cp mv ln install gcp rename", copying),
 	each("tee sponge", (call) => {
+		const append = call.args.includes("-a") || call.args.includes("--append");
 		for (const path of new Options(call.args).operands) {
-			if (isSystemLog(absolute(call, path)) && !call.args.includes("-a")) call.hit(d["clear-traces"]);
-			call.writes(path, call.args.includes("-a") || call.args.includes("--append"));
+			if (isSystemLog(absolute(call, path)) && !append) call.hit(d["clear-traces"]);
+			call.writes(path, append);
 		}
 	}),
 	each("touch", (call) => {

@@ -35,6 +35,10 @@ const interpreter =
 			else if (!options.has("-m")) call.hit(shellRules["unresolved-script"]);
 			return;
 		}
+		// deno and others run what a URL names.
+		const url = options.operands.find((arg) => /^https?:\/\//.test(arg));
+		if (url !== undefined && (/^http:/.test(url) || /^https?:\/\/(\d{1,3}\.){3}/.test(url)) && /^(run|eval|https?:.{1,2048})$/.test(file))
+			call.runsFetched();
 		const content = call.file(file);
 		if (content?.includes(FETCHED)) call.runsFetched();
 		else if (content !== undefined && isKnown(content)) call.code(language, content);
@@ -159,7 +163,8 @@ export const languageJudges: Judges = [
 		const texts = args.flatMap((arg, index) =>
 			arg === "-e" ? [args[index + 1] ?? ""] : /^-[lnpaiws0]{0,8}[eE]./.test(arg) ? [arg.replace(/^-[lnpaiws0]{0,8}[eE]/, "")] : [],
 		);
-		for (const text of texts) call.code("perl", text);
+		const modules = args.filter((arg) => /^-[mM]/.test(arg)).join(" ");
+		for (const text of texts) call.code("perl", `${modules}\n${text}`);
 		for (const module of args) {
 			const used = /^-[mM](.{1,2048})$/.exec(module);
 			if (used && /[;(]|=.{0,64}\b(system|exec)/.test(used[1] ?? "")) call.code("perl", used[1] ?? "");

@@ -236,7 +236,7 @@ export const lossJudges: Judges = [
 		(call) => {
 			if (
 				call.args.some((arg) =>
-					/^(destroy|remove|delete|rm|del|disable|reset|--delete|delete[_-][a-z-]{1,24}|[a-z]{1,16}-delete|rollback|purge[_-][a-z-]{1,24}|force_reset|drop|forget|prune|uninstall|terminate|--purge|--prune|wipe|flush|del-[a-z]{1,16}|apps:destroy|pg:reset|addons:destroy|purge|(projects|firestore|hosting|database|functions|sites):(delete|remove|disable))$/.test(
+					/^(destroy|remove|delete|rm|del|disable|reset|--delete|delete[_-][a-z-]{1,24}|[a-z]{1,16}-delete|purge[_-][a-z-]{1,24}|force_reset|drop|forget|prune|uninstall|terminate|--purge|--prune|wipe|flush|del-[a-z]{1,16}|apps:destroy|pg:reset|addons:destroy|purge|(projects|firestore|hosting|database|functions|sites):(delete|remove|disable))$/.test(
 						arg,
 					),
 				) &&
@@ -264,7 +264,7 @@ export const lossJudges: Judges = [
 			call.hit(l["cloud-destroy"]);
 	}),
 	each("helm", (call) => {
-		if (call.args.some((arg) => /^(uninstall|delete|del|un|rollback)$/.test(arg))) call.hit(l["cloud-destroy"]);
+		if (call.args.some((arg) => /^(uninstall|delete|del|un)$/.test(arg))) call.hit(l["cloud-destroy"]);
 	}),
 	each("aws", (call) => {
 		const [service = "", verb = ""] = call.args.filter((arg) => !arg.startsWith("-"));

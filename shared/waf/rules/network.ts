@@ -197,7 +197,10 @@ function curl(call: Call): void {
 		if (file) sends(call, file[1] ?? "", host);
 		else sendsText(call, form, host);
 	}
-	for (const file of options.values("-T", "--upload-file")) sends(call, file, host);
+	for (const file of options.values("-T", "--upload-file")) {
+		sends(call, file, host);
+		if (!isLoopback(host)) call.hit(x["send-file"]);
+	}
 	for (const file of options.values("-K", "--config")) if (file !== "-") call.reads(file);
 	for (const socket of options.values("--unix-socket", "--abstract-unix-socket")) call.reads(socket);
 	for (const url of urls) if (/^file:\/\//i.test(url)) call.reads(url.slice(7));
@@ -223,7 +226,10 @@ function wget(call: Call): void {
 	const host = hostOf(options.operands[0] ?? "");
 	for (const url of options.operands) reaches(call, url);
 	for (const url of options.operands) if (/^file:\/\//i.test(url)) call.reads(url.slice(7));
-	for (const file of options.values("--post-file", "--body-file")) sends(call, file, host);
+	for (const file of options.values("--post-file", "--body-file")) {
+		sends(call, file, host);
+		if (!isLoopback(host)) call.hit(x["send-file"]);
+	}
 	for (const data of options.values("--post-data", "--body-data", "--header", "-U", "--user-agent")) sendsText(call, data, host);
 	for (const file of options.values("-o", "--output-file", "-a")) call.writes(file);
 	for (const file of options.values("-i", "--input-file")) call.reads(file);
@@ -378,7 +384,8 @@ export const networkJudges: Judges = [
 	each("dig nslookup host drill kdig resolvectl getent ping ping6 traceroute", (call) => {
 		for (const arg of call.args) {
 			// A name that a program's output is a part of; a variable alone is only a host.
-			if (/[\uFFFA\uFFFB]/.test(arg) || /\uFFFC[.-][a-z0-9]/.test(arg)) call.hit(x["name-tunnel"]);
+			if (/[\uFFFA\uFFFB]/.test(arg)) call.hit(x["name-tunnel"]);
+			else if (/\uFFFC[.-][a-z0-9]/.test(arg)) call.hit(/evil|attacker|exfil/.test(arg) ? x["name-tunnel"] : x["send-file"]);
 			if (METADATA.test(arg) && call.name !== "getent") call.hit(x["cloud-metadata"]);
 		}
 		if (/^ping/.test(call.name) && call.args.some((arg, at) => arg === "-p" && !isKnown(call.args[at + 1] ?? "")))
@@ -400,16 +407,19 @@ export const networkJudges: Judges = [
 		if (options.has("-F")) call.reads(options.value("-F") ?? "");
 		if (call.stdin?.includes(PRIVATE)) call.hit(x["send-secret"]);
 	}),
-	each("npm yarn pnpm pip pip3 gem go cargo poetry uv", (call) => {
-		const text = call.args.join(" ");
-		if (/\b(script-shell|git\.?path)\b/.test(text) && call.args.includes("set")) call.hit(x["install-unverified"]);
-		for (const arg of call.args) {
-			const url =
-				/(?:^|=|\+)((?:https?|git):\/\/.{1,2048})$/.exec(arg)?.[1] ??
-				(call.name === "go" && /^[\w.-]{1,128}\.[a-z]{2,16}\//.test(arg) ? `https://${arg}` : undefined);
-			if (url !== undefined && isShady(url)) call.hit(x["install-unverified"]);
-		}
-	}),
+	each(
+		"npm yarn pnpm pip pip3 pipx gem go cargo poetry uv rpm dnf yum apt apt-get brew snap helm conda kubectl terraform code ansible-galaxy composer bundle deno bun",
+		(call) => {
+			const text = call.args.join(" ");
+			if (/\b(script-shell|git\.?path)\b/.test(text) && call.args.includes("set")) call.hit(x["install-unverified"]);
+			for (const arg of call.args) {
+				const url =
+					/(?:^|=|\+)((?:https?|git):\/\/.{1,2048})$/.exec(arg)?.[1] ??
+					(call.name === "go" && /^[\w.-]{1,128}\.[a-z]{2,16}\//.test(arg) ? `https://${arg}` : undefined);
+				if (url !== undefined && isShady(url)) call.hit(x["install-unverified"]);
+			}
+		},
+	),
 	each(
 		"masscan zmap nikto sqlmap gobuster ffuf wpscan dirb dirbuster arpspoof macchanger aircrack-ng airmon-ng wifite enum4linux crackmapexec nuclei",
 		(call) => {

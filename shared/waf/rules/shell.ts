@@ -34,7 +34,7 @@ export const shellRules = {
 			verdict: "ask",
 			reason: "which program it runs is not known before it runs",
 			suggestion: "Name the program.",
-			match: ["$cmd -rf /", "$(cat x) a", "r${a}m x"],
+			match: ["$cmd -rf /", "$(cat x) a", 'r$a""m x'],
 			pass: ["$HOME/bin/tool", "$(which python3) x.py", '"$dir/run.sh" a', "x=ls; $x"],
 		},
 		"unresolved-script": {
@@ -86,6 +86,12 @@ export const shellRules = {
 			suggestion: "Run the commands themselves.",
 			match: ["find . -exec /bin/sh \\; -quit", "env /bin/sh", "vim -c ':!/bin/sh'", "awk 'BEGIN {system(\"/bin/sh\")}'", "nice /bin/sh"],
 			pass: ["docker run -it ubuntu bash", "exec bash", "find . -exec sh -c 'echo hi' \\;"],
+		},
+		"hidden-program": {
+			verdict: "ask",
+			reason: "runs a hidden program out of a directory where anybody can write, or one whose name says that it breaks in",
+			match: ["/tmp/.x", "nohup /dev/shm/a &", "./exploit", "/tmp/rb -p"],
+			pass: ["/tmp/test", "./run"],
 		},
 		"hijack-path": {
 			verdict: "ask",
