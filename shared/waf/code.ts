@@ -95,9 +95,9 @@ const RUNS_SURELY =
 const TALKS =
 	/\b(socket|Socket|TCPSocket|TCPServer|UNIXSocket|fsockopen|pfsockopen|stream_socket_client|socket_create|IO::Socket|INET|sockaddr_in|net\.(connect|createConnection|Socket|createServer|Dial|Listen)|createConnection|TcpStream|TcpClient|luasocket|connect|gen_tcp|\/inet\/(tcp|udp)|java\.net|ServerSocket|NetCat|XMLHTTP|websocket)\b|\/inet\/(tcp|udp)|require\(['"](node:)?(net|tls|dgram)['"]\)|net\.Socket/;
 const FETCHES =
-	/['"](node:)?https?['"]\s{0,2}\)\s{0,2}\.\s{0,2}(get|request)|\b(urlopen|urlretrieve|requests\.get|http\.client|httplib|LWP|file_get_contents\s{0,4}\(\s{0,4}['"]https?|open-uri|URI\.open|Net::HTTP|https?\.get|fetch|wget|curl_exec|getstore|download|HttpClient|WebClient)\b/;
+	/socket\.http|['"](node:)?https?['"]\s{0,2}\)\s{0,2}\.\s{0,2}(get|request)|\b(urlopen|urlretrieve|requests\.get|http\.client|httplib|LWP|file_get_contents\s{0,4}\(\s{0,4}['"]https?|open-uri|URI\.open|Net::HTTP|https?\.get|fetch|wget|curl_exec|getstore|download|HttpClient|WebClient)\b/;
 const EVALUATES =
-	/(?<![\w.>:])(eval|exec|compile|__import__|execfile|assert|create_function|loadstring|load|Function|source|include|require_once)\s{0,4}[("'`$]|\beval\s{1,4}\w{1,32}\s{0,2}\(|\b(instance_eval|class_eval|runInThisContext|vm\.run|runpy)\s{0,4}[("'`$]/;
+	/(?<![\w.:]|->)(eval|exec|compile|__import__|execfile|assert|create_function|loadstring|load|Function|source|include|require_once)\s{0,4}[("'`$]|\beval\s{1,4}[\w.:]{1,32}\s{0,2}\(|\b(instance_eval|class_eval|runInThisContext|vm\.run|runpy)\s{0,4}[("'`$]/;
 const DECODES =
 	/\b(b64decode|base64|decode64|fromhex|unhexlify|atob|decode_base64|pack|unpack|gzinflate|str_rot13|rot13|codecs|zlib|marshal|chr|fromCharCode|Buffer\.from|hex2bin|MIME::Base64|bytes)\b/;
 const LOADS = /\b(dlopen|CDLL|LoadLibrary|Fiddle|DynaLoader|dl_load_file|loadlib|ffi|dlsym|load_extension|System\.load)\b/;
@@ -159,6 +159,7 @@ export function judgeCode(call: Call, language: string, source: string): void {
 	else if (evaluates && language !== "node")
 		for (const literal of literals) if (RUNS.test(literal.text) || EVALUATES.test(literal.text)) call.code(language, literal.text);
 	for (const { text: literal } of literals) {
+		if (/(^|\/)\.env(\.\w{1,16})?$/.test(literal) && (SENDS.test(text) || TALKS.test(text))) call.hit(codeRules["code-sends-environment"]);
 		if (literal.length < 1 || literal.length > 4096) continue;
 		const path = literal
 			.replace(/^[<>|+\s]{1,4}/, "")

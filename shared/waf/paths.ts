@@ -420,6 +420,8 @@ export function judgePath(path: string, use: "read" | "write" | "delete", place:
 export function isPersonal(path: string, place: Place): boolean {
 	const where = located(path, place);
 	if (/^\/etc(\/(passwd|group|hosts|fstab|ssh|sudoers).{0,64})?$/.test(where)) return true;
+	// A project's own secrets are everyday here.
+	if (/\/\.env(\.(?!example|sample|template|dist)[\w.-]{1,32})?$|\.(pem|p12|pfx|ppk)$/.test(where)) return true;
 	const home = inside(where, place, undefined) ? null : inHome(where, place);
 	return home !== null && (home === "" || home.startsWith("."));
 }

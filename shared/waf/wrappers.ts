@@ -771,6 +771,8 @@ function sudo(call: Call): string | undefined {
 		if (/^(LD_LIBRARY_PATH|PYTHONPATH|PERL5LIB|RUBYLIB|NODE_PATH|GCONV_PATH)=/.test(arg)) call.hit(shellRules["preload-library"]);
 	for (const arg of call.args)
 		if (/^(LD_PRELOAD|LD_AUDIT|BASH_ENV|[A-Z_]*PAGER|EDITOR|VISUAL|GIT_[A-Z_]{1,32})=/.test(arg)) call.argv(["export", arg], "sudo");
+	if (call.args.some((arg) => /^--preserve-env=.{0,256}(LD_PRELOAD|LD_LIBRARY_PATH|PYTHONPATH|PERL5LIB|BASH_ENV)/.test(arg)))
+		call.hit(shellRules["preload-library"]);
 	const options = new Options(call.args, "-u -g -h -p -C -r -t -T -U -D -R --user --group --host --prompt --close-from --chdir", true);
 	const from = options.operands.findIndex((arg) => !/^[A-Za-z_][A-Za-z0-9_]{0,127}=/.test(arg));
 	if (from < 0) return undefined;

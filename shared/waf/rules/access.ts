@@ -347,6 +347,18 @@ export const accessJudges: Judges = [
 		if (/iam service-accounts (keys )?create|add-iam-policy-binding|^ad (user|app|sp) create|^role assignment create/.test(text))
 			call.hit(a["cloud-accounts"]);
 	}),
+	each("ssh-import-id ssh-import-id-gh ssh-import-id-lp", (call) => call.hit(pathRules["write-persistence"])),
+	each("kubectl oc", (call) => {
+		if (
+			call.args.includes("create") &&
+			call.args.some((arg) => /^(clusterrolebinding|rolebinding|clusterrole)$/.test(arg)) &&
+			call.args.some((arg) => /admin|\*/.test(arg))
+		)
+			call.hit(a["cloud-accounts"]);
+	}),
+	each("gdb strace lldb", (call) => {
+		if (call.args.some((arg, at) => arg === "1" && /^(-p|--pid|attach)$/.test(call.args[at - 1] ?? ""))) call.hit(a["dump-credentials"]);
+	}),
 	each("getcap", (call) => {
 		if (call.args.includes("-r") && call.args.some((arg) => /^\/(usr|home)?\/?$/.test(arg))) call.hit(a["search-secrets"]);
 	}),

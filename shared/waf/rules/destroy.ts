@@ -189,7 +189,7 @@ const copying = (call: Call): void => {
 			/^(\/usr)?\/bin\/((ba|da|z|k)?sh|busybox)$/.test(source) &&
 			target !== undefined &&
 			!/\/bin\/?(\w{0,8}sh|busybox)?$|\/$/.test(target) &&
-			call.name !== "ln"
+			(call.name !== "ln" || !/sh$/.test(target))
 		)
 			call.hit(d["disguise-shell"]);
 		if (call.name === "mv") {

@@ -163,7 +163,7 @@ export const languageJudges: Judges = [
 		const texts = args.flatMap((arg, index) =>
 			arg === "-e" ? [args[index + 1] ?? ""] : /^-[lnpaiws0]{0,8}[eE]./.test(arg) ? [arg.replace(/^-[lnpaiws0]{0,8}[eE]/, "")] : [],
 		);
-		const modules = args.filter((arg) => /^-[mM]/.test(arg)).join(" ");
+		const modules = args.flatMap((arg) => (/^-[mM]/.test(arg) ? [`use ${arg.slice(2)};`] : [])).join(" ");
 		for (const text of texts) call.code("perl", `${modules}\n${text}`);
 		for (const module of args) {
 			const used = /^-[mM](.{1,2048})$/.exec(module);

@@ -283,7 +283,7 @@ export const machineJudges: Judges = [
 				.some(
 					(arg) =>
 						/^(down|up|add|del|delete|hw|promisc|modify|off|on|disconnect|reload|-s|-d|-K)$|^eth|^en|^wl/.test(arg) &&
-						(call.name === "ifdown" || call.name === "ifup" || /^(down|add|del|delete|hw|promisc|modify|off|disconnect)$/.test(arg)),
+						(call.name === "ifdown" || call.name === "ifup" || /^(down|add|del|delete|hw|promisc|modify|off|disconnect|-s)$/.test(arg)),
 				)
 		)
 			call.hit(m["network-settings"]);

@@ -408,9 +408,14 @@ export const networkJudges: Judges = [
 		if (call.stdin?.includes(PRIVATE)) call.hit(x["send-secret"]);
 	}),
 	each(
-		"npm yarn pnpm pip pip3 pipx gem go cargo poetry uv rpm dnf yum apt apt-get brew snap helm conda kubectl terraform code ansible-galaxy composer bundle deno bun",
+		"npx pnpx bunx npm yarn pnpm pip pip3 pipx gem go cargo poetry uv rpm dnf yum apt apt-get brew snap helm conda kubectl terraform code ansible-galaxy composer bundle deno bun",
 		(call) => {
 			const text = call.args.join(" ");
+			for (const arg of call.args) {
+				const script = /^scripts\.[\w:-]{1,64}=([\s\S]{1,2048})$/.exec(arg);
+				if (script) call.maybe(script[1] ?? "", "npm");
+			}
+			if (call.args[0] === "set-script") call.maybe(call.args[2] ?? "", "npm");
 			if (/\b(script-shell|git\.?path)\b/.test(text) && call.args.includes("set")) call.hit(x["install-unverified"]);
 			for (const arg of call.args) {
 				const url =
@@ -434,6 +439,11 @@ export const networkJudges: Judges = [
 			/^(\/|\/root|\/home|\/etc)\/?$/.test(call.args[at + 1] ?? "")
 		)
 			call.hit(x["send-file"]);
+	}),
+	each("docker podman nerdctl", (call) => {
+		if (/^(run|pull|create)$/.test(call.args[0] ?? ""))
+			for (const arg of call.args.slice(1))
+				if (/^[\w.-]{1,128}(:\d{1,5})?\//.test(arg) && /^[\w-]{1,64}\./.test(arg) && isShady(arg)) call.hit(x["install-unverified"]);
 	}),
 	each("ngrok cloudflared bore frpc localtunnel lt rathole gost tor sshuttle", (call) => {
 		if (!call.args.some((arg) => /^(--version|version|--help|-h|login|update)$/.test(arg))) call.hit(x["net-listen"]);
