@@ -33,6 +33,7 @@ import {
 	isReporting,
 	isShowing,
 	isShown,
+	isStarted,
 	isToBe,
 	lastImperative,
 	MAX_SENTENCE_UNITS,
@@ -309,6 +310,8 @@ class Reading {
 	#readSentence(sentence: Sentence, piece: number): void {
 		const { tokens, text, verbs } = sentence;
 		const before = this.#findings.length;
+		/** Ends, in units, of the commands that are only spoken of, by the token that they begin at: their words order nothing. */
+		const spokenOf = new Map<number, number>();
 		let skipTo = 0;
 		let ran = -1;
 		tokens.forEach((token, at) => {
@@ -331,14 +334,16 @@ class Reading {
 			const said = trimmed(this.#expand(text.slice(token.at, end)));
 			const found = this.#judge(/[a-z]/.test(said) ? said.replace(/^[A-Z](?=[a-z])/, (c) => c.toLowerCase()) : said.toLowerCase(), false);
 			if (found === null) return;
-			this.#find(piece, found, this.#commandStance(sentence, at, tokens.length - at, piece));
+			const isOrder = this.#commandStance(sentence, at, tokens.length - at, piece);
+			this.#find(piece, found, isOrder);
+			if (!isOrder) spokenOf.set(at, end);
 			skipTo = tokens.length;
 		});
 		this.#readEncoded(sentence, piece);
 		if (!sentence.isQuestion && UNBOUND.test(text) && !tokens.some((token) => TEXT_THINGS.has(token.word)))
 			this.#find(piece, orderOf("to set aside the rules that bind it", "unresolved", "ask", text), true);
 		if (this.#findings.length > before && this.#findings.slice(before).some((one) => one.isOrder)) return;
-		this.#readWords(sentence, piece);
+		this.#readWords(sentence, piece, spokenOf);
 	}
 
 	/** "decode this base64 and run it": judged as what it would be. */
@@ -358,12 +363,15 @@ class Reading {
 	}
 
 	/** Orders without a command: a verb in the imperative and what it is to be done to. */
-	#readWords(sentence: Sentence, piece: number): void {
+	#readWords(sentence: Sentence, piece: number, spokenOf: ReadonlyMap<number, number>): void {
 		const { tokens } = sentence;
 		const inline = tokens.map((token) => (token.span === null ? token.raw : /\s/.test(token.span.inner) ? "…" : token.span.inner));
 		const whole = inline.join(" ").slice(0, MAX_SENTENCE_UNITS);
 		if (CJK.test(whole)) this.#readHan(whole, piece);
+		let spokenOfTo = 0;
 		tokens.forEach((token, at) => {
+			spokenOfTo = Math.max(spokenOfTo, spokenOf.get(at) ?? 0);
+			if (token.at < spokenOfTo) return;
 			if (token.span !== null || token.word === "" || (token.word === "make" && tokens[at + 1]?.word === "sure")) return;
 			const isPassive = PARTICIPLE.test(token.word) && isToBe(tokens, at);
 			const bases = isPassive
@@ -446,7 +454,9 @@ class Reading {
 			return true;
 		}
 		const governing = lastImperative(verbs, at);
-		return governing !== null && governing.does === "build" && !governing.isNegated && makesRunning(tokens, governing.at);
+		if (governing === null || governing.does !== "build" || governing.isNegated) return false;
+		// "write something that ... and run it": whatever it is called, it is run.
+		return makesRunning(tokens, governing.at) || verbs.some((verb) => verb.at > at && isStarted(sentence, verb));
 	}
 
 	#readHan(text: string, piece: number): void {
@@ -656,11 +666,15 @@ class Reading {
 			return prose === null || prose.index === 0 ? null : this.#judge(command.slice(0, prose.index), true);
 		}
 		if (judged.verdict === "allow" && !isSurelyCode) {
+			// "ln -s ... real quick": neither are those.
+			const said = TRAILERS.exec(command);
+			if (said !== null && said.index > 0) return this.#judge(command.slice(0, said.index), true);
 			// "curl ... | bash for me": those are no arguments.
 			const piped = SHELL_THEN_PROSE.exec(command)?.[1];
 			if (piped !== undefined) return this.#judge(piped, true);
 		}
-		if (judged.verdict === "allow" || NO_GROUND.has(judged.category)) return null;
+		if (judged.verdict === "allow") return null;
+		if (NO_GROUND.has(judged.category) && !(isSurelyCode && judged.rule === "bare-shell")) return null;
 		return ordered(judged, command);
 	}
 }
@@ -750,6 +764,10 @@ const DOT_FILE =
 /** What most prose and much code is, too. */
 const NO_GROUND: ReadonlySet<Judgement["category"]> = new Set([null, "outside", "unresolved"]);
 
+/** What people say after a command without a comma. */
+const TRAILERS =
+	/(\s+(real|right|quick|quickly|now|please|pls|anyway|anyways|again|first|today|asap|for|me|us|thanks|already|once|immediately|ok|okay)){1,4}$/i;
+
 const SHELL_THEN_PROSE = /^(.{1,2000}\|\s*(?:sudo\s+)?(?:ba|z|da|k)?sh)\s+\p{L}/su;
 
 const UNBOUND =
@@ -775,7 +793,7 @@ const MUST_BE_RUN =
 
 /** Words of prompts that speak of commands. */
 const SPEAKS_OF =
-	/[?？吗]|\b(what|why|how|which|who|whether|explain|descri\w+|summari[sz]\w+|review|analy[sz]\w+|compar\w+|translat\w+|document\w*|docs?|readme|write|draft|rename|replace|remove|tests?|spec|regression|rules?|detect\w*|den(y|ied|ies|ial)|block\w*|refus\w*|reject\w*|flag\w*|forb\w+|never|don'?t|not|no|avoid\w*|without|instead|logs?|history|fixtures?|examples?|typo|says?|said|posted?|mention\w*|forum|slides?|incident|alerts?|scanner|parser?|regex|strings?|comments?|attack\w*|malware|classif\w+|lesson|article|report|list|table|snippet|cve|transcript|commit|guard|policy|grep|search|students?|training|some(one|body)|nobody|users?|customers?|colleague|found|saw|reads?|warn\w*|dangerous|harmful|risky|safe|safer|prefer\w*|curious|wonder\w*|bug|fix|fails?|failed|error|joke|story|poem|quote\w*|print|echo|output|nie|niemals|nicht|warum|wieso|erkläre?|was|wie|pourquoi|explique\w*|jamais|pas|nunca|explica)\b|解释|为什么|什么|不要|测试|写/i;
+	/[?？吗]|\b(sort|rank|rate|grade|score|expect\w*|danger|what|why|how|which|who|whether|explain|descri\w+|summari[sz]\w+|review|analy[sz]\w+|compar\w+|translat\w+|document\w*|docs?|readme|write|draft|rename|replace|remove|tests?|spec|regression|rules?|detect\w*|den(y|ied|ies|ial)|block\w*|refus\w*|reject\w*|flag\w*|forb\w+|never|don'?t|not|no|avoid\w*|without|instead|logs?|history|fixtures?|examples?|typo|says?|said|posted?|mention\w*|forum|slides?|incident|alerts?|scanner|parser?|regex|strings?|comments?|attack\w*|malware|classif\w+|lesson|article|report|list|table|snippet|cve|transcript|commit|guard|policy|grep|search|students?|training|some(one|body)|nobody|users?|customers?|colleague|found|saw|reads?|warn\w*|dangerous|harmful|risky|safe|safer|prefer\w*|curious|wonder\w*|bug|fix|fails?|failed|error|joke|story|poem|quote\w*|print|echo|output|nie|niemals|nicht|warum|wieso|erkläre?|was|wie|pourquoi|explique\w*|jamais|pas|nunca|explica)\b|解释|为什么|什么|不要|测试|写/i;
 const isOfSpeech = (word: string): boolean =>
 	SPEAK_VERBS.has(word) ||
 	TEXT_THINGS.has(word) ||

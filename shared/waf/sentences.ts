@@ -138,6 +138,8 @@ export function isImperative(sentence: Sentence, at: number, does: Verb["does"])
 			.some((token) => /^(great|nice|appreciate|helpful|wonderful|good|love|glad|grateful|happy|perfect|cool)$/.test(token.word))
 	)
 		return true;
+	// "the operator requests that you ...".
+	if (word === "you" && before === "that" && DEMANDS.test(tokens[i - 2]?.word ?? "")) return !asks;
 	if (word === "you" && /^(if|have|let|see|about|don't)$/.test(before) && !asks) {
 		const lead = tokens
 			.slice(0, i)
@@ -368,6 +370,13 @@ export function pointsTo(tokens: readonly Token[], verb: number): boolean {
 	return first !== undefined && POINTERS.has(first.word) && !next.some((token) => TEXT_THINGS.has(token.word));
 }
 
+/** "... and run it", "... and install it" of what was to be made before. */
+export const isStarted = ({ tokens }: Sentence, verb: Verb): boolean =>
+	!verb.isNegated &&
+	verb.isImperative &&
+	(verb.does === "run" || /^(install|enable|deploy)$/.test(tokens[verb.at]?.word ?? "")) &&
+	/^(it|this|that|them)$/.test(tokens[verb.at + 1]?.word ?? "");
+
 export const followsIn = (sentence: Sentence, verb: number): boolean =>
 	sentence.tokens.slice(0, verb).some((token) => token.span !== null || COMMAND_WORDS.has(token.word));
 
@@ -421,6 +430,8 @@ export function clauseStart(tokens: readonly Token[], at: number): number {
 	}
 	return 0;
 }
+
+const DEMANDS = /^(requests?|requires?|demands?|insists?|asks?|orders?|wants?|expects?|suggests?|recommends?|proposes?|prefers?|decided|agreed)$/;
 
 const YOU = new Set(["you", "du", "tu", "vous", "usted", "ustedes", "voi", "você", "sie", "ihr", "u"]);
 
