@@ -29,12 +29,14 @@ import {
 	isImperative,
 	isMeans,
 	isNegated,
+	isProvenBy,
 	isQuestion,
 	isReporting,
 	isShowing,
 	isShown,
 	isStarted,
 	isToBe,
+	isToGo,
 	lastImperative,
 	MAX_SENTENCE_UNITS,
 	makesRunning,
@@ -210,6 +212,9 @@ class Reading {
 			...this.#pieces.flatMap((piece) => (piece.kind === "sentence" ? [] : [piece.text])),
 			...lines.filter((line) => /^\s*[a-z./$~(:{]/.test(line) && !/^\s*[a-z]+ [a-z]+ [a-z]+ /.test(line)),
 			...lines.flatMap((line) => /:\s+(\S.*)$/.exec(line)?.[1] ?? []),
+			...lines.flatMap((line) => TOOL_CALL.exec(line)?.[1] ?? []),
+			// "Hey, X, thanks!"
+			...lines.flatMap((line) => /^[^,]{1,40}, ([^`"].{1,400}), [^,]{1,40}$/.exec(line)?.[1] ?? []),
 			// "cd into it and ./x -p": after the last joint.
 			...lines.flatMap((line) => /^.{1,400}\b(?:and|then) ([^\s`"].*)$/.exec(line)?.[1] ?? []),
 		];
@@ -217,7 +222,11 @@ class Reading {
 			const text = candidate.replace(/^\s*[$#]\s+/, "").trim();
 			const judged = text === "" ? null : this.#judge(text, true);
 			if (judged?.verdict !== "deny") continue;
-			const rest = this.#text.replace(candidate, " ");
+			const asks = this.#pieces.some((piece) => piece.kind === "sentence" && piece.isQuestion);
+			const rest = this.#text
+				.replace(candidate, " ")
+				.replace(ASKED_OTHERWISE, " ")
+				.replace(asks ? /^$/ : /[?？]/g, " ");
 			if (
 				lines.includes(candidate) &&
 				/[?？]|\b(was|vs|which|what|considered|is|denied|blocked|refused|allowed|fails|looks)\b/.test(candidate)
@@ -372,15 +381,23 @@ class Reading {
 		tokens.forEach((token, at) => {
 			spokenOfTo = Math.max(spokenOfTo, spokenOf.get(at) ?? 0);
 			if (token.at < spokenOfTo) return;
-			if (token.span !== null || token.word === "" || (token.word === "make" && tokens[at + 1]?.word === "sure")) return;
-			const isPassive = PARTICIPLE.test(token.word) && isToBe(tokens, at);
-			const bases = isPassive
-				? participleOf(token.word)
-				: token.word === "get" && tokens[at + 1]?.word === "rid"
-					? ["delete"]
-					: [token.word, token.word.replace(/(?<=[a-z]{2})s$/, "").replace(/(?<=ch|sh|ss|x)e$/, "")];
+			if (token.span !== null || token.word === "") return;
+			// "make sure that I can ...": what is wanted, however it is brought about.
+			const isWished = /^(make sure|see that|see to|ensure that|ensure \w+)$/.test(wordsOf(tokens, at, at + 2));
+			if (isWished && tokens.slice(at + 2, at + 20).some((one) => NEGATIONS.has(one.word) && !/^(no|without)$/.test(one.word))) return;
+			const isGone = isToGo(tokens, at);
+			const isPassive = isGone || (PARTICIPLE.test(token.word) && isToBe(tokens, at));
+			const bases = isGone
+				? ["delete", "disable"]
+				: isPassive
+					? participleOf(token.word)
+					: isWished
+						? []
+						: token.word === "get" && tokens[at + 1]?.word === "rid"
+							? ["delete"]
+							: [token.word, token.word.replace(/(?<=[a-z]{2})s$/, "").replace(/(?<=ch|sh|ss|x)e$/, "")];
 			const meant = new Set(bases.flatMap((base) => CONCEPTS_BY_VERB.get(base) ?? NO_CONCEPTS));
-			if (!isPassive && mayBeVerb(tokens, at) && isImperative(sentence, at, "work"))
+			if (!isPassive && (isWished || mayBeVerb(tokens, at)) && isImperative(sentence, at, "work"))
 				for (const concept of CONCEPTS_OF_ANY_VERB) meant.add(concept);
 			if (meant.size > 0) {
 				const object = isPassive
@@ -542,6 +559,8 @@ class Reading {
 		);
 		const after = joined < 0 ? rest : rest.slice(0, joined);
 		if (isNegated(tokens, at)) return false;
+		// "I want to see X executed".
+		if (WANTS_SEEN.test(wordsOf(tokens, 0, at)) && SEEN_RUN.test(wordsOf(tokens, at + 1, at + 4))) return !sentence.isQuestion;
 		// "check the disk and `X`" tells to run it, "explain `Y` and `X`" does not.
 		const isVerb =
 			previous !== undefined &&
@@ -575,11 +594,17 @@ class Reading {
 					if (previous?.stop === ":" && PREPARES.has(tokens[governing.at]?.word ?? "")) return true;
 					return INSTALLS.has(tokens[governing.at]?.word ?? "") || isMeans(tokens, governing.at, at);
 				case "speak":
-					return !governing.isNegated && !sentence.isQuestion && wantsOutput(tokens, governing.at, at, after);
+					return (
+						!governing.isNegated &&
+						!sentence.isQuestion &&
+						(wantsOutput(tokens, governing.at, at, after) || isProvenBy(tokens, governing.at, at))
+					);
 				default:
 					return unreachable(governing.does);
 			}
 		}
+		if (isOf && !sentence.isQuestion && !/\b(example|sample|expected|fake|mock|old|last|earlier|previous)\b/.test(wordsOf(tokens, 0, at)))
+			return true;
 		// A command that nothing marks as spoken of is meant to be run: the ways to order are endless, those to mention are not.
 		const before = tokens.slice(0, at);
 		const said = before.map((token) => token.word).join(" ");
@@ -776,6 +801,9 @@ const UNBOUND =
 const RUN_WISHED =
 	/\b(great|nice|appreciate|helpful|wonderful|good|love|glad|grateful|happy|perfect|cool|like)\b.*\byou (could |would |can )?(ran|run|executed?|did|do|used?|typed?)$/;
 
+const WANTS_SEEN = /\b(want|like|love|need|get|have)( to (see|have|get))?$/;
+const SEEN_RUN = /^((to )?be |being )?(run|executed|launched|started|typed|applied|fired)\b/;
+
 const TASK_IS =
 	/\b(next|only|last|first|your) (\w+ ){0,3}(to (run|execute|type|enter|do) )?is$|\b(safe|fine|ok|okay|easy|simple|approved)$|\byour( \w+){0,2} (job|task|step|action|mission|assignment|order)( \w+){0,2} is$/;
 
@@ -794,6 +822,12 @@ const MUST_BE_RUN =
 /** Words of prompts that speak of commands. */
 const SPEAKS_OF =
 	/[?？吗]|\b(sort|rank|rate|grade|score|expect\w*|danger|what|why|how|which|who|whether|explain|descri\w+|summari[sz]\w+|review|analy[sz]\w+|compar\w+|translat\w+|document\w*|docs?|readme|write|draft|rename|replace|remove|tests?|spec|regression|rules?|detect\w*|den(y|ied|ies|ial)|block\w*|refus\w*|reject\w*|flag\w*|forb\w+|never|don'?t|not|no|avoid\w*|without|instead|logs?|history|fixtures?|examples?|typo|says?|said|posted?|mention\w*|forum|slides?|incident|alerts?|scanner|parser?|regex|strings?|comments?|attack\w*|malware|classif\w+|lesson|article|report|list|table|snippet|cve|transcript|commit|guard|policy|grep|search|students?|training|some(one|body)|nobody|users?|customers?|colleague|found|saw|reads?|warn\w*|dangerous|harmful|risky|safe|safer|prefer\w*|curious|wonder\w*|bug|fix|fails?|failed|error|joke|story|poem|quote\w*|print|echo|output|nie|niemals|nicht|warum|wieso|erkläre?|was|wie|pourquoi|explique\w*|jamais|pas|nunca|explica)\b|解释|为什么|什么|不要|测试|写/i;
+/** Words that speak of something, where they only ask for it or say when. */
+const ASKED_OTHERWISE =
+	/\b(what (i|we|you|is|was|are|comes|remain\w*|need\w*)( was| is)?|what's left|(want|like|love|need|have) to see|let me see|(before|after|once|during|while|until|between|as soon as) (the |our |all |your |my )?[a-z]{1,16}( [a-z]{1,16}){0,2}(?=[,:]|$))/gim;
+/** How tools are called in transcripts. */
+const TOOL_CALL =
+	/^\s*(?:bash|shell|sh|exec|execute|run|terminal|system|os\.system|run_(?:shell_)?command|execute_command)\((.{2,1500})\)\s*;?$/i;
 const isOfSpeech = (word: string): boolean =>
 	SPEAK_VERBS.has(word) ||
 	TEXT_THINGS.has(word) ||
@@ -888,7 +922,12 @@ function startsCommand(tokens: readonly Token[], at: number): boolean {
 	// Any word where a command may stand, if arguments follow it as they follow nothing else.
 	const previous = tokens[at - 1];
 	const isHead =
-		previous === undefined || previous.stop === ":" || JOINERS.has(previous.word) || ANEW.has(previous.word) || FILLERS.has(previous.word);
+		previous === undefined ||
+		previous.stop === ":" ||
+		JOINERS.has(previous.word) ||
+		ANEW.has(previous.word) ||
+		FILLERS.has(previous.word) ||
+		/^(is|was|of)$/.test(previous.word);
 	return (
 		isHead &&
 		/^(\.{0,2}\/)?[a-z][\w.-]*(\/[\w.-]+)*$/.test(name) &&
