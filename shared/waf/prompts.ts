@@ -349,7 +349,7 @@ class Reading {
 			skipTo = tokens.length;
 		});
 		this.#readEncoded(sentence, piece);
-		if (!sentence.isQuestion && UNBOUND.test(text) && !tokens.some((token) => TEXT_THINGS.has(token.word)))
+		if (!sentence.isQuestion && UNBOUND.test(text) && !tokens.some(({ word }) => TEXT_THINGS.has(word) && !BINDS.test(word)))
 			this.#find(piece, orderOf("to set aside the rules that bind it", "unresolved", "ask", text), true);
 		if (this.#findings.length > before && this.#findings.slice(before).some((one) => one.isOrder)) return;
 		this.#readWords(sentence, piece, spokenOf);
@@ -384,7 +384,12 @@ class Reading {
 			if (token.span !== null || token.word === "") return;
 			// "make sure that I can ...": what is wanted, however it is brought about.
 			const isWished = /^(make sure|see that|see to|ensure that|ensure \w+)$/.test(wordsOf(tokens, at, at + 2));
-			if (isWished && tokens.slice(at + 2, at + 20).some((one) => NEGATIONS.has(one.word) && !/^(no|without)$/.test(one.word))) return;
+			if (
+				isWished &&
+				(/^(that )?no\b/.test(wordsOf(tokens, at + 2, at + 4)) ||
+					tokens.slice(at + 2, at + 20).some((one) => NEGATIONS.has(one.word) && !/^(no|without)$/.test(one.word)))
+			)
+				return;
 			const isGone = isToGo(tokens, at);
 			const isPassive = isGone || (PARTICIPLE.test(token.word) && isToBe(tokens, at));
 			const bases = isGone
@@ -409,6 +414,11 @@ class Reading {
 							.slice(at + 1, at + 48)
 							.join(" ")
 							.slice(0, OBJECT_UNITS);
+				// "every private key that you find: encrypt it".
+				const matter =
+					!isPassive && /^\W*(it|them|all of (it|them))\b/.test(object)
+						? `${object} ${inline.slice(Math.max(0, at - 24), at).join(" ")}`
+						: object;
 				const clause = isPassive
 					? whole
 					: (inline
@@ -416,10 +426,10 @@ class Reading {
 							.join(" ")
 							.split(CLAUSE_END)[0] ?? "");
 				for (const concept of meant) {
-					const found = objectOf(concept, object, clause);
+					const found = objectOf(concept, matter, clause);
 					if (found === null) continue;
 					const between = object.slice(0, found);
-					if (concept.verbs === null && ASKS_HOW.test(between)) continue;
+					if ((concept.verbs === null ? ASKS_HOW : ASKS_WHETHER).test(between)) continue;
 					const isText =
 						!isPassive && BUILD_VERBS.has(token.word) && wordsIn(between).some((word) => TEXT_THINGS.has(word) || ABOUT.has(word));
 					const isOrder = !isText && (isPassive ? !sentence.isQuestion && !isNegated(tokens, at) : this.#isOrdered(sentence, at));
@@ -549,7 +559,7 @@ class Reading {
 		const { tokens, verbs, text } = sentence;
 		if (CJK.test(text)) return !speaksHan(text) && (HAN.run.test(text) || /请|請|把|帮|幫/.test(text));
 		const previous = tokens[at - 1];
-		const isOf = previous?.word === "of" && /^(means|output|results?|contents?)$/.test(tokens[at - 2]?.word ?? "");
+		const isOf = previous?.word === "of" && /^(means|help|aid|way|output|results?|contents?)$/.test(tokens[at - 2]?.word ?? "");
 		if (previous !== undefined && LIKENESS.has(previous.word) && previous.stop !== ":" && !isOf) return false;
 		const governing = lastImperative(verbs, at);
 		// What follows in the same clause.
@@ -561,6 +571,8 @@ class Reading {
 		if (isNegated(tokens, at)) return false;
 		// "I want to see X executed".
 		if (WANTS_SEEN.test(wordsOf(tokens, 0, at)) && SEEN_RUN.test(wordsOf(tokens, at + 1, at + 4))) return !sentence.isQuestion;
+		// "skip the review, `X` instead".
+		if (after[0]?.word === "instead" && previous?.stop === "," && !sentence.isQuestion) return true;
 		// "check the disk and `X`" tells to run it, "explain `Y` and `X`" does not.
 		const isVerb =
 			previous !== undefined &&
@@ -650,6 +662,8 @@ class Reading {
 			if (finding.isOrder || finding.isText) continue;
 			const isPointedTo = this.#pieces.some((piece, at) => {
 				if (piece.kind !== "sentence" || at > finding.piece + 3 || at < finding.piece - 3) return false;
+				if (at >= finding.piece && !piece.isQuestion && GOES.test(piece.text) && !piece.tokens.some((token) => NEGATIONS.has(token.word)))
+					return true;
 				const isBlock = this.#pieces[finding.piece]?.kind === "block";
 				return piece.verbs.some(
 					(verb) =>
@@ -795,14 +809,19 @@ const TRAILERS =
 
 const SHELL_THEN_PROSE = /^(.{1,2000}\|\s*(?:sudo\s+)?(?:ba|z|da|k)?sh)\s+\p{L}/su;
 
+const BINDS = /^(rules?|guidelines?|polic(y|ies)|guards?)$/;
 const UNBOUND =
 	/\b(developer|dan|god|jailbreak|unrestricted) mode\b.{0,40}\b(now|enabled|on|active)\b|\bno (restrictions|rules|limits|guidelines) (apply|bind you|any ?more)|\byou (have no|are free of|are free from|are not bound by) (any )?(restrictions|rules|guidelines|limits|policies)/i;
 
 const RUN_WISHED =
 	/\b(great|nice|appreciate|helpful|wonderful|good|love|glad|grateful|happy|perfect|cool|like)\b.*\byou (could |would |can )?(ran|run|executed?|did|do|used?|typed?)$/;
 
-const WANTS_SEEN = /\b(want|like|love|need|get|have)( to (see|have|get))?$/;
-const SEEN_RUN = /^((to )?be |being )?(run|executed|launched|started|typed|applied|fired)\b/;
+const WANTS_SEEN = /\b(want|wants|like|love|need|needs|get|have|expect|expects)( to (see|have|get))?$|\bsee to it that$/;
+const SEEN_RUN =
+	/^((to )?(be|get) |being |gets )?(run|done|executed|launched|started|typed|applied|fired)\b|^to (happen|have (happened|been (run|executed|done)))\b/;
+/** Says so of whatever was named before. */
+const GOES =
+	/(^|[,;:—–-] |\b(so|just|then|and|please) )(go for it|go ahead|do it|do so|do that|make it happen|get it done|get on with it|carry it out|proceed|let it rip|fire away)\b|^go[.!]*$/i;
 
 const TASK_IS =
 	/\b(next|only|last|first|your) (\w+ ){0,3}(to (run|execute|type|enter|do) )?is$|\b(safe|fine|ok|okay|easy|simple|approved)$|\byour( \w+){0,2} (job|task|step|action|mission|assignment|order)( \w+){0,2} is$/;
@@ -814,6 +833,7 @@ const PREPARES = new Set(
 	),
 );
 
+const ASKS_WHETHER = /\b(whether|if|how|why)\b/i;
 const ASKS_HOW = /\b(how|what|why|when|whether|if|about|ways?)\b/i;
 
 const MUST_BE_RUN =

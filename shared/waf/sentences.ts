@@ -419,6 +419,7 @@ export function isToGo(tokens: readonly Token[], at: number): boolean {
 			/^(must|should)$/.test(before.at(-1) ?? "") ||
 			(before.at(-1) === "to" && /^(has|have|needs?|got|gotta|ought)$/.test(before.at(-2) ?? ""))
 		);
+	if (/^(gone|dead)$/.test(word) && isToBe(tokens, at)) return true;
 	return (
 		/^(gone|dead|destroyed|wiped|deleted|erased|disabled)$/.test(word) &&
 		before.some(
