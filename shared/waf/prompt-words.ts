@@ -65,7 +65,7 @@ export const NEGATIONS = words(
 
 /** Said before a command that is only an example. */
 export const LIKENESS = words(
-	"than like as e.g eg called named titled labelled labeled of about containing contains mentions mentioning saying says said mentioned versus vs wie comme como",
+	"than instance like as e.g eg called named titled labelled labeled of about containing contains mentions mentioning saying says said mentioned versus vs wie comme como",
 );
 
 /** May stand before an imperative without changing it. */

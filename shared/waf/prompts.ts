@@ -402,7 +402,18 @@ class Reading {
 							? ["delete"]
 							: [token.word, token.word.replace(/(?<=[a-z]{2})s$/, "").replace(/(?<=ch|sh|ss|x)e$/, "")];
 			const meant = new Set(bases.flatMap((base) => CONCEPTS_BY_VERB.get(base) ?? NO_CONCEPTS));
-			if (!isPassive && (isWished || mayBeVerb(tokens, at)) && isImperative(sentence, at, "work"))
+			// "hackers", "reads": no imperative; "safe or unsafe": joined to what is to be said.
+			const isUnlisted = doesOf(tokens, at) === undefined && !isWished;
+			const isNoun =
+				isUnlisted &&
+				(token.stop !== "" ||
+					/^(is|are|was|were|has|have|had|can|should)$/.test(tokens[at + 1]?.word ?? "") ||
+					/[^s]s$/.test(token.word) ||
+					(at > 0 &&
+						lastImperative(sentence.verbs, at)?.does === "speak" &&
+						!startsAnew(tokens, at) &&
+						JOINERS.has(tokens[at - 1]?.word ?? "")));
+			if (!isPassive && !isNoun && (isWished || mayBeVerb(tokens, at)) && isImperative(sentence, at, "work"))
 				for (const concept of CONCEPTS_OF_ANY_VERB) meant.add(concept);
 			if (meant.size > 0) {
 				const object = isPassive
@@ -430,6 +441,8 @@ class Reading {
 					if (found === null) continue;
 					const between = object.slice(0, found);
 					if ((concept.verbs === null ? ASKS_HOW : ASKS_WHETHER).test(between)) continue;
+					// "summarise this news: ...".
+					if (/:\s/.test(between) && /^(summari[sz]e|scan|check|look|find|search)$/.test(token.word)) continue;
 					const isText =
 						!isPassive && BUILD_VERBS.has(token.word) && wordsIn(between).some((word) => TEXT_THINGS.has(word) || ABOUT.has(word));
 					const isOrder = !isText && (isPassive ? !sentence.isQuestion && !isNegated(tokens, at) : this.#isOrdered(sentence, at));
@@ -477,9 +490,10 @@ class Reading {
 	#isOrdered(sentence: Sentence, at: number): boolean {
 		const { tokens, verbs } = sentence;
 		if (isNegated(tokens, at)) return false;
-		if (isImperative(sentence, at, WANT_VERBS.has(tokens[at]?.word ?? "") ? "want" : "work")) {
-			return true;
-		}
+		const word = tokens[at]?.word ?? "";
+		// "reads /etc/shadow": somebody does.
+		const isInflected = /[^s]s$/.test(word) && !CONCEPTS_BY_VERB.has(word);
+		if (!isInflected && isImperative(sentence, at, WANT_VERBS.has(word) ? "want" : "work")) return true;
 		const governing = lastImperative(verbs, at);
 		if (governing === null || governing.does !== "build" || governing.isNegated) return false;
 		// "write something that ... and run it": whatever it is called, it is run.
@@ -640,12 +654,11 @@ class Reading {
 			return false;
 		if (!isOrdered) {
 			const subject = before[start]?.word ?? "";
-			const verb = verbs.findLast((one) => one.at < at);
 			// "users can type ...", "he pastes ...": somebody else does.
 			return !(
 				SUBJECTS.has(subject) ||
-				before.some((token) => SUBORDINATORS.has(token.word)) ||
-				(verb !== undefined && !verb.isImperative)
+				before.slice(start).some((token) => SUBORDINATORS.has(token.word)) ||
+				(SUBORDINATORS.has(before[0]?.word ?? "") && isSomebody(before[1]?.word ?? ""))
 			);
 		}
 		if (at > 0) return true;
@@ -833,6 +846,7 @@ const PREPARES = new Set(
 	),
 );
 
+const isSomebody = (word: string): boolean => /^(some|any|every)(one|body)$|^(a|an|the|users?|they|people|he|she)$/.test(word);
 const ASKS_WHETHER = /\b(whether|if|how|why)\b/i;
 const ASKS_HOW = /\b(how|what|why|when|whether|if|about|ways?)\b/i;
 
