@@ -15,7 +15,7 @@ export const RUN_VERBS = words(
 
 /** Speaks of something, when said in the imperative: what follows is its matter, nothing to be run. */
 export const SPEAK_VERBS = words(
-	"expect break walk dissect unpack interpret outline explain describe document detect block prevent reject refuse deny flag warn review audit grep search find locate parse tokenize tokenise lex handle support analyze analyse",
+	"suggest draw propose illustrate recommend sketch expect break walk dissect unpack interpret outline explain describe document detect block prevent reject refuse deny flag warn review audit grep search find locate parse tokenize tokenise lex handle support analyze analyse",
 	"check verify ensure assert confirm test validate sanitize sanitise escape quote mock stub simulate pretend imagine consider discuss compare summarize summarise translate",
 	"tell teach show clarify list count highlight mention note remember know understand read print echo output log say answer classify label match forbid disallow ban avoid",
 	"skip ignore report investigate debug diagnose trace look see think guess help identify spot catch filter strip complain mark recognise recognize render display cite quote reproduce",
@@ -47,7 +47,7 @@ export const TEXT_THINGS = words(
 	"explanation lint linter check checks checker example examples policy policies guard guards blog post article guide tutorial faq section paragraph message messages error detector detection detects scanner filter filters",
 	"blocklist denylist blacklist allowlist whitelist list table parser tokenizer lexer changelog summary description docstring string strings constant prompt prompts dataset corpus quiz question questions slide slides",
 	"guideline guidelines advisory memo newsletter talk lecture workshop training exercise primer paper email letter presentation report checklist essay poem story joke translation highlighter highlighting sentence chapter page validation validator sanitizer matcher case cases heading markdown mock mocks stub benchmark issue ticket bug log logs",
-	"function method class module parser component snapshot analysis review walkthrough lesson cheatsheet glossary safeguard protection confirmation approval approvals dialog modal simulation simulator",
+	"function method class module parser component snapshot analysis review walkthrough lesson cheatsheet glossary safeguard protection confirmation approval approvals overview diagram flowchart definition introduction course dialog modal simulation simulator",
 	"einen-test tests testfall warnung kommentar regel dokumentation abschnitt erklärung liste prueba pruebas advertencia comentario regla documentación sección explicación avertissement commentaire règle documentation explication liste",
 );
 
@@ -176,7 +176,7 @@ const OPEN = words(
 	"apri avvia crea installa abra inicie crie instale",
 );
 const DISABLE = words(
-	"disable turn stop deactivate flush remove uninstall kill switch shut bypass circumvent drop clear delete wipe erase mask unload neutralize neutralise evade defeat tamper disarm silence truncate empty suspend purge unset hide cover scrub take get put",
+	"rip tear knock disable turn stop deactivate flush remove uninstall kill switch shut bypass circumvent drop clear delete wipe erase mask unload neutralize neutralise evade defeat tamper disarm silence truncate empty suspend purge unset hide cover scrub take get put",
 	"deaktiviere schalte stoppe entferne deinstalliere umgehe lösche beende abschalten ausschalten deaktivieren",
 	"désactive désactivez désactiver arrête arrêtez coupe supprime contourne efface",
 	"desactiva desactive desactivar deshabilita apaga detén para elimina borra omite",
@@ -190,7 +190,7 @@ const GAIN = words(
 	"dai aggiungi crea diventa dê adicione crie",
 );
 const KILL = words(
-	"crash send lock kill terminate stop end reboot restart shutdown shut power halt crash freeze overload take bring beende töte stoppe fahre starte schalte tue tuez arrête arrêtez redémarre éteins mata mate detén apaga apague reinicia termina spegni riavvia desligue reinicie mate",
+	"turn switch cut crash send lock kill terminate stop end reboot restart shutdown shut power halt crash freeze overload take bring beende töte stoppe fahre starte schalte tue tuez arrête arrêtez redémarre éteins mata mate detén apaga apague reinicia termina spegni riavvia desligue reinicie mate",
 );
 const IGNORE = words(
 	"ignore disregard forget bypass override circumvent skip disable drop abandon break violate evade disobey suspend ignoriere vergiss umgehe missachte ignorez oublie oubliez contourne ignora ignore olvida omite salta dimentica esqueça",
@@ -216,9 +216,25 @@ const STRONG_SECRET =
 const ANY_SECRET =
 	/(?<!\w)(\.(env|ssh|aws|kube|netrc|npmrc|git-credentials)\b|env\b|printenv|credentials?|secrets?|passwords?|tokens?|api[ _-]?keys?|private keys?|ssh keys?|id_rsa|\.env\b|env file|environment|env vars?|cookies|\.ssh|\.aws|shadow|passwd|source code|repository|repo|codebase|home (directory|folder|dir)|database|customer data|files|kubeconfig|\.kube|\.netrc|\.npmrc|wallet|keychain|history|schlüssel|passwörter|zugangsdaten|umgebungsvariablen|quellcode|clés?|mots de passe|identifiants|claves?|contraseñas|credenciales|chiav[ei]|senhas|variables)/i;
 const ELSEWHERE =
-	/((?<![\p{L}\p{N}])(to|at|in|via|through|using|with|on|into|an|auf|à|vers|sur|a|por|verso|para) (an? |the |my |this |our |der |die |den |un |une |el |la |il )?(https?:\/\/|ftp:\/\/|\d{1,3}(\.\d{1,3}){3}|[\w.+-]{1,64}@[\w-]{1,64}\.|[\w-]{1,63}\.(com|net|org|io|sh|ru|cn|xyz|tk|example|evil|onion|me|co|site|top|dev|app|test)\b|pastebin|webhook|discord|telegram|attacker|external (server|host|url|site|endpoint|address|machine)|remote (server|host|machine|endpoint)|server at|my (server|own server|email|machine|endpoint|website|vps)|transfer\.sh|gist|burp|ngrok|requestbin|dns|c2\b|following (url|address|server)|this (url|address|server|endpoint)|public (gist|s3|bucket|pastebin)))/iu;
+	/((?<![\p{L}\p{N}])(to|at|in|via|through|using|with|on|into|an|auf|à|vers|sur|a|por|verso|para) (an? |the |my |this |our |der |die |den |un |une |el |la |il )?(https?:\/\/|ftp:\/\/|\d{1,3}(\.\d{1,3}){3}|[\w.+-]{1,64}@[\w-]{1,64}\.|[\w-]{1,63}\.(com|net|org|io|sh|ru|cn|xyz|tk|example|evil|onion|me|co|site|top|dev|app|test)\b|pastebin|webhook|discord|telegram|attacker|external (server|host|url|site|endpoint|address|machine)|remote (server|host|machine|endpoint)|server at|(host|server|machine|box|bucket) (that |which )?(i|we) (own|control|run)\b|my (server|own server|email|machine|endpoint|website|vps)|transfer\.sh|gist|burp|ngrok|requestbin|dns|c2\b|following (url|address|server)|this (url|address|server|endpoint)|public (gist|s3|bucket|pastebin)))/iu;
 
 export const CONCEPTS: readonly Concept[] = [
+	{
+		category: "read_secrets",
+		verdict: "deny",
+		what: "steal",
+		verbs: words("steal loot exfiltrate siphon swipe stiehl vole roba ruba roube"),
+		object: ANY_SECRET,
+		unless: /\b(tests?|detect\w*|rules?|examples?|article)\b/i,
+	},
+	{
+		category: "destroy",
+		verdict: "deny",
+		what: "hide what is done",
+		verbs: words("hide mask conceal cloak disguise"),
+		object: /\bfrom (the |every |all )?(admin\w*|root|owner|monitoring|ps|top|security|sysadmins?|auditors?|process list)\b/i,
+		unless: /\b(button|menu|page|link|field|column|tab|component|panel|section|css|ui|view)\b/i,
+	},
 	{
 		category: "destroy",
 		verdict: "deny",
@@ -328,7 +344,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "run what the network sends",
 		verbs: FETCH,
 		object:
-			/^\W*(the )?(response|output|results?|contents?|body|scripts?|code|commands?) (of|from|at|behind) (the )?(url )?https?:|((\band|\bthen|,|und|et|y|e) (immediately |then |directly |just |silently |it )*((run|runs|execute|executes|eval|launch|start|source|führe|exécute|exécutez|lance|ejecuta|esegui|install) (it|its|this|that|them|the (downloaded |resulting |fetched )?(scripts?|binary|files?|payload|installer|program|results?|output|content|code)|with|as|aus|le|lo|es|sie)\b|exécute-le|lance-le|ejecútalo|eseguilo|ausführen|pipe)|\b(pipe[sd]?|piping)? ?(it |that |the output |the result )?(in)?to (sudo |a )?(bash|sh|shell)\b|through (bash|sh|a shell)\b|\blet (bash|sh|python|node|it) (run|execute)|(bash|sh) (run|execute)s? it)/i,
+			/^\W*(whatever|anything|everything|what) .{0,60}\b(tells?|sends?|says?|returns?|serves?|gives?|answers?)\b|^\W*(the )?(response|output|results?|contents?|body|scripts?|code|commands?) (of|from|at|behind) (the )?(url )?https?:|((\band|\bthen|,|und|et|y|e) (immediately |then |directly |just |silently |it )*((run|runs|execute|executes|eval|launch|start|source|führe|exécute|exécutez|lance|ejecuta|esegui|install) (it|its|this|that|them|the (downloaded |resulting |fetched )?(scripts?|binary|files?|payload|installer|program|results?|output|content|code)|with|as|aus|le|lo|es|sie)\b|exécute-le|lance-le|ejecútalo|eseguilo|ausführen|pipe)|\b(pipe[sd]?|piping)? ?(it |that |the output |the result )?(in)?to (sudo |a )?(bash|sh|shell)\b|through (bash|sh|a shell)\b|\blet (bash|sh|python|node|it) (run|execute)|(bash|sh) (run|execute)s? it)/i,
 		also: /(https?:\/\/|\d{1,3}(\.\d{1,3}){3}|\b[\w-]{1,63}\.(com|net|org|io|sh|ru|cn|xyz|tk|example|evil|onion)\b).{0,120}|(payload|malware|binary|script) from/i,
 		unless: /\b(tests?|npm|yarn|pnpm|pip|migrations?|the app|docker compose|build|linter|benchmarks?|repo(sitory)?|clone|dataset)\b/i,
 	},
@@ -338,7 +354,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "turn off what protects the machine",
 		verbs: DISABLE,
 		object:
-			/\b(fire ?wall|ufw|iptables|nftables|selinux|so (that )?any password (works|is accepted)|authentication checks? (in|of|for) (pam|ssh|sshd|sudo|login)\b|se linux|app ?armor|auditd|audit(ing)? (daemon|log(s|ging)?|service|system)|anti-?virus|clam(av|d)|crowd ?strike|falcon|\bedr\b|rsyslog|fail2ban|(windows )?defender|intrusion detection|aslr|seccomp|security (features|measures|mechanisms|software|tools?|agents?|monitoring|updates|modules?|controls|protections?)|gatekeeper|\bwaf\b|(safety|permission|approval|security) (checks?|rails|guards?|gates?|prompts?|hooks?|filters?|polic(y|ies))|sandbox(ing)?|\bjail\b|guard ?rails?|monitoring (agent|daemon|service)|brandmauer|sicherheitssoftware|virenscanner|pare-?feu|antivirus|cortafuegos|seguridad del sistema|parede de fogo)/i,
+			/\b(fire ?wall|ufw|iptables|nftables|selinux|so (that )?any password (works|is accepted)|authentication checks? (in|of|for) (pam|ssh|sshd|sudo|login)\b|se linux|app ?armor|auditd|audit(ing)? (subsystem|framework|daemon|log(s|ging)?|service|system)|anti-?virus|clam(av|d)|crowd ?strike|falcon|\bedr\b|rsyslog|fail2ban|(windows )?defender|intrusion detection|aslr|seccomp|security (features|measures|mechanisms|software|tools?|agents?|monitoring|updates|modules?|controls|protections?)|gatekeeper|\bwaf\b|(safety|permission|approval|security) (checks?|rails|guards?|gates?|prompts?|hooks?|filters?|polic(y|ies))|sandbox(ing)?|\bjail\b|guard ?rails?|monitoring (agent|daemon|service)|brandmauer|sicherheitssoftware|virenscanner|pare-?feu|antivirus|cortafuegos|seguridad del sistema|parede de fogo)/i,
 		unless:
 			/\b(in (the )?(tests?|ci|jest|storybook|iframe|eslint)|iframe|unit test|attribute|config option|feature flag|electron|webview)\b/i,
 	},
@@ -399,7 +415,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "end what is not the session's, or the machine",
 		verbs: KILL,
 		object:
-			/(^\s*(the |this |my |our |den |le |la |el |il |o )?(whole |entire )?(machine|system|host|computer|laptop|production server|rechner|système|ordinateur|sistema|máquina|ordenador|computador)\b(?! (under|prompt|module|test))|\b((all|every|each)( of)?( the| running| other| active| user)* process(es)?( on| of| except| that| which| not|$|[.!,])|other users'? processes|\binit\b process|pid 1\b|sshd\b|systemd\b|(sigkill|signal 9) to (every|all)|out (all|every|the other) (other )?users|^\W*(the |this )?(server|site|website)\W*$|alle prozesse|tous les processus|todos los procesos|tutti i processi|todos os processos|(machine|system|host|computer) (down|off|now)$))/i,
+			/(^\s*(the |this |my |our |den |le |la |el |il |o )?(whole |entire )?(machine|system|host|computer|laptop|production server|rechner|système|ordinateur|sistema|máquina|ordenador|computador)\b(?! (under|prompt|module|test))|\b((all|every|each)( of)?( the| running| other| active| user)* process(es)?( on| of| except| that| which| not|$|[.!,])|other users'? processes|\binit\b process|pid 1\b|sshd\b|systemd\b|(the|this|that) (server|machine|host|box|computer|system|vm) off\b|power (of|to|from) (the|this) (server|machine|host|box|computer|rack|system)|(sigkill|signal 9) to (every|all)|out (all|every|the other) (other )?users|^\W*(the |this )?(server|site|website)\W*$|alle prozesse|tous les processus|todos los procesos|tutti i processi|todos os processos|(machine|system|host|computer) (down|off|now)$))/i,
 		unless: /\b(node process(es)?|test|jest|vite|webpack|language server)\b/i,
 	},
 	{
@@ -457,7 +473,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "ask the cloud's metadata service for credentials",
 		verbs: new Set([...READ, ...FETCH, "query", "request", "call", "hit", "ask", "curl", "frage", "interroge", "consulta"]),
 		object:
-			/\b(169\.254\.169\.254|(instance|cloud|ec2|aws|gcp|azure|google) metadata|metadata (service|endpoint|server|api)\b.{0,60}(role|key|cred|token|secret|password|iam)|iam (role )?credentials|instance profile)/i,
+			/\b(169\.254\.169\.254|(instance|cloud|ec2|aws|gcp|azure|google) metadata|(keys?|credentials?|tokens?) .{0,40}metadata (service|endpoint|server|api|address|ip)\b|metadata (service|endpoint|server|api)\b.{0,60}(role|key|cred|token|secret|password|iam)|iam (role )?credentials|instance profile)/i,
 		unless: /\b(mock|documentation|docs|client library|test)\b/i,
 	},
 	{
@@ -508,7 +524,7 @@ export const CONCEPTS: readonly Concept[] = [
 		verbs: null,
 		object: STRONG_SECRET,
 		unless:
-			/\b(hash|salt|random\w*|argon2?|bcrypt|scrypt|generat\w*|form|input|used|needed|required|documented|defined|validation|readme|reset|model|type|option|flag|rotation|rotate\w*|dialog|manager|interface|logic|generation|placeholder|label|detect\w*|scanner|tests?|rules?|article|docs|documentation|component|button|page|form|column|schema|endpoint|class|middleware|alerts?|dashboard|header|field|code|helper|function|util\w*|handling|parser|config|settings|mock|banner|policy)\b/i,
+			/\b(kms|vault|before stor\w+|monitor\w*|worker|at rest|in transit|hash|salt|random\w*|argon2?|bcrypt|scrypt|generat\w*|form|input|used|needed|required|documented|defined|validation|readme|reset|model|type|option|flag|rotation|rotate\w*|dialog|manager|interface|logic|generation|placeholder|label|detect\w*|scanner|tests?|rules?|article|docs|documentation|component|button|page|form|column|schema|endpoint|class|middleware|alerts?|dashboard|header|field|code|helper|function|util\w*|handling|parser|config|settings|mock|banner|policy)\b/i,
 	},
 	{
 		category: "remote_shell",
@@ -516,7 +532,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "open a shell to the network or plant malware",
 		verbs: null,
 		object:
-			/\b((call|phone|connect|dial)s?(ing)? (back|home) to\b|my listener\b|shell .{0,40}(from the internet|from outside|remotely)|(machine|server|host|box) .{0,20}to (everyone|anyone|anybody|everybody|the (whole )?(world|internet))|(a|the) (\w{1,12} )?(crypto ?)?miner\b|(the|an|our|my) implant\b|(shell|terminal|root) to (whoever|anyone|everyone|anybody|everybody|the first)\b|(run|execute|eval|start)s? (whatever|anything|everything|what(ever)?) .{0,24}\b(gets|receives|finds|is told|is sent|fetches|downloads|comes back)\b|web ?shell\b|back ?door\b|ransom note|root ?kit\b|key ?logger\b)/i,
+			/\b((call|phone|connect|dial)s?(ing)? (back|home) to\b|my listener\b|shell .{0,40}(from the internet|from outside|remotely)|(machine|server|host|box) .{0,20}to (everyone|anyone|anybody|everybody|the (whole )?(world|internet))|(a|the|our|my|this) (\w{1,12} )?(crypto ?)?miner\b|(daemon|service|program|script|process) (that|which|to) (connects?|calls?|phones?|dials?|reports?) .{0,40}(\d{1,3}(\.\d{1,3}){3}|https?:|boot\b|reboot\b)|(the|an|our|my) implant\b|(shell|terminal|root) to (whoever|anyone|everyone|anybody|everybody|the first)\b|(run|execute|eval|start)s? (whatever|anything|everything|what(ever)?) .{0,24}\b(gets|receives|finds|is told|is sent|fetches|downloads|comes back)\b|web ?shell\b|back ?door\b|ransom note|root ?kit\b|key ?logger\b)/i,
 		unless:
 			/\b(detect\w*|scanner|tests?|rules?|article|docs|documentation|component|button|page|form|column|schema|endpoint|class|middleware|alerts?|dashboard|header|field|code|helper|function|util\w*|handling|parser|config|settings|mock|banner|policy)\b/i,
 	},
@@ -526,7 +542,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "gain rights",
 		verbs: null,
 		object:
-			/\b(become root|me root\b|(me|us|him|her|them|everyone|anyone) .{0,16}(in|on) as (root|admin\w*)\b|(sshd?|sudo|pam|login) (to )?(accepts?|allows?|takes?) (any|every|all|my|no|empty)\b|the (security|edr|antivirus|endpoint) (agent|sensor|software)( from| on| of|\W*$)|log(ged)? ?in as root .{0,40}(no|without a?) ?password|root login .{0,40}(no|without a?) ?password|root without|(any|every)(one|body| user) .{0,20}\broot\b|every security (service|tool)|all security (services|tools))/i,
+			/\b(become root|me root\b|unsigned (kernel )?modules\b|password (of|for) (the )?(user )?root\b|(in|to|into|onto) (\/etc\/)?sudoers\b|(me|us|him|her|them|everyone|anyone) .{0,16}(in|on) as (root|admin\w*)\b|(sshd?|sudo|pam|login) (to )?(accepts?|allows?|takes?) (any|every|all|my|no|empty)\b|the (security|edr|antivirus|endpoint) (agent|sensor|software)( from| on| of|\W*$)|log(ged)? ?in as root .{0,40}(no|without a?) ?password|root login .{0,40}(no|without a?) ?password|root without|(any|every)(one|body| user) .{0,20}\broot\b|every security (service|tool)|all security (services|tools))/i,
 		unless:
 			/\b(detect\w*|scanner|tests?|rules?|article|docs|documentation|component|button|page|form|column|schema|endpoint|class|middleware|alerts?|dashboard|header|field|code|helper|function|util\w*|handling|parser|config|settings|mock|banner|policy)\b/i,
 	},
@@ -556,7 +572,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "destroy everything",
 		verbs: DESTROY,
 		object:
-			/^\W*(of )?(everything|absolutely everything|all|every file|all (of )?(the |my |our )?(data|files))( (you can( find| see)?|that (runs|exists|is there)|on it|there|now|immediately|please|at once))*\W*$/i,
+			/^\W*(it|them) all\b|^\W*(of )?(everything|absolutely everything|all|every file|all (of )?(the |my |our )?(data|files))( (you can( find| see)?|that (runs|exists|is there)|on it|there|now|immediately|please|at once))*\W*$/i,
 		unless:
 			/\b(detect\w*|scanner|tests?|rules?|article|docs|documentation|component|button|page|form|column|schema|endpoint|class|middleware|alerts?|dashboard|header|field|code|helper|function|util\w*|handling|parser|config|settings|mock|banner|policy)\b/i,
 	},
@@ -576,7 +592,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "destroy what others need",
 		verbs: DESTROY,
 		object:
-			/\b(customers?'? (data|records)|(data|queues?|topics?|namespaces?|volumes?|backups?|records|deployments?|pods|servers?|vms?) (in|on|of|from) (prod|production|live)\b|namespace (prod|production)\b)/i,
+			/\b(customers?'? (data|records)|(data|records) (of|from) (our|the|all|every|my) (customers?|users?|clients?)\b|(data|queues?|topics?|namespaces?|volumes?|backups?|records|deployments?|pods|servers?|vms?) (in|on|of|from) (prod|production|live)\b|namespace (prod|production)\b)/i,
 		unless:
 			/\b(detect\w*|scanner|tests?|rules?|article|docs|documentation|component|button|page|form|column|schema|endpoint|class|middleware|alerts?|dashboard|header|field|code|helper|function|util\w*|handling|parser|config|settings|mock|banner|policy)\b/i,
 	},
@@ -595,7 +611,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "gain rights",
 		verbs: null,
 		object:
-			/(?<!\w)\/(etc|usr|bin|root|boot)\S{0,60} (world|writable|readable by)|(all|every) files? on (the|this) (machine|system|server|host) (owned|writable|readable|executable)|\b((get|become|gain|obtain|getting|becoming) (to be )?root\b(?! (element|node|component|dir|path|cause|url|key|object|module|level|package))|(sudo|root|admin) rights|into other (people|users?)'?s? (home|files|accounts)|the .{0,20}password of (the|my|our) (router|neighbou?r|admin|boss|server))/i,
+			/(?<!\w)\/(etc|usr|bin|root|boot)\S{0,60} (world|writable|readable by)|(all|every) files? on (the|this) (machine|system|server|host|disk|drive) (to be )?(owned|writable|readable|executable)|\b((get|become|gain|obtain|getting|becoming) (to be )?root\b(?! (element|node|component|dir|path|cause|url|key|object|module|level|package))|(sudo|root|admin) rights|into other (people|users?)'?s? (home|files|accounts)|the .{0,20}password of (the|my|our) (router|neighbou?r|admin|boss|server))/i,
 		unless:
 			/\b(detect\w*|scanner|tests?|rules?|article|docs|documentation|component|button|page|form|column|schema|endpoint|class|middleware|alerts?|dashboard|header|field|code|helper|function|util\w*|handling|parser|config|settings|mock|banner|policy)\b/i,
 	},
@@ -605,7 +621,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "leave the sandbox",
 		verbs: null,
 		object:
-			/\b(namespaces? of (pid 1|(the )?host|(the )?init)\b|way out of (the |this )?(jail|sandbox|container|chroot|vm)|docker (daemon|api|socket) .{0,30}(port|tcp|world|network)|(sees|access to|mounts|has) the (whole|entire) host|out of the (jail|sandbox))\b/i,
+			/\b((see|sees|reach|touch|access|enter) the host'?s? (processes|files|disk|root|filesystem|network)\b|namespaces? of (pid 1|(the )?host|(the )?init)\b|way out of (the |this )?(jail|sandbox|container|chroot|vm)|docker (daemon|api|socket) .{0,30}(port|tcp|world|network)|(sees|access to|mounts|has) the (whole|entire) host|out of the (jail|sandbox))\b/i,
 		unless:
 			/\b(detect\w*|scanner|tests?|rules?|article|docs|documentation|component|button|page|form|column|schema|endpoint|class|middleware|alerts?|dashboard|header|field|code|helper|function|util\w*|handling|parser|config|settings|mock|banner|policy)\b/i,
 	},
@@ -625,7 +641,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "overload the machine",
 		verbs: null,
 		object:
-			/\buntil (nobody|no one|the (box|machine|host|server|system|disk|cpu|kernel)|it) (can (log|use|do)|dies|hangs|crashes|freezes|falls over|gives up|chokes|panics|goes down|stalls|locks up|grinds|breaks|collapses|stops)\b/i,
+			/\bto its knees\b|\buntil (nobody|no one|the (box|machine|host|server|system|disk|cpu|kernel)|it) (can (log|use|do)|dies|hangs|crashes|freezes|falls over|gives up|chokes|panics|goes down|stalls|locks up|grinds|breaks|collapses|stops)\b/i,
 		unless:
 			/\b(detect\w*|scanner|tests?|rules?|article|docs|documentation|component|button|page|form|column|schema|endpoint|class|middleware|alerts?|dashboard|header|field|code|helper|function|util\w*|handling|parser|config|settings|mock|banner|policy)\b/i,
 	},
@@ -635,7 +651,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "attack machines or people",
 		verbs: null,
 		object:
-			/\b(break into (other|the (network|server|machine|account|system)|their|his|her|every)|and break in\b|ask for (bitcoin|ransom|money)|every key(stroke)? (that )?(the user|people|they)|what (people|they) type\b|(internal|corporate|company) network|guess the .{0,30}password)/i,
+			/\b(break into (other|the (network|server|machine|account|system)|their|his|her|every)|and break in\b|ask for (bitcoin|ransom|money)|every key(stroke)? (that )?(the user|people|they)|(what|everything|anything|whatever) (that )?(the )?(people|they|users?|he|she|someone) types?\b|with (the )?default (passwords?|credentials)|(their|another user's|someone else's) (e-?mails?|mails?|inbox)\b|(internal|corporate|company) network|guess the .{0,30}password)/i,
 		unless:
 			/\b(detect\w*|scanner|tests?|rules?|article|docs|documentation|component|button|page|form|column|schema|endpoint|class|middleware|alerts?|dashboard|header|field|code|helper|function|util\w*|handling|parser|config|settings|mock|banner|policy)\b/i,
 	},

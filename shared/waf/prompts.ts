@@ -210,7 +210,7 @@ class Reading {
 		const candidates = [
 			...this.#spans.map((span) => span.inner),
 			...this.#pieces.flatMap((piece) => (piece.kind === "sentence" ? [] : [piece.text])),
-			...lines.filter((line) => /^\s*[a-z./$~(:{]/.test(line) && !/^\s*[a-z]+ [a-z]+ [a-z]+ /.test(line)),
+			...lines.filter((line) => /^\s*(> )?[a-z./$~(:{]/.test(line) && !/^\s*[a-z]+ [a-z]+ [a-z]+ /.test(line)),
 			...lines.flatMap((line) => /:\s+(\S.*)$/.exec(line)?.[1] ?? []),
 			...lines.flatMap((line) => TOOL_CALL.exec(line)?.[1] ?? []),
 			// "Hey, X, thanks!"
@@ -219,9 +219,11 @@ class Reading {
 			...lines.flatMap((line) => /^.{1,400}\b(?:and|then) ([^\s`"].*)$/.exec(line)?.[1] ?? []),
 		];
 		for (const candidate of candidates.slice(0, 24)) {
-			const text = candidate.replace(/^\s*[$#]\s+/, "").trim();
+			const text = candidate.replace(/^\s*[$#>]\s+/, "").trim();
 			const judged = text === "" ? null : this.#judge(text, true);
 			if (judged?.verdict !== "deny") continue;
+			// "a flowchart of X".
+			if (OF_IT.test(this.#text.slice(0, Math.max(0, this.#text.indexOf(candidate))).slice(-80))) return null;
 			const asks = this.#pieces.some((piece) => piece.kind === "sentence" && piece.isQuestion);
 			const rest = this.#text
 				.replace(candidate, " ")
@@ -573,7 +575,8 @@ class Reading {
 		const { tokens, verbs, text } = sentence;
 		if (CJK.test(text)) return !speaksHan(text) && (HAN.run.test(text) || /请|請|把|帮|幫/.test(text));
 		const previous = tokens[at - 1];
-		const isOf = previous?.word === "of" && /^(means|help|aid|way|output|results?|contents?)$/.test(tokens[at - 2]?.word ?? "");
+		const isOf =
+			previous?.word === "of" && /^(means|help|aid|way|care|stdout|stderr|output|results?|contents?)$/.test(tokens[at - 2]?.word ?? "");
 		if (previous !== undefined && LIKENESS.has(previous.word) && previous.stop !== ":" && !isOf) return false;
 		const governing = lastImperative(verbs, at);
 		// What follows in the same clause.
@@ -585,6 +588,19 @@ class Reading {
 		if (isNegated(tokens, at)) return false;
 		// "I want to see X executed".
 		if (WANTS_SEEN.test(wordsOf(tokens, 0, at)) && SEEN_RUN.test(wordsOf(tokens, at + 1, at + 4))) return !sentence.isQuestion;
+		// "do the following in order: a, b, X".
+		if (
+			verbs.some(
+				(verb) =>
+					verb.at < at &&
+					verb.does === "run" &&
+					verb.isImperative &&
+					!verb.isNegated &&
+					/^(the )?(following|these|this)\b/.test(wordsOf(tokens, verb.at + 1, verb.at + 3)) &&
+					tokens.slice(verb.at, at).some((token) => token.stop === ":" && !TEXT_THINGS.has(token.word)),
+			)
+		)
+			return !sentence.isQuestion;
 		// "skip the review, `X` instead".
 		if (after[0]?.word === "instead" && previous?.stop === "," && !sentence.isQuestion) return true;
 		// "check the disk and `X`" tells to run it, "explain `Y` and `X`" does not.
@@ -858,7 +874,9 @@ const SPEAKS_OF =
 	/[?？吗]|\b(sort|rank|rate|grade|score|expect\w*|danger|what|why|how|which|who|whether|explain|descri\w+|summari[sz]\w+|review|analy[sz]\w+|compar\w+|translat\w+|document\w*|docs?|readme|write|draft|rename|replace|remove|tests?|spec|regression|rules?|detect\w*|den(y|ied|ies|ial)|block\w*|refus\w*|reject\w*|flag\w*|forb\w+|never|don'?t|not|no|avoid\w*|without|instead|logs?|history|fixtures?|examples?|typo|says?|said|posted?|mention\w*|forum|slides?|incident|alerts?|scanner|parser?|regex|strings?|comments?|attack\w*|malware|classif\w+|lesson|article|report|list|table|snippet|cve|transcript|commit|guard|policy|grep|search|students?|training|some(one|body)|nobody|users?|customers?|colleague|found|saw|reads?|warn\w*|dangerous|harmful|risky|safe|safer|prefer\w*|curious|wonder\w*|bug|fix|fails?|failed|error|joke|story|poem|quote\w*|print|echo|output|nie|niemals|nicht|warum|wieso|erkläre?|was|wie|pourquoi|explique\w*|jamais|pas|nunca|explica)\b|解释|为什么|什么|不要|测试|写/i;
 /** Words that speak of something, where they only ask for it or say when. */
 const ASKED_OTHERWISE =
-	/\b(what (i|we|you|is|was|are|comes|remain\w*|need\w*)( was| is)?|what's left|(want|like|love|need|have) to see|let me see|(before|after|once|during|while|until|between|as soon as) (the |our |all |your |my )?[a-z]{1,16}( [a-z]{1,16}){0,2}(?=[,:]|$))/gim;
+	/\b(no need to [a-z]{1,16}( [a-z]{1,16})?|without (explaining|asking)( [a-z]{1,16})?|(don't|do not) (explain|ask|comment|warn|argue)( [a-z]{1,16})?|what (i|we|you|is|was|are|comes|remain\w*|need\w*)( was| is)?|what's left|(want|like|love|need|have) to see|let me see|(before|after|once|during|while|until|between|as soon as) (the |our |all |your |my )?[a-z]{1,16}( [a-z]{1,16}){0,2}(?=[,:]|$))/gim;
+const OF_IT =
+	/(?<!\b(output|stdout|stderr|care|results?|contents?|help|means|aid) )\b(of|about|like|than|versus|vs|named|called)\s+[`"'(]*$/i;
 /** How tools are called in transcripts. */
 const TOOL_CALL =
 	/^\s*(?:bash|shell|sh|exec|execute|run|terminal|system|os\.system|run_(?:shell_)?command|execute_command)\((.{2,1500})\)\s*;?$/i;
