@@ -164,7 +164,7 @@ export class World {
 	clis(): Map<string, number[]> {
 		const found = new Map<string, number[]>();
 		for (const { pid, cwd, command } of processesIn(join(this.dir, "work"))) {
-			if (/^(\/[a-z/]+\/)?(unshare|sh|bwrap|setpriv|socat) |main\.ts /.test(command)) continue;
+			if (/^(\/[a-z/]+\/)?(unshare|sh|bwrap|setpriv|setsid|socat|perl) |main\.ts /.test(command)) continue;
 			found.set(cwd, [...(found.get(cwd) ?? []), pid]);
 		}
 		return found;
