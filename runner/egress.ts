@@ -65,6 +65,9 @@ const SOURCES = ["egress-process.ts", "egress-orders.ts", "egress-proxy.ts", "cl
  * The network of this runner's sessions, as the daemon sees it: one proxy process, which it starts, finds again, replaces when it is of another version, and
  * starts anew when it dies. What a session was allowed is told to it again each time.
  */
+/** How long the proxy may take to end. */
+const END_MS = 3_000;
+
 export class Egress {
 	readonly #options: EgressOptions;
 	readonly #dir: string;
@@ -144,14 +147,25 @@ export class Egress {
 
 	/** Ends the proxy, once no session is left. */
 	async end(): Promise<void> {
+		// Nothing else may keep the daemon alive by now, and it has an exit code to give.
+		const alive = setInterval(() => {}, END_MS);
+		try {
+			await this.#end();
+		} finally {
+			clearInterval(alive);
+		}
+	}
+
+	async #end(): Promise<void> {
 		const control = await this.#found();
 		this.#left = true;
 		this.#sessions.clear();
 		if (control !== null) {
 			control.onEnd = () => {};
-			// Its exit closes the connection, mostly before its answer is read.
-			await control.ask({ order: "end" }).catch(() => {});
-			await control.ended;
+			// Its exit closes the connection, mostly before its answer is read. One that is stuck does not hold the daemon up.
+			const late = new Promise((resolve) => setTimeout(resolve, END_MS).unref());
+			await Promise.race([control.ask({ order: "end" }).catch(() => {}), late]);
+			await Promise.race([control.ended, late]);
 			// Of its own child it is the one to take note: nobody else may.
 			if (this.#child?.exitCode === null && this.#child.signalCode === null) {
 				this.#child.ref();

@@ -588,6 +588,9 @@ export class EventRedactor {
 			case "gate_requested":
 			case "question_asked":
 				return [...this.#flush((piece) => piece.type !== "tool_output"), this.#bounded(event)];
+			case "raw":
+				// A line of the CLI's own stands where it stood.
+				return [...this.#flush((piece) => piece.type !== "tool_output"), this.value(event)];
 			case "turn_started":
 			case "turn_ended":
 				return [...this.#flush(() => true), this.value(event)];
@@ -634,11 +637,11 @@ export class EventRedactor {
 }
 
 const MAX_WORD_UNITS = 64;
-/** Where the word begins that `at` stands in, not before `from`; `at` itself if that is far. */
+/** Where the word begins that `at` stands in, its blank included, not before `from`; `at` itself if that is far. */
 function wordBegin(text: string, from: number, at: number): number {
 	let begin = at;
 	while (begin > from && text.charCodeAt(begin - 1) > 0x20) if (at - --begin > MAX_WORD_UNITS) return at;
-	return begin;
+	return begin > from && text.charAt(begin - 1) === " " ? begin - 1 : begin;
 }
 
 /** No bound of an event's words is less. */

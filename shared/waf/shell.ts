@@ -51,6 +51,7 @@ const HIJACKS =
 /** Through this, a command is started by a shell that somebody opens later. */
 const LOGIN = "login";
 const MAX_UNITS = 60_000;
+const MAX_PATH_UNITS = 1_024;
 const MAX_DEPTH = 60;
 const MAX_OUTPUT = 65_536;
 const MAX_TURNS = 32;
@@ -613,6 +614,8 @@ export class Shell {
 				const to = new Options(args).operands[0];
 				this.#spend(state.cwd.length >> 4);
 				state.cwd = to === undefined ? homeOf(this.#place) : to === "-" ? UNKNOWN : located(to, call.place);
+				// Deeper than anybody works: every path after it would be made of it again.
+				if (state.cwd.length > MAX_PATH_UNITS) throw new Exhausted("the directory is too deep");
 				return "";
 			}
 			case "popd":

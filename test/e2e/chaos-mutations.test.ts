@@ -17,7 +17,8 @@ const MUTATIONS: { name: string; fault: string; harm: string[]; changes: Change[
 	{
 		name: "an acknowledgement before it is stored",
 		fault: "gateway-killed",
-		harm: ["lost"],
+		// What is lost may be what a turn waits for.
+		harm: ["lost", "unfinished"],
 		changes: [
 			{
 				file: OBJECT,

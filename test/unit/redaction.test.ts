@@ -265,13 +265,13 @@ describe("events", () => {
 	};
 
 	test.each<[string, RunnerReport[], RunnerReport[]]>([
-		["text over two deltas", [text("it is hunter2h"), text("unter2."), ended], [text("it is "), text("[redacted:secret]."), ended]],
-		["what only began like one comes before the turn's end", [text("a hunter"), ended], [text("a "), text("hunter"), ended]],
-		["and before a tool call", [text("a hunt"), call()], [text("a "), text("hunt"), call()]],
+		["text over two deltas", [text("it is hunter2h"), text("unter2."), ended], [text("it is"), text(" [redacted:secret]."), ended]],
+		["what only began like one comes before the turn's end", [text("a hunter"), ended], [text("a"), text(" hunter"), ended]],
+		["and before a tool call", [text("a hunt"), call()], [text("a"), text(" hunt"), call()]],
 		[
 			"not before another author's",
 			[text("a hunter2"), call({ parentToolCallId: "p" }), text("hunter2"), ended],
-			[text("a "), call({ parentToolCallId: "p" }), text("[redacted:secret]"), ended],
+			[text("a"), call({ parentToolCallId: "p" }), text(" [redacted:secret]"), ended],
 		],
 		[
 			"what stands between two deltas does not tear one apart",
@@ -282,15 +282,15 @@ describe("events", () => {
 		[
 			"what is retracted is not said any more",
 			[text("a hunt"), { type: "text_retracted", turnId, messageId: "m" }, text("er"), ended],
-			[text("a "), { type: "text_retracted", turnId, messageId: "m" }, text("er"), ended],
+			[text("a"), { type: "text_retracted", turnId, messageId: "m" }, text("er"), ended],
 		],
 		[
 			"output of a tool",
 			[output("x hunter2"), output("hunter2 hun"), { type: "tool_result", turnId, toolCallId: "t", status: "completed", output: SECRET }],
 			[
-				output("x "),
-				output("[redacted:secret] "),
-				output("hun"),
+				output("x"),
+				output(" [redacted:secret]"),
+				output(" hun"),
 				{ type: "tool_result", turnId, toolCallId: "t", status: "completed", output: "[redacted:secret]" },
 			],
 		],
@@ -317,11 +317,16 @@ describe("events", () => {
 		],
 		["an empty delta", [text("")], [text("")]],
 		[
+			"what a CLI wrote between stands where it stood",
+			[text("a hunt"), { type: "raw", source: "stdout", text: "x" }, ended],
+			[text("a"), text(" hunt"), { type: "raw", source: "stdout", text: "x" }, ended],
+		],
+		[
 			"the end of a message comes before the next message",
 			[text("a hunt"), { type: "text_delta", turnId, messageId: "m2", text: "b" }, ended],
-			[text("a "), text("hunt"), { type: "text_delta", turnId, messageId: "m2", text: "b" }, ended],
+			[text("a"), text(" hunt"), { type: "text_delta", turnId, messageId: "m2", text: "b" }, ended],
 		],
-		["a word is held back whole", [text("one xh"), text("y two"), ended], [text("one "), text("xhy "), text("two"), ended]],
+		["a word is held back whole", [text("one xh"), text("y two"), ended], [text("one"), text(" xhy"), text(" two"), ended]],
 	])("[SEC-4] %s", (_, events, shown) => {
 		expect(seen(...events)).toEqual(shown);
 	});
