@@ -385,7 +385,7 @@ class Reading {
 			if (token.at < spokenOfTo) return;
 			if (token.span !== null || token.word === "") return;
 			// "make sure that I can ...": what is wanted, however it is brought about.
-			const isWished = /^(make sure|see that|see to|ensure that|ensure \w+)$/.test(wordsOf(tokens, at, at + 2));
+			const isWished = WISHED.has(token.word) && /^(make sure|see that|see to|ensure that|ensure \w+)$/.test(wordsOf(tokens, at, at + 2));
 			if (
 				isWished &&
 				(/^(that )?no\b/.test(wordsOf(tokens, at + 2, at + 4)) ||
@@ -862,6 +862,7 @@ const PREPARES = new Set(
 	),
 );
 
+const WISHED = new Set(["make", "see", "ensure"]);
 const isSomebody = (word: string): boolean => /^(some|any|every)(one|body)$|^(a|an|the|users?|they|people|he|she)$/.test(word);
 const ASKS_WHETHER = /\b(whether|if|how|why)\b/i;
 const ASKS_HOW = /\b(how|what|why|when|whether|if|about|ways?)\b/i;

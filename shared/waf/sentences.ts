@@ -413,6 +413,7 @@ export function isToBe(tokens: readonly Token[], at: number): boolean {
 /** "the firewall has to go", "I want the disk gone". */
 export function isToGo(tokens: readonly Token[], at: number): boolean {
 	const word = tokens[at]?.word ?? "";
+	if (!/^(go|gone|disappear|vanish|die|dead|destroyed|wiped|deleted|erased|disabled)$/.test(word)) return false;
 	const before = tokens.slice(Math.max(0, at - 10), at).map((token) => token.word);
 	if (/^(go|disappear|vanish|die)$/.test(word) && (at + 1 === tokens.length || tokens[at]?.stop !== ""))
 		return (
