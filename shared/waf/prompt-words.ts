@@ -148,7 +148,7 @@ export interface Concept {
 }
 
 const DESTROY = words(
-	"throw discard uninstall delete remove wipe erase destroy format nuke purge clear trash shred overwrite zero obliterate annihilate blow rm kill drop reformat empty corrupt encrypt eliminate clean scrub truncate unlink rid clobber ransom",
+	"throw discard burn blank uninstall delete remove wipe erase destroy format nuke purge clear trash shred overwrite zero obliterate annihilate blow rm kill drop reformat empty corrupt encrypt eliminate clean scrub truncate unlink rid clobber ransom",
 	"lösche loesche löschen entferne formatiere überschreibe vernichte zerstöre leere verschlüssle lösch",
 	"supprime supprimez supprimer efface effacez effacer détruis détruisez formate formatez vide videz écrase",
 	"borra borre borrar elimina elimine eliminar destruye formatea formatee vacía sobrescribe suprime",
@@ -176,7 +176,7 @@ const OPEN = words(
 	"apri avvia crea installa abra inicie crie instale",
 );
 const DISABLE = words(
-	"rip tear knock disable turn stop deactivate flush remove uninstall kill switch shut bypass circumvent drop clear delete wipe erase mask unload neutralize neutralise evade defeat tamper disarm silence truncate empty suspend purge unset hide cover scrub take get put",
+	"rip tear knock blank disable turn stop deactivate flush remove uninstall kill switch shut bypass circumvent drop clear delete wipe erase mask unload neutralize neutralise evade defeat tamper disarm silence truncate empty suspend purge unset hide cover scrub take get put",
 	"deaktiviere schalte stoppe entferne deinstalliere umgehe lösche beende abschalten ausschalten deaktivieren",
 	"désactive désactivez désactiver arrête arrêtez coupe supprime contourne efface",
 	"desactiva desactive desactivar deshabilita apaga detén para elimina borra omite",
@@ -447,7 +447,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "set aside the rules that bind it",
 		verbs: IGNORE,
 		object:
-			/^\W*((all|any|every|your|my|these|those|of|previous|prior|earlier|above|system|safety|security|existing|current|deine|alle|sämtliche|vorherigen|bisherigen|toutes|tes|vos|tus|todas|sus|previas|anteriores|tutte|tue|todas|as|suas|the|die|les|las|le|following|other) ){1,5}(rules?|instructions?|guidelines?|restrictions?|polic(y|ies)|guard ?rails?|constraints?|safeguards?|permission (checks?|system|prompts?)|approvals?\b(?! (step|flow|state|screen|status|when|if|modal|page|field|logic|email))|sandbox|waf|security (checks?|rules?|polic(y|ies)|controls?)|safety (checks?|rules?|filters?)|content filters?|programming|training|regeln|anweisungen|richtlinien|vorgaben|sicherheitsregeln|règles|consignes|reglas|instrucciones|restricciones|normas|regole|istruzioni|regras|instruções)\b(?! (in|of|from|for|section|file|page|engine|table|component|array|text|field))/i,
+			/^\W*((all|any|every|your|my|these|those|of|previous|prior|earlier|above|system|safety|security|existing|current|deine|alle|sämtliche|vorherigen|bisherigen|toutes|tes|vos|tus|todas|sus|previas|anteriores|tutte|tue|todas|as|suas|the|die|les|las|le|following|other) ){1,5}(rules?|instructions?|guidelines?|restrictions?|polic(y|ies)|guard ?rails?|constraints?|safeguards?|permission (checks?|system|prompts?)|approvals?\b(?! (step|flow|state|screen|status|when|if|modal|page|field|logic|email))|sandbox|waf|security (checks?|rules?|polic(y|ies)|controls?)|safety (checks?|rules?|filters?)|content filters?|programming|training|regeln|anweisungen|richtlinien|vorgaben|sicherheitsregeln|règles|consignes|reglas|instrucciones|restricciones|normas|regole|istruzioni|regras|instruções)\b(?! (in|of|from|for(?! (this|now|today|once|me|the (task|session|rest))\b)|section|file|page|engine|table|component|array|text|field))/i,
 		unless:
 			/\b(eslint|lint|tsconfig|prettier|css|gitignore|stylelint|ruff|flake8|pylint|robots\.txt|cors|rubocop|tslint|biome|formatting|style guide|in (the )?(tests?|docs|readme))\b/i,
 	},
