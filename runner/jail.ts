@@ -170,9 +170,10 @@ export function jailedCommand(jail: Pick<JailDescription, "runAs" | "network">, 
 /** In a session of its own and the first process's child, so that no signal for the CLI reaches it and no CLI has to reap it. */
 function bridge({ socat, node }: JailTools): string {
 	const socket = `${JAIL_SOCKETS}/proxy.sock`;
+	// Without nodelay a streamed answer waits for the reader's delayed acknowledgements, 40 ms at a time.
 	if (socat !== null)
-		return `setsid ${socat} TCP-LISTEN:${JAIL_PROXY_PORT},bind=127.0.0.1,fork,reuseaddr,backlog=128 UNIX-CONNECT:${socket} </dev/null >/dev/null 2>&1 & `;
-	const program = `require("net").createServer({allowHalfOpen:true},c=>{const u=require("net").connect({path:"${socket}",allowHalfOpen:true});for(const[a,b]of[[c,u],[u,c]])a.pipe(b),a.on("error",()=>b.destroy())}).listen(${JAIL_PROXY_PORT},"127.0.0.1",()=>require("fs").closeSync(1))`;
+		return `setsid ${socat} TCP-LISTEN:${JAIL_PROXY_PORT},bind=127.0.0.1,nodelay,fork,reuseaddr,backlog=128 UNIX-CONNECT:${socket} </dev/null >/dev/null 2>&1 & `;
+	const program = `require("net").createServer({allowHalfOpen:true,noDelay:true},c=>{const u=require("net").connect({path:"${socket}",allowHalfOpen:true});for(const[a,b]of[[c,u],[u,c]])a.pipe(b),a.on("error",()=>b.destroy())}).listen(${JAIL_PROXY_PORT},"127.0.0.1",()=>require("fs").closeSync(1))`;
 	// It starts slower than some CLIs do: they wait for its pipe to close.
 	return `: $( (setsid ${node} -e '${program}' </dev/null 2>/dev/null &) ); `;
 }
