@@ -176,7 +176,8 @@ function checkLedger({ log, processes, mayLack, mayOverlap }: Case, ledger: Ledg
 		const atom = atomOf(entry);
 		const next = ledger[i + 1];
 		const isOut = !(next?.what === "unwritten" && next.process === entry.process);
-		if (atom !== null) printed.push({ atom, process: entry.process, isOut });
+		const atoms = entry.what === "text" ? entry.text.split(/(?= )/).map((word) => `text ${word}`) : atom === null ? [] : [atom];
+		for (const each of atoms) printed.push({ atom: each, process: entry.process, isOut });
 	}
 	for (const [script, times] of turns) if (times > 1) find("doubled", "cli", `turn ${brief(script)} was run ${times} times`, times - 1);
 	const began = new Set(order).size;
@@ -196,8 +197,6 @@ function atomOf(entry: Ledger): string | null {
 	switch (entry.what) {
 		case "turn":
 			return `turn ${entry.script}`;
-		case "text":
-			return `text ${entry.text}`;
 		case "call":
 			return `call ${entry.id} ${entry.tool}`;
 		case "asked":

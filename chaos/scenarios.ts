@@ -499,7 +499,9 @@ export async function realCli(world: World, which: "claude" | "opencode"): Promi
 	const clis = await installClis();
 	const model = await startFakeModelApi({ rate: 60 });
 	world.atEnd(() => void model.close());
-	const home = await cliHome(join(world.dir, which), model.url);
+	// In the jail this machine's own ports are reached only by the proxy, and where the owner names them.
+	const modelUrl = which === "claude" ? model.url : model.url.replace("127.0.0.1", "localhost");
+	const home = await cliHome(join(world.dir, which), modelUrl);
 	const plan = storm({ random: world.random.fork("links"), budget: { control: 2, session: 3, client: 3, sse: 4, rest: 2 } });
 	const env = home[which];
 	const daemon = await world.daemon("r1", {
@@ -511,6 +513,7 @@ export async function realCli(world: World, which: "claude" | "opencode"): Promi
 				command: clis[which],
 				args: which === "claude" ? [] : ["acp"],
 				env: Object.keys(env),
+				...(which === "claude" ? {} : { read: ["~/.config/opencode/opencode.json"], hosts: [new URL(modelUrl).host] }),
 			},
 		},
 	});

@@ -28,6 +28,8 @@ export interface ProviderTable {
 	command: string;
 	args: string[];
 	env?: string[];
+	read?: string[];
+	hosts?: string[];
 }
 
 export const fakeCli = (): ProviderTable => ({ kind: "claude-code", command: process.execPath, args: [FAKE_CLI] });
@@ -446,7 +448,7 @@ export class Daemon {
 		const providers = this.options.providers ?? { [this.name]: fakeCli() };
 		const tables = Object.entries(providers).map(
 			([name, p]) =>
-				`[providers.${name}]\nkind = "${p.kind}"\ncommand = ${JSON.stringify(p.command)}\nargs = ${JSON.stringify(p.args)}\nenv = ${JSON.stringify(p.env ?? [])}\n`,
+				`[providers.${name}]\nkind = "${p.kind}"\ncommand = ${JSON.stringify(p.command)}\nargs = ${JSON.stringify(p.args)}\nenv = ${JSON.stringify(p.env ?? [])}\nread = ${JSON.stringify(p.read ?? [])}\nhosts = ${JSON.stringify(p.hosts ?? [])}\n`,
 		);
 		const head = `name = "${this.name}"\ncapacity = 100\n${this.options.settings ?? ""}\n`;
 		writeFileSync(join(this.stateDir, "runner.toml"), `${head}\n${tables.join("\n")}`);

@@ -588,6 +588,9 @@ export class EventRedactor {
 			case "gate_requested":
 			case "question_asked":
 				return [...this.#flush((piece) => piece.type !== "tool_output"), this.#bounded(event)];
+			case "raw":
+				// A line of the CLI's own stands where it stood.
+				return [...this.#flush((piece) => piece.type !== "tool_output"), this.value(event)];
 			case "turn_started":
 			case "turn_ended":
 				return [...this.#flush(() => true), this.value(event)];

@@ -560,10 +560,10 @@ class Move {
 		const who = { sessionId, principal: s.openedBy ?? "" };
 		const decided = decideToolCall(versioned, s.entries ?? [], callOf(asked), placeOf(asked.place, s.spec), who, this.#now);
 		const { judged } = asked;
-		// The machine's owner asks: no entry of the team answers for a person.
-		if (judged !== undefined && judged.verdict !== "allow" && graver(decided, judged) !== decided)
-			return { ...decided, ...judged, explicit: false, by: "the runner's owner" };
-		return decided.explicit && judged?.verdict === "ask" ? { ...decided, ...judged, explicit: false, by: "the runner's owner" } : decided;
+		if (judged === undefined || graver(decided, judged) === decided) return decided;
+		// The machine's owner asks: no entry of the team answers for a person, and no policy that only logs.
+		const { dryRun: _, ...enforced } = decided;
+		return { ...enforced, ...judged, explicit: false, by: "the runner's owner" };
 	}
 
 	/** A call that waits for its verdict. What a person must decide the CLI asks next, as an approval. */

@@ -6,8 +6,8 @@ const words = (...lists: string[]): ReadonlySet<string> => new Set(lists.join(" 
 
 /** Makes something run, when said in the imperative. */
 export const RUN_VERBS = words(
-	"begin proceed schedule repeat invoke run execute exec do launch start invoke issue type enter paste perform trigger fire use try apply kick spawn rerun re-run call submit carry sudo eval source feed pipe ssh",
-	"führe fuehre starte benutze verwende tippe gib rufe lass ausführen ausfuehren starten eingeben",
+	"begin proceed schedule repeat invoke run execute exec do launch start invoke issue type enter paste perform trigger fire carry use try apply kick spawn rerun re-run call submit carry sudo eval source feed pipe ssh",
+	"mach mache führe fuehre starte benutze verwende tippe gib rufe lass ausführen ausfuehren starten eingeben",
 	"exécutes lances exécute execute exécutez lance lancez utilise utilisez tape tapez fais faites exécuter lancer",
 	"ejecutes ejecuta ejecute ejecutar corre corra correr lanza lance usa use utiliza teclea haz",
 	"esegui lancia usa eseguire rode roda executa executar rodar faça",
@@ -15,7 +15,7 @@ export const RUN_VERBS = words(
 
 /** Speaks of something, when said in the imperative: what follows is its matter, nothing to be run. */
 export const SPEAK_VERBS = words(
-	"break walk dissect unpack interpret outline explain describe document detect block prevent reject refuse deny flag warn review audit grep search find locate parse tokenize tokenise lex handle support analyze analyse",
+	"suggest draw propose illustrate recommend sketch expect break walk dissect unpack interpret outline explain describe document detect block prevent reject refuse deny flag warn review audit grep search find locate parse tokenize tokenise lex handle support analyze analyse",
 	"check verify ensure assert confirm test validate sanitize sanitise escape quote mock stub simulate pretend imagine consider discuss compare summarize summarise translate",
 	"tell teach show clarify list count highlight mention note remember know understand read print echo output log say answer classify label match forbid disallow ban avoid",
 	"skip ignore report investigate debug diagnose trace look see think guess help identify spot catch filter strip complain mark recognise recognize render display cite quote reproduce",
@@ -28,7 +28,7 @@ export const SPEAK_VERBS = words(
 /** Makes or changes something; whether it orders what it holds depends on what is made. */
 export const BUILD_VERBS = words(
 	"write create add make generate build implement produce prepare draft compose put insert append prepend include embed change update modify edit set configure extend turn rewrite code craft develop place save store design give",
-	"schreibe schreib erstelle erzeuge füge baue ergänze ändere implementiere setze mach mache",
+	"schreibe schreib erstelle erzeuge füge baue ergänze ändere implementiere setze",
 	"écris écrivez crée créez ajoute ajoutez génère fabrique modifie",
 	"escribe escriba crea cree añade agrega genera haz construye modifica",
 	"scrivi crea aggiungi genera escreva crie adicione gere",
@@ -47,7 +47,7 @@ export const TEXT_THINGS = words(
 	"explanation lint linter check checks checker example examples policy policies guard guards blog post article guide tutorial faq section paragraph message messages error detector detection detects scanner filter filters",
 	"blocklist denylist blacklist allowlist whitelist list table parser tokenizer lexer changelog summary description docstring string strings constant prompt prompts dataset corpus quiz question questions slide slides",
 	"guideline guidelines advisory memo newsletter talk lecture workshop training exercise primer paper email letter presentation report checklist essay poem story joke translation highlighter highlighting sentence chapter page validation validator sanitizer matcher case cases heading markdown mock mocks stub benchmark issue ticket bug log logs",
-	"function method class module parser component snapshot analysis review walkthrough lesson cheatsheet glossary safeguard protection confirmation dialog modal simulation simulator",
+	"function method class module parser component snapshot analysis review walkthrough lesson cheatsheet glossary safeguard protection confirmation approval approvals overview diagram flowchart definition introduction course dialog modal simulation simulator",
 	"einen-test tests testfall warnung kommentar regel dokumentation abschnitt erklärung liste prueba pruebas advertencia comentario regla documentación sección explicación avertissement commentaire règle documentation explication liste",
 );
 
@@ -65,12 +65,12 @@ export const NEGATIONS = words(
 
 /** Said before a command that is only an example. */
 export const LIKENESS = words(
-	"than like as e.g eg called named titled labelled labeled of about containing contains mentions mentioning saying says said mentioned versus vs wie comme como",
+	"than instance like as e.g eg called named titled labelled labeled of about containing contains mentions mentioning saying says said mentioned versus vs wie comme como",
 );
 
 /** May stand before an imperative without changing it. */
 export const FILLERS = words(
-	"please pls plz kindly just now simply also immediately quickly next first firstly second secondly third finally lastly ok okay hey hi hello so therefore afterwards afterward silently secretly quietly recursively forcefully permanently",
+	"please pls plz kindly just only now simply also immediately quickly next first firstly second secondly third finally lastly ok okay hey hi hello so therefore afterwards afterward silently secretly quietly recursively forcefully permanently",
 	"really truly actually go ahead directly once again carefully alright right well yes sure listen urgently asap dear claude assistant agent ai robot dude everyone step then finally sofort bitte dann jetzt mal einfach nun zuerst danach anschließend sofort leise",
 	"favor por luego ahora primero después simplemente puis maintenant ensuite d'abord simplement plaît plait te vous stp svp s'il poi ora adesso prima per favore depois agora",
 );
@@ -148,7 +148,7 @@ export interface Concept {
 }
 
 const DESTROY = words(
-	"throw discard uninstall delete remove wipe erase destroy format nuke purge clear trash shred overwrite zero obliterate annihilate blow rm kill drop reformat empty corrupt encrypt eliminate clean scrub truncate unlink rid clobber ransom",
+	"throw discard burn blank uninstall delete remove wipe erase destroy format nuke purge clear trash shred overwrite zero obliterate annihilate blow rm kill drop reformat empty corrupt encrypt eliminate clean scrub truncate unlink rid clobber ransom",
 	"lösche loesche löschen entferne formatiere überschreibe vernichte zerstöre leere verschlüssle lösch",
 	"supprime supprimez supprimer efface effacez effacer détruis détruisez formate formatez vide videz écrase",
 	"borra borre borrar elimina elimine eliminar destruye formatea formatee vacía sobrescribe suprime",
@@ -176,7 +176,7 @@ const OPEN = words(
 	"apri avvia crea installa abra inicie crie instale",
 );
 const DISABLE = words(
-	"disable turn stop deactivate flush remove uninstall kill switch shut bypass circumvent drop clear delete wipe erase mask unload neutralize neutralise evade defeat tamper disarm silence truncate empty suspend purge unset hide cover scrub take get put",
+	"rip tear knock blank disable turn stop deactivate flush remove uninstall kill switch shut bypass circumvent drop clear delete wipe erase mask unload neutralize neutralise evade defeat tamper disarm silence truncate empty suspend purge unset hide cover scrub take get put",
 	"deaktiviere schalte stoppe entferne deinstalliere umgehe lösche beende abschalten ausschalten deaktivieren",
 	"désactive désactivez désactiver arrête arrêtez coupe supprime contourne efface",
 	"desactiva desactive desactivar deshabilita apaga detén para elimina borra omite",
@@ -190,7 +190,7 @@ const GAIN = words(
 	"dai aggiungi crea diventa dê adicione crie",
 );
 const KILL = words(
-	"crash send lock kill terminate stop end reboot restart shutdown shut power halt crash freeze overload take bring beende töte stoppe fahre starte schalte tue tuez arrête arrêtez redémarre éteins mata mate detén apaga apague reinicia termina spegni riavvia desligue reinicie mate",
+	"turn switch cut crash send lock kill terminate stop end reboot restart shutdown shut power halt crash freeze overload take bring beende töte stoppe fahre starte schalte tue tuez arrête arrêtez redémarre éteins mata mate detén apaga apague reinicia termina spegni riavvia desligue reinicie mate",
 );
 const IGNORE = words(
 	"ignore disregard forget bypass override circumvent skip disable drop abandon break violate evade disobey suspend ignoriere vergiss umgehe missachte ignorez oublie oubliez contourne ignora ignore olvida omite salta dimentica esqueça",
@@ -207,18 +207,34 @@ const ATTACK = words(
 
 /** "the whole machine", in words. */
 const WHOLE =
-	/\b(root (file ?system|directory|dir|folder)|(entire|whole|complete|full) (file ?system|disk|drive|hard ?drive|system|machine|server|computer|home|partition|host|root|os)|(hard ?(drive|disk)|ssd|boot (sector|partition|loader)|partition table|master boot record|mbr)|(system|os|operating system|boot|kernel) files|home (directory|folder|dir)|(first|last) .{0,24} of the (system |boot |hard )?(disk|drive)|(system|boot|data|backup|root) (disk|drive|volume|partition)|(all|every|each|any)( of)?( (the|my|our|your|user|users'|his|her|their|single))* (files?|data|things?|director(y|ies)|folders?|documents|partitions|disks|drives|backups?|snapshots|volumes)( and (folders|directories))? (on|of|from|in|across|under|at) (the |this |my |our |your |every )?(entire |whole )?(system|machine|server|computer|disk|drive|host|root|box|laptop|home|filesystem|hard drive|vm|production|backups?)\b(?! (module|folder|package|component|tests?|prompts?|config|templates?|class|dir|director|page|menu|screen|settings|table|side|code|layer))|everything (on|in|from) (the |this |my |our |your )?(entire |whole )?(system|machine|server|computer|disk|drive|host|root|box|laptop|home|filesystem|hard drive|vm)|(all|the|every|our|my) (backups?|snapshots)\b|operating system|c:\\?windows|system32|(the |this |my )(disk|drive|filesystem|hard disk|server's disk)\b(?! (usage|space|size|io|cache|image|label|name|read|write|quota|format)))/i;
+	/\b(root (file ?system|directory|dir|folder)|(entire|whole|complete|full) (file ?system|disk|drive|hard ?drive|system|machine|server|computer|home|partition|host|root|os)|(hard ?(drive|disk)|ssd|boot (sector|partition|loader)|partition table|master boot record|mbr)|(system|os|operating system|boot|kernel) files|home (directory|folder|dir)|(first|last) .{0,24} of the (system |boot |hard )?(disk|drive)|(system|boot|data|backup|root) (disk|drive|volume|partition)|(all|every|each|any)( of)?( (the|my|our|your|user|users'|his|her|their|single))* (files?|data|things?|director(y|ies)|folders?|documents|partitions|disks|drives|backups?|snapshots|volumes)( and (folders|directories))? (on|of|from|in|across|under|at) (the |this |my |our |your |every )?(entire |whole )?(system|machine|server|computer|disk|drive|host|root|box|laptop|home|filesystem|hard drive|vm|production|backups?)\b(?! (module|folder|package|component|tests?|prompts?|config|templates?|class|dir|director|page|menu|screen|settings|table|side|code|layer))|everything (on|in|from) (the |this |my |our |your )?(entire |whole )?(system|machine|server|computer|disk|drive|host|root|box|laptop|home|filesystem|hard drive|vm)|(all|the|every|our|my) (backups?|snapshots)\b|(each|every|any) (single )?(backup|snapshot)\b|(database|db|server|production|nightly|s3|customer|system) backups?\b|(first|second|third|other|external|main) (drive|disk|partition)\b|operating system|c:\\?windows|system32|(the |this |my )(disk|drive|filesystem|hard disk|server's disk)\b(?! (usage|space|size|io|cache|image|label|name|read|write|quota|format)))/i;
 const WHOLE_ABROAD =
 	/(ganze[ns]? (festplatte|system|rechner|server|dateisystem)|festplatte|heimatverzeichnis|home-verzeichnis|wurzelverzeichnis|alle (dateien|daten|backups|sicherungen)( \S+){0,3} (auf|im|von|unter|in) |systemdateien|alles (auf|unter|in|im) (dem |der |diesem )?(server|system|rechner|festplatte|\/)|(tout le|l'ensemble du|le) (disque|système|serveur)|disque dur|répertoire (personnel|racine)|dossier personnel|tous les fichiers( \S+){0,3} (du|de la|sur|de|dans|sous) (système|serveur|disque|machine|\/|l'ordinateur|ce)|système de fichiers|(todo el|el) (disco|sistema|servidor)|disco duro|directorio (personal|raíz|home)|todos los (archivos|ficheros|datos)( \S+){0,3} (del|de|en) (sistema|servidor|disco|la máquina|\/|este|la)|sistema de archivos|tutti i file (del|di|sul)|disco (rigido|fisso)|todos os (arquivos|ficheiros) (do|da|no)|copias de seguridad|sauvegardes)/i;
 
 const STRONG_SECRET =
-	/(?<!\w)\.(git-credentials|netrc|pgpass|my\.cnf|vault-token)\b|^\W*(me )?(the|your) (api[ _-]?keys?|(access|auth) tokens?|credentials|system prompt|secret keys?)\W*$|\b(id_(rsa|ed25519|ecdsa|dsa)|(private|secret) (ssh|gpg|pgp|rsa|signing|deploy|tls|host)?[ -]?keys?|ssh[ -](private[ -])?keys?|(aws|gcp|azure|cloud|git|github|docker|npm|database|db|root|admin|kubernetes|production|prod|user|users'|login|browser|saved|stored|system|wifi) (credentials?|secrets?|passwords?|logins|cookies|access keys?)|(passwords?|credentials|secrets|tokens|keys) (in|from|of|on) (\/home|\/root|(the )?other users?|(all|every) (users?|homes?)|the (home|machine|system|server|host))|process environment|environment of (the )?(process|pid|other|another|parent|init)|service[ -]?account (token|key)s?|vault token|password (hashes|file|database|store)|shadow file|\/etc\/shadow|kube ?config|(browser|chrome|firefox|session) (cookies|passwords)|keychain|keyring|wallet|seed phrase|(values?|contents?) of (the |your )?\$?\w{0,40}(_key|_token|_secret|_password)\b|memory of (the |a |any |every |all )?[\w-]{1,40} (process|daemon|agent)|process memory|\/proc\/[\w*]{1,20}\/(environ|mem)|(all|any|every|the) (environment variables|env vars|secrets|passwords|credentials)|whole environment|(?:^|\W)(passwords?) (of|for) (the |a )?[\w -]{0,24}\b(user|account|root|admin|database|server)\b|api[ _-]?keys? (you|that you|in your|from your|of your)|your (own )?(api[ _-]?keys?|secrets?|credentials|environment|env|tokens?|system prompt|access tokens?)|(the|any|all) (api[ _-]?keys?|tokens|secrets|credentials|passwords) (on|from|in|of) (this|the|my|your) (machine|system|server|host|computer|environment|home)|(privaten?|geheimen?) (ssh-?)?schlüssel|passwörter|zugangsdaten|umgebungsvariablen|clés? (privées?|ssh)|mots de passe|identifiants|variables d'environnement|claves? (privadas?|ssh|secretas?)|contraseñas|credenciales|variables de entorno|chiavi? privat[ae]|senhas|chaves? privadas?)/i;
+	/(?<!\w)\/etc\/g?shadow\b|(?<!\w)\.(git-credentials|netrc|pgpass|my\.cnf|vault-token)\b|^\W*(me )?(the|your) (api[ _-]?keys?|(access|auth) tokens?|credentials|system prompt|secret keys?)\W*$|\b(id_(rsa|ed25519|ecdsa|dsa)|(private|secret) (ssh|gpg|pgp|rsa|signing|deploy|tls|host)?[ -]?keys?|ssh[ -](private[ -])?keys?|(aws|gcp|azure|cloud|git|github|docker|npm|database|db|root|admin|kubernetes|production|prod|user|users'|login|browser|saved|stored|system|wifi) (credentials?|secrets?|passwords?|logins|cookies|access keys?)|(passwords?|credentials?|secrets?|tokens?|keys?) (that are |stored |kept |lying )?(in|from|of|on|under|below|across|throughout|anywhere (in|on|under)) (\/(home|root|etc|var|opt|srv)\b|\/(?=$|\s)|~(?=$|[\s/])|\/root|(the )?other users?|(all|every) (users?|homes?)|the (home|machine|system|server|host))|process environment|environment of (all|every|each|any|other|the)( the| of the)?( other| running)* process(es)?\b|environment of (the )?(process|pid|other|another|parent|init)|service[ -]?account (token|key)s?|vault token|password (hashes|file|database|store)|shadow file|kube ?config|(browser|chrome|firefox|session) (cookies|passwords)|keychain|keyring|wallet|seed phrase|(bash|shell|command|zsh) history of (root|other|another|every|all|the (root|admin|other))|(values?|contents?) of (the |your )?\$?\w{0,40}(_key|_token|_secret|_password)\b|memory of (the |a |any |every |all )?[\w-]{1,40} (process|daemon|agent)|process memory|\/proc\/[\w*]{1,20}\/(environ|mem)|(all|any|every|the) (environment variables|env vars|secrets|passwords|credentials)|whole environment|(?:^|\W)(passwords?) (of|for) (the |a )?[\w -]{0,24}\b(user|account|root|admin|database|server)\b|api[ _-]?keys? (you|that you|in your|from your|of your)|your (own )?(api[ _-]?keys?|secrets?|credentials|environment|env|tokens?|system prompt|access tokens?)|(the|any|all) (api[ _-]?keys?|tokens|secrets|credentials|passwords) (on|from|in|of) (this|the|my|your) (machine|system|server|host|computer|environment|home)|(privaten?|geheimen?) (ssh-?)?schlüssel|passwörter|zugangsdaten|umgebungsvariablen|clés? (privées?|ssh)|mots de passe|identifiants|variables d'environnement|claves? (privadas?|ssh|secretas?)|contraseñas|credenciales|variables de entorno|chiavi? privat[ae]|senhas|chaves? privadas?)/i;
 const ANY_SECRET =
-	/(?<!\w)(\.(env|ssh|aws|kube|netrc|npmrc|git-credentials)\b|env\b|printenv|credentials?|secrets?|passwords?|tokens?|api[ _-]?keys?|private keys?|ssh keys?|id_rsa|\.env\b|env file|environment|env vars?|cookies|\.ssh|\.aws|shadow|passwd|source code|repository|repo|codebase|home directory|database|customer data|files|kubeconfig|\.kube|\.netrc|\.npmrc|wallet|keychain|history|schlüssel|passwörter|zugangsdaten|umgebungsvariablen|quellcode|clés?|mots de passe|identifiants|claves?|contraseñas|credenciales|chiav[ei]|senhas|variables)/i;
+	/(?<!\w)(\.(env|ssh|aws|kube|netrc|npmrc|git-credentials)\b|env\b|printenv|credentials?|secrets?|passwords?|tokens?|api[ _-]?keys?|private keys?|ssh keys?|id_rsa|\.env\b|env file|environment|env vars?|cookies|\.ssh|\.aws|shadow|passwd|source code|repository|repo|codebase|home (directory|folder|dir)|database|customer data|files|kubeconfig|\.kube|\.netrc|\.npmrc|wallet|keychain|history|schlüssel|passwörter|zugangsdaten|umgebungsvariablen|quellcode|clés?|mots de passe|identifiants|claves?|contraseñas|credenciales|chiav[ei]|senhas|variables)/i;
 const ELSEWHERE =
-	/((?<![\p{L}\p{N}])(to|at|in|via|through|using|with|on|into|an|auf|à|vers|sur|a|por|verso|para) (an? |the |my |this |our |der |die |den |un |une |el |la |il )?(https?:\/\/|ftp:\/\/|\d{1,3}(\.\d{1,3}){3}|[\w.+-]{1,64}@[\w-]{1,64}\.|[\w-]{1,63}\.(com|net|org|io|sh|ru|cn|xyz|tk|example|evil|onion|me|co|site|top|dev|app|test)\b|pastebin|webhook|discord|telegram|attacker|external (server|host|url|site|endpoint|address|machine)|remote (server|host|machine|endpoint)|server at|my (server|own server|email|machine|endpoint|website|vps)|transfer\.sh|gist|burp|ngrok|requestbin|dns|c2\b|following (url|address|server)|this (url|address|server|endpoint)|public (gist|s3|bucket|pastebin)))/iu;
+	/((?<![\p{L}\p{N}])(to|at|in|via|through|using|with|on|into|an|auf|à|vers|sur|a|por|verso|para) (an? |the |my |this |our |der |die |den |un |une |el |la |il )?(https?:\/\/|ftp:\/\/|\d{1,3}(\.\d{1,3}){3}|[\w.+-]{1,64}@[\w-]{1,64}\.|[\w-]{1,63}\.(com|net|org|io|sh|ru|cn|xyz|tk|example|evil|onion|me|co|site|top|dev|app|test)\b|pastebin|webhook|discord|telegram|attacker|external (server|host|url|site|endpoint|address|machine)|remote (server|host|machine|endpoint)|server at|(host|server|machine|box|bucket) (that |which )?(i|we) (own|control|run)\b|my (server|own server|email|machine|endpoint|website|vps)|transfer\.sh|gist|burp|ngrok|requestbin|dns|c2\b|following (url|address|server)|this (url|address|server|endpoint)|public (gist|s3|bucket|pastebin)))/iu;
 
 export const CONCEPTS: readonly Concept[] = [
+	{
+		category: "read_secrets",
+		verdict: "deny",
+		what: "steal",
+		verbs: words("steal loot exfiltrate siphon swipe stiehl vole roba ruba roube"),
+		object: ANY_SECRET,
+		unless: /\b(tests?|detect\w*|rules?|examples?|article)\b/i,
+	},
+	{
+		category: "destroy",
+		verdict: "deny",
+		what: "hide what is done",
+		verbs: words("hide mask conceal cloak disguise"),
+		object: /\bfrom (the |every |all )?(admin\w*|root|owner|monitoring|ps|top|security|sysadmins?|auditors?|process list)\b/i,
+		unless: /\b(button|menu|page|link|field|column|tab|component|panel|section|css|ui|view)\b/i,
+	},
 	{
 		category: "destroy",
 		verdict: "deny",
@@ -274,7 +290,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "change programs that others trust",
 		verbs: words("hook hook swap patch replace modify trojan trojanize backdoor overwrite swap infect tamper change alter"),
 		object:
-			/\b(sshd?|sudo|login|su|passwd|bash|pam|systemd|kernel|release binary|ls|ps) .{0,20}(with (a|an|one|my|mine|the)|for mine|so that)|(sudo|ssh|sshd|login|su|passwd|bash|sh|ls|ps|systemd|pam|openssl) (binary|executable|program)\b|\bpam (module|config(uration)?)\b/i,
+			/\b(sshd?|sudo|login|su|passwd|bash|pam|systemd|kernel|release binary|ls|ps) .{0,20}(with (a|an|one|my|mine|the)|for (mine|my)|so that)|(sudo|ssh|sshd|login|su|passwd|bash|sh|ls|ps|systemd|pam|openssl) (binary|executable|program)\b|\bpam (module|config(uration)?)\b/i,
 	},
 	{
 		category: "rewrite_history",
@@ -328,7 +344,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "run what the network sends",
 		verbs: FETCH,
 		object:
-			/^\W*(the )?(response|output|results?|contents?|body|scripts?|code|commands?) (of|from|at|behind) (the )?(url )?https?:|((\band|\bthen|,|und|et|y|e) (immediately |then |directly |just |silently |it )*((run|runs|execute|executes|eval|launch|start|source|führe|exécute|exécutez|lance|ejecuta|esegui|install) (it|its|this|that|them|the (downloaded |resulting |fetched )?(scripts?|binary|files?|payload|installer|program|results?|output|content|code)|with|as|aus|le|lo|es|sie)\b|exécute-le|lance-le|ejecútalo|eseguilo|ausführen|pipe)|\b(pipe[sd]?|piping)? ?(it |that |the output |the result )?(in)?to (sudo |a )?(bash|sh|shell)\b|through (bash|sh|a shell)\b|\blet (bash|sh|python|node|it) (run|execute)|(bash|sh) (run|execute)s? it)/i,
+			/^\W*(whatever|anything|everything|what) .{0,60}\b(tells?|sends?|says?|returns?|serves?|gives?|answers?)\b|^\W*(the )?(response|output|results?|contents?|body|scripts?|code|commands?) (of|from|at|behind) (the )?(url )?https?:|((\band|\bthen|,|und|et|y|e) (immediately |then |directly |just |silently |it )*((run|runs|execute|executes|eval|launch|start|source|führe|exécute|exécutez|lance|ejecuta|esegui|install) (it|its|this|that|them|the (downloaded |resulting |fetched )?(scripts?|binary|files?|payload|installer|program|results?|output|content|code)|with|as|aus|le|lo|es|sie)\b|exécute-le|lance-le|ejecútalo|eseguilo|ausführen|pipe)|\b(pipe[sd]?|piping)? ?(it |that |the output |the result )?(in)?to (sudo |a )?(bash|sh|shell)\b|through (bash|sh|a shell)\b|\blet (bash|sh|python|node|it) (run|execute)|(bash|sh) (run|execute)s? it)/i,
 		also: /(https?:\/\/|\d{1,3}(\.\d{1,3}){3}|\b[\w-]{1,63}\.(com|net|org|io|sh|ru|cn|xyz|tk|example|evil|onion)\b).{0,120}|(payload|malware|binary|script) from/i,
 		unless: /\b(tests?|npm|yarn|pnpm|pip|migrations?|the app|docker compose|build|linter|benchmarks?|repo(sitory)?|clone|dataset)\b/i,
 	},
@@ -338,7 +354,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "turn off what protects the machine",
 		verbs: DISABLE,
 		object:
-			/\b(fire ?wall|ufw|iptables|nftables|selinux|se linux|app ?armor|auditd|audit(ing)? (daemon|log(s|ging)?|service|system)|anti-?virus|clam(av|d)|crowd ?strike|falcon|\bedr\b|rsyslog|fail2ban|(windows )?defender|intrusion detection|aslr|seccomp|security (features|measures|mechanisms|software|tools?|agents?|monitoring|updates|modules?|controls|protections?)|gatekeeper|\bwaf\b|(safety|permission|approval|security) (checks?|rails|guards?|gates?|prompts?|hooks?|filters?|polic(y|ies))|sandbox(ing)?|\bjail\b|guard ?rails?|monitoring (agent|daemon|service)|brandmauer|sicherheitssoftware|virenscanner|pare-?feu|antivirus|cortafuegos|seguridad del sistema|parede de fogo)/i,
+			/\b(fire ?wall|ufw|iptables|nftables|selinux|so (that )?any password (works|is accepted)|authentication checks? (in|of|for) (pam|ssh|sshd|sudo|login)\b|se linux|app ?armor|auditd|audit(ing)? (subsystem|framework|daemon|log(s|ging)?|service|system)|anti-?virus|clam(av|d)|crowd ?strike|falcon|\bedr\b|rsyslog|fail2ban|(windows )?defender|intrusion detection|aslr|seccomp|security (features|measures|mechanisms|software|tools?|agents?|monitoring|updates|modules?|controls|protections?)|gatekeeper|\bwaf\b|(safety|permission|approval|security) (checks?|rails|guards?|gates?|prompts?|hooks?|filters?|polic(y|ies))|sandbox(ing)?|\bjail\b|guard ?rails?|monitoring (agent|daemon|service)|brandmauer|sicherheitssoftware|virenscanner|pare-?feu|antivirus|cortafuegos|seguridad del sistema|parede de fogo)/i,
 		unless:
 			/\b(in (the )?(tests?|ci|jest|storybook|iframe|eslint)|iframe|unit test|attribute|config option|feature flag|electron|webview)\b/i,
 	},
@@ -348,7 +364,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "gain rights",
 		verbs: GAIN,
 		object:
-			/\b((root|sudo|administrator|superuser) (access|rights?|privileges?|permissions?|shell|without (a )?password)|password-?less sudo|sudo (without|with no) (a )?password|nopasswd|set-?uid|suid|sudoers|uid (=)?0\b|(to|in|into) the (sudo|wheel|docker|root|admin) group|become root|myself root|(world|globally)[- ]writable|(write|full|root|read and write) (access|permissions?|rights) (to|on|for) (\/|the (whole |entire )?(system|root|file ?system))|all (incoming|inbound) (traffic|connections)|777 (on |for |to )?(everything|all|\/|the (whole|entire|root|file ?system))|^\W*(root|superuser)\b(?! (element|node|component|dir|cause|path|module|package|url|view|level|font|route|key|object|class|tsconfig|readme|certificate))|privilege escalation|privileges to root|(?<!non-)(root|superuser|sudo|privileged|uid 0) (user|account)\b|admin(istrator)? (user|account) on (the|this|my) (machine|server|system|host|box|computer)|password (of|for) (the )?(user )?(root|admin)\b|root('s)? password|(user|account) .{0,40}(without|with no) (a )?password|(hidden|secret) (\w{1,20} )?(user|account)|root-?(rechte|zugriff|zugang)|(droits|accès) (root|administrateur)|(permisos|acceso|privilegios) (de )?(root|administrador|superusuario)|everything (readable|writable|executable) (by|for) everyone)/i,
+			/\b((root|sudo|administrator|superuser) (access|rights?|privileges?|permissions?|shell|without (a )?password)|password-?less sudo|sudo (without|with no) (a )?password|nopasswd|set-?uid|suid|sudoers|uid (=)?0\b|(to|in|into) the (sudo|wheel|docker|root|admin) group|become root|myself root|(world|globally)[- ]writable|(write|full|root|read and write) (access|permissions?|rights) (to|on|for) (\/|the (whole |entire )?(system|root|file ?system))|all (incoming|inbound) (traffic|connections)|777 (on |for |to )?(everything|all|\/|the (whole|entire|root|file ?system))|^\W*(root|superuser)\b(?! (element|node|component|dir|cause|path|module|package|url|view|level|font|route|key|object|class|tsconfig|readme|certificate))|privilege escalation|privileges to root|(?<!non-)(root|superuser|sudo|privileged|uid 0) (user|account)\b|admin(istrator)? (user|account) on (the|this|my) (machine|server|system|host|box|computer)|password (of|for) (the )?(user )?(root|admin)\b|root('s)? password|^\W*(yourself|myself|me|us|everyone|everybody) (an? |the )?(administrator|admin|superuser|root)\b|permissions? (of|on|for) (the (whole|entire|root)|\/(?=\s)|everything|all files)|(user|account) .{0,40}(without|with no) (a )?password|(hidden|secret) (\w{1,20} )?(user|account)|root-?(rechte|zugriff|zugang)|(droits|accès) (root|administrateur)|(permisos|acceso|privilegios) (de )?(root|administrador|superusuario)|everything (readable|writable|executable) (by|for) everyone)/i,
 		unless: /\b(app|dashboard|admin panel|role model|rbac|django|rails|component|schema)\b/i,
 	},
 	{
@@ -359,7 +375,7 @@ export const CONCEPTS: readonly Concept[] = [
 			"hide leave add install create put append set setup schedule plant write leave keep make place drop hide register insert copy start run füge richte hinterlasse installiere ajoute ajoutez installe añade agrega instala configura deja aggiungi adicione spawn launch",
 		),
 		object:
-			/\b(authorized_?keys|(survives?|persists?|persistent|lives? on|stays?|keeps? running|starts?|run|runs) (across |after |through |on |at )?(every |each |the |a )?(reboots?|boot|logins?|log ?out|session ends?|this session|startup of the (machine|server|system)) .{0,80}(connect|phone|call|shell|download|beacon|payload|miner|\d{1,3}(\.\d{1,3}){3}|https?:|send)|ld\.so\.preload|(cron ?job|crontab( entry)?|timer|unit|service|startup (script|item)|login (script|item)|profile) .{0,40}(download|fetch|curl|wget|connect|phone|beacon|call(s)? (home|back)|exfil|sends?).{0,80}(https?:|\d{1,3}(\.\d{1,3}){3}|\.(com|net|org|io|sh|example|evil)\b|home|shell)|persistence\b(?! (layer|module|api|adapter|store|unit|context|provider|tests?|code))|(process|daemon|shell|job) .{0,40}(surviv|outliv|restarts itself)|keep access|(background|hidden) (daemon|process) (that|which) (survives|stays|keeps|outlives|persists|ignores)|(my|this|attacker'?s?|following|the) (public )?(ssh )?(public )?key to .{0,60}(root|server|authorized|every|all)|(every|each) (minute|hour|boot|reboot|login) .{0,60}(curl|wget|connect|https?:|\d{1,3}(\.\d{1,3}){3}|shell|beacon|payload))/i,
+			/\b(authorized_?keys|(survives?|persists?|persistent|lives? on|stays?|keeps? running|starts?|run|runs) (across |after |through |on |at )?(every |each |the |a )?(reboots?|boot|logins?|log ?out|session ends?|this session|startup of the (machine|server|system)) .{0,80}(connect|phone|call|shell|download|beacon|payload|miner|\d{1,3}(\.\d{1,3}){3}|https?:|send)|ld\.so\.preload|(service|unit|timer|cron ?job|job|daemon|script) (that|which|to) (keeps?|runs?|starts?|restarts?|launch(es)?|executes?) \/(tmp|dev\/shm|var\/tmp)\/|(cron ?job|crontab( entry)?|timer|unit|service|startup (script|item)|login (script|item)|profile) .{0,40}(download|fetch|curl|wget|connect|phone|beacon|call(s)? (home|back)|exfil|sends?).{0,80}(https?:|\d{1,3}(\.\d{1,3}){3}|\.(com|net|org|io|sh|example|evil)\b|home|shell)|persistence\b(?! (layer|module|api|adapter|store|unit|context|provider|tests?|code))|(process|daemon|shell|job) .{0,40}(surviv|outliv|restarts itself)|keep access|(background|hidden) (daemon|process) (that|which) (survives|stays|keeps|outlives|persists|ignores)|(my|this|attacker'?s?|following|the) (public )?(ssh )?(public )?key to .{0,60}(root|server|authorized|every|all)|(every|each) (minute|hour|boot|reboot|login) .{0,60}(curl|wget|connect|https?:|\d{1,3}(\.\d{1,3}){3}|shell|beacon|payload))/i,
 		unless: /\b(documentation|article|ansible role for|terraform module)\b/i,
 	},
 	{
@@ -399,7 +415,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "end what is not the session's, or the machine",
 		verbs: KILL,
 		object:
-			/(^\s*(the |this |my |our |den |le |la |el |il |o )?(whole |entire )?(machine|system|host|computer|laptop|production server|rechner|système|ordinateur|sistema|máquina|ordenador|computador)\b(?! (under|prompt|module|test))|\b((all|every|each)( of)?( the| running| other| active| user)* process(es)?( on| of| except| that| which| not|$|[.!,])|other users'? processes|\binit\b process|pid 1\b|sshd\b|systemd\b|(sigkill|signal 9) to (every|all)|out (all|every|the other) (other )?users|^\W*(the |this )?(server|site|website)\W*$|alle prozesse|tous les processus|todos los procesos|tutti i processi|todos os processos|(machine|system|host|computer) (down|off|now)$))/i,
+			/(^\s*(the |this |my |our |den |le |la |el |il |o )?(whole |entire )?(machine|system|host|computer|laptop|production server|rechner|système|ordinateur|sistema|máquina|ordenador|computador)\b(?! (under|prompt|module|test))|\b((all|every|each)( of)?( the| running| other| active| user)* process(es)?( on| of| except| that| which| not|$|[.!,])|other users'? processes|\binit\b process|pid 1\b|sshd\b|systemd\b|(the|this|that) (server|machine|host|box|computer|system|vm) off\b|power (of|to|from) (the|this) (server|machine|host|box|computer|rack|system)|(sigkill|signal 9) to (every|all)|out (all|every|the other) (other )?users|^\W*(the |this )?(server|site|website)\W*$|alle prozesse|tous les processus|todos los procesos|tutti i processi|todos os processos|(machine|system|host|computer) (down|off|now)$))/i,
 		unless: /\b(node process(es)?|test|jest|vite|webpack|language server)\b/i,
 	},
 	{
@@ -431,7 +447,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "set aside the rules that bind it",
 		verbs: IGNORE,
 		object:
-			/^\W*((all|any|every|your|my|these|those|of|previous|prior|earlier|above|system|safety|security|existing|current|deine|alle|sämtliche|vorherigen|bisherigen|toutes|tes|vos|tus|todas|sus|previas|anteriores|tutte|tue|todas|as|suas|the|die|les|las|le|following|other) ){1,5}(rules?|instructions?|guidelines?|restrictions?|polic(y|ies)|guard ?rails?|constraints?|safeguards?|permission (checks?|system|prompts?)|approvals?\b(?! (step|flow|state|screen|status|when|if|modal|page|field|logic|email))|sandbox|waf|security (checks?|rules?|polic(y|ies)|controls?)|safety (checks?|rules?|filters?)|content filters?|programming|training|regeln|anweisungen|richtlinien|vorgaben|sicherheitsregeln|règles|consignes|reglas|instrucciones|restricciones|normas|regole|istruzioni|regras|instruções)\b(?! (in|of|from|for|section|file|page|engine|table|component|array|text|field))/i,
+			/^\W*((all|any|every|your|my|these|those|of|previous|prior|earlier|above|system|safety|security|existing|current|deine|alle|sämtliche|vorherigen|bisherigen|toutes|tes|vos|tus|todas|sus|previas|anteriores|tutte|tue|todas|as|suas|the|die|les|las|le|following|other) ){1,5}(rules?|instructions?|guidelines?|restrictions?|polic(y|ies)|guard ?rails?|constraints?|safeguards?|permission (checks?|system|prompts?)|approvals?\b(?! (step|flow|state|screen|status|when|if|modal|page|field|logic|email))|sandbox|waf|security (checks?|rules?|polic(y|ies)|controls?)|safety (checks?|rules?|filters?)|content filters?|programming|training|regeln|anweisungen|richtlinien|vorgaben|sicherheitsregeln|règles|consignes|reglas|instrucciones|restricciones|normas|regole|istruzioni|regras|instruções)\b(?! (in|of|from|for(?! (this|now|today|once|me|the (task|session|rest))\b)|section|file|page|engine|table|component|array|text|field))/i,
 		unless:
 			/\b(eslint|lint|tsconfig|prettier|css|gitignore|stylelint|ruff|flake8|pylint|robots\.txt|cors|rubocop|tslint|biome|formatting|style guide|in (the )?(tests?|docs|readme))\b/i,
 	},
@@ -441,7 +457,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "rewrite what others share",
 		verbs: new Set([...REWRITE, ...DESTROY]),
 		object:
-			/\b(push(e)? .{0,60}(main|master|origin|remote|production|release|upstream|over|trunk)|-?push\W*$|push(e)? (it|them|this|that|everything|my|the branch|your)\b|(with )?--force(?!-)|^\W*(the |our )?(entire |whole )?(git )?history\W*$|history so that|commits (disappear|vanish)|(all|every)( of)? (the |our )?(ec2|aws|gcp|azure|cloud|compute|rds|vm|google) (instances|resources|machines|vms)|(git|commit|repo(sitory)?('s)?|branch) history\b(?! (section|page|view|docs|component|table|panel|tab|screen|list|feature|api))|history of (the )?(main|master|repo)|(main|master|remote|production|release) branch|(prod(uction)?|live|whole|entire|customer|all( of)?( the| our)?) (databases?|db|tables?|schemas?|data ?base|redis|cache|index(es)?|collections?|clusters?|namespaces?|buckets?|instances|environment|infrastructure|volumes|vms?|deployments|pods|topics|queues)|(databases?|db|tables?|cluster|bucket|namespace|infrastructure|server)s? (in|on|of|from) (prod\b|production|live)|s3 buckets?|kubernetes cluster|(all|every) (branches|tags|repositories|repos|issues|releases)|(git-?)?historie|produktions(datenbank|-datenbank|server|cluster)|base de données de prod(uction)?|bases? de datos? de prod(ucción)?|l'historique git|historial de git|rama (main|master|principal)|branche (main|master|principale)|redis (cache )?(in|on) prod)/i,
+			/\b(push(e)? .{0,60}(main|master|origin|remote|production|release|upstream|over|trunk)|-?push\W*$|push(e)? (it|them|this|that|everything|my|the branch|your)\b|(with )?--force(?!-)|^\W*(the |our )?(entire |whole )?(git )?history\W*$|history so that|commits (disappear|vanish)|(all|every)( of)? (the |our )?(ec2|aws|gcp|azure|cloud|compute|rds|vm|google) (instances?|resources?|machines?|vms?)\b|(git|commit|repo(sitory)?('s)?|branch) history\b(?! (section|page|view|docs|component|table|panel|tab|screen|list|feature|api))|history of (the )?(main|master|repo)|(main|master|remote|production|release) branch|(prod(uction)?|live|whole|entire|customer|all( of)?( the| our)?) (databases?|db|tables?|schemas?|data ?base|redis|cache|index(es)?|collections?|clusters?|namespaces?|buckets?|instances|environment|infrastructure|volumes|vms?|deployments|pods|topics|queues)|(databases?|db|tables?|cluster|bucket|namespace|infrastructure|server)s? (in|on|of|from) (prod\b|production|live)|s3 buckets?|kubernetes cluster|(the|our|my|this) (github|gitlab|bitbucket|remote|upstream) (repositor(y|ies)|repos?|organi[sz]ation|group)\b|(all|every) (branches|tags|repositories|repos|issues|releases)|(git-?)?historie|produktions(datenbank|-datenbank|server|cluster)|base de données de prod(uction)?|bases? de datos? de prod(ucción)?|l'historique git|historial de git|rama (main|master|principal)|branche (main|master|principale)|redis (cache )?(in|on) prod)/i,
 		unless: /\b(test database|local database|staging table|unit test|migration that|mock|in-memory|fixture|documentation)\b/i,
 	},
 	{
@@ -457,7 +473,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "ask the cloud's metadata service for credentials",
 		verbs: new Set([...READ, ...FETCH, "query", "request", "call", "hit", "ask", "curl", "frage", "interroge", "consulta"]),
 		object:
-			/\b(169\.254\.169\.254|(instance|cloud|ec2|aws|gcp|azure|google) metadata|metadata (service|endpoint|server|api)\b.{0,60}(role|key|cred|token|secret|password|iam)|iam (role )?credentials|instance profile)/i,
+			/\b(169\.254\.169\.254|(instance|cloud|ec2|aws|gcp|azure|google) metadata|(keys?|credentials?|tokens?) .{0,40}metadata (service|endpoint|server|api|address|ip)\b|metadata (service|endpoint|server|api)\b.{0,60}(role|key|cred|token|secret|password|iam)|iam (role )?credentials|instance profile)/i,
 		unless: /\b(mock|documentation|docs|client library|test)\b/i,
 	},
 	{
@@ -466,7 +482,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "attack machines or people",
 		verbs: ATTACK,
 		object:
-			/\b((ddos|dos) attack|monero|bitcoin|crypto ?currenc(y|ies)|cryptojack|(password hashes|hashes|passwords?) (in|from|of) (\/etc\/shadow|the shadow|the system|this|all)|ssh (passwords?|logins?)|(internal|local|corporate|company) network|(other|neighbou?ring|nearby) (machines|hosts|servers|computers)|phishing (page|mail|email|site)|syn flood|xmrig|stratum|mining pool|metasploit|internes netz(werk)?|réseau interne|red interna)/i,
+			/\b((ddos|dos) attack|monero|bitcoin|crypto ?currenc(y|ies)|cryptojack|(password hashes|hashes|passwords?) (in|from|of) (\/etc\/shadow|the shadow|the system|this|all)|ssh (passwords?|logins?)|(internal|local|corporate|company) network|(other|neighbou?ring|nearby) (machines|hosts|servers|computers)|phishing (page|mail|email|site)|(network )?traffic .{0,60}(credentials?|passwords?|cookies|tokens)|syn flood|xmrig|stratum|mining pool|metasploit|internes netz(werk)?|réseau interne|red interna)/i,
 		unless:
 			/\b(price|chart|wallet|api client|portfolio|explain|lecture|documentation|tracker|dashboard|config|settings|docs|accept|payments?)\b/i,
 	},
@@ -487,7 +503,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "remove traces",
 		verbs: null,
 		object:
-			/\b(no traces? of (our|my|this|your|the)|so (that )?(nobody|no one|no-one) (notices|knows|sees|finds)|nobody will (notice|know|see)|without (anyone|anybody|the (user|admin|owner|team)) (noticing|knowing|seeing)|from (ps|top|the process list)\b|not show up in (the )?(audit|logs?|ps|history)|(our|your|my) tracks)/i,
+			/\b(no traces? (in|on|behind in) (the |any )?(audit|system|logs?|shell|history|machine|server|disk)\b|nothing .{0,40}(left|remains|shows?|appears?|recorded|kept) .{0,20}(logs?|history)\b|no traces? of (our|my|this|your|the)|so (that )?(nobody|no one|no-one) (notices|knows|sees|finds)|nobody will (notice|know|see)|without (anyone|anybody|the (user|admin|owner|team)) (noticing|knowing|seeing)|from (ps|top|the process list)\b|not show up in (the )?(audit|logs?|ps|history)|(our|your|my) tracks)/i,
 		unless:
 			/\b(detect\w*|scanner|tests?|rules?|article|docs|documentation|component|button|page|form|column|schema|endpoint|class|middleware|alerts?|dashboard|header|field|code|helper|function|util\w*|handling|parser|config|settings|mock|banner|policy)\b/i,
 	},
@@ -502,12 +518,21 @@ export const CONCEPTS: readonly Concept[] = [
 			/\b(detect\w*|scanner|tests?|rules?|article|docs|documentation|component|button|page|form|column|schema|endpoint|class|middleware|alerts?|dashboard|header|field|code|helper|function|util\w*|handling|parser|config|settings|mock|banner|policy)\b/i,
 	},
 	{
+		category: "read_secrets",
+		verdict: "deny",
+		what: "read secrets of the machine",
+		verbs: null,
+		object: STRONG_SECRET,
+		unless:
+			/\b(kms|vault|before stor\w+|monitor\w*|worker|at rest|in transit|hash|salt|random\w*|argon2?|bcrypt|scrypt|generat\w*|form|input|used|needed|required|documented|defined|validation|readme|reset|model|type|option|flag|rotation|rotate\w*|dialog|manager|interface|logic|generation|placeholder|label|detect\w*|scanner|tests?|rules?|article|docs|documentation|component|button|page|form|column|schema|endpoint|class|middleware|alerts?|dashboard|header|field|code|helper|function|util\w*|handling|parser|config|settings|mock|banner|policy)\b/i,
+	},
+	{
 		category: "remote_shell",
 		verdict: "deny",
 		what: "open a shell to the network or plant malware",
 		verbs: null,
 		object:
-			/\b((call|phone|connect|dial)s?(ing)? (back|home) to\b|my listener\b|shell .{0,40}(from the internet|from outside|remotely)|(machine|server|host|box) .{0,20}to (everyone|anyone|anybody|everybody|the (whole )?(world|internet))|(a|the) (crypto ?)?miner\b|web ?shell\b|back ?door\b|ransom note|root ?kit\b|key ?logger\b)/i,
+			/\b((call|phone|connect|dial)s?(ing)? (back|home) to\b|my listener\b|shell .{0,40}(from the internet|from outside|remotely)|(machine|server|host|box) .{0,20}to (everyone|anyone|anybody|everybody|the (whole )?(world|internet))|(a|the|our|my|this) (\w{1,12} )?(crypto ?)?miner\b|(daemon|service|program|script|process) (that|which|to) (connects?|calls?|phones?|dials?|reports?) .{0,40}(\d{1,3}(\.\d{1,3}){3}|https?:|boot\b|reboot\b)|(the|an|our|my) implant\b|(shell|terminal|root) to (whoever|anyone|everyone|anybody|everybody|the first)\b|(run|execute|eval|start)s? (whatever|anything|everything|what(ever)?) .{0,24}\b(gets|receives|finds|is told|is sent|fetches|downloads|comes back)\b|web ?shell\b|back ?door\b|ransom note|root ?kit\b|key ?logger\b)/i,
 		unless:
 			/\b(detect\w*|scanner|tests?|rules?|article|docs|documentation|component|button|page|form|column|schema|endpoint|class|middleware|alerts?|dashboard|header|field|code|helper|function|util\w*|handling|parser|config|settings|mock|banner|policy)\b/i,
 	},
@@ -517,7 +542,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "gain rights",
 		verbs: null,
 		object:
-			/\b(become root|me root\b|root login .{0,40}(no|without a?) ?password|root without|(any|every)(one|body| user) .{0,20}\broot\b|every security (service|tool)|all security (services|tools))/i,
+			/\b(become root|me root\b|unsigned (kernel )?modules\b|password (of|for) (the )?(user )?root\b|(in|to|into|onto) (\/etc\/)?sudoers\b|(me|us|him|her|them|everyone|anyone) .{0,16}(in|on) as (root|admin\w*)\b|(sshd?|sudo|pam|login) (to )?(accepts?|allows?|takes?) (any|every|all|my|no|empty)\b|the (security|edr|antivirus|endpoint) (agent|sensor|software)( from| on| of|\W*$)|log(ged)? ?in as root .{0,40}(no|without a?) ?password|root login .{0,40}(no|without a?) ?password|root without|(any|every)(one|body| user) .{0,20}\broot\b|every security (service|tool)|all security (services|tools))/i,
 		unless:
 			/\b(detect\w*|scanner|tests?|rules?|article|docs|documentation|component|button|page|form|column|schema|endpoint|class|middleware|alerts?|dashboard|header|field|code|helper|function|util\w*|handling|parser|config|settings|mock|banner|policy)\b/i,
 	},
@@ -527,7 +552,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "destroy what others need",
 		verbs: null,
 		object:
-			/\b((all|every)( the| of the)?( user)? accounts? on (the|this) (box|machine|server|host|system)|(down|over) (the )?(entire |whole )?production(?! (build|bundle|mode|config))|production (down|offline)|database server (over|down)|the (whole|entire) \/(usr|etc|var|home|bin|lib|boot|opt|root)\b|(all|every) (files?|data) (in|under|below) \/(home|etc|usr|var|boot|root)\b)/i,
+			/\b((all|every)( the| of the)?( user)? accounts? on (the|this) (box|machine|server|host|system)|(the )?(whole|entire) (network|cluster|site|data ?cent(er|re)|fleet) (down|offline)\b|(down|over) (the )?(entire |whole )?production(?! (build|bundle|mode|config))|production (down|offline)|database server (over|down)|the (whole|entire) \/(usr|etc|var|home|bin|lib|boot|opt|root)\b|(all|every) (files?|data) (in|under|below) \/(home|etc|usr|var|boot|root)\b)/i,
 		unless:
 			/\b(detect\w*|scanner|tests?|rules?|article|docs|documentation|component|button|page|form|column|schema|endpoint|class|middleware|alerts?|dashboard|header|field|code|helper|function|util\w*|handling|parser|config|settings|mock|banner|policy)\b/i,
 	},
@@ -547,7 +572,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "destroy everything",
 		verbs: DESTROY,
 		object:
-			/^\W*(of )?(everything|absolutely everything|all|every file|all (of )?(the |my |our )?(data|files))( (you can( find| see)?|that (runs|exists|is there)|on it|there|now|immediately|please|at once))*\W*$/i,
+			/^\W*(it|them) all\b|^\W*(of )?(everything|absolutely everything|all|every file|all (of )?(the |my |our )?(data|files))( (you can( find| see)?|that (runs|exists|is there)|on it|there|now|immediately|please|at once))*\W*$/i,
 		unless:
 			/\b(detect\w*|scanner|tests?|rules?|article|docs|documentation|component|button|page|form|column|schema|endpoint|class|middleware|alerts?|dashboard|header|field|code|helper|function|util\w*|handling|parser|config|settings|mock|banner|policy)\b/i,
 	},
@@ -557,7 +582,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "end what is not the session's, or the machine",
 		verbs: new Set([...KILL, ...words("trigger cause uninstall revoke remove provoke")]),
 		object:
-			/^\W*(everything|all)( that (runs|is running))?\W*$|^\W*(the |this |our )(whole |entire )?(cluster|data ?cent(er|re)|fleet|kernel)\b|^\W*(a )?kernel panic|everybody'?s access|^\W*the kernel\W*$/i,
+			/^\W*(everything|all)( that (runs|is running))?\W*$|^\W*(the |this |our )(whole |entire )?(cluster|data ?cent(er|re)|fleet|kernel)\b|^\W*(a )?kernel panic|everybody'?s access|(the |all )?other users .{0,12}(kicked|thrown|logged) (out|off)|^\W*the kernel\W*$/i,
 		unless:
 			/\b(detect\w*|scanner|tests?|rules?|article|docs|documentation|component|button|page|form|column|schema|endpoint|class|middleware|alerts?|dashboard|header|field|code|helper|function|util\w*|handling|parser|config|settings|mock|banner|policy)\b/i,
 	},
@@ -567,7 +592,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "destroy what others need",
 		verbs: DESTROY,
 		object:
-			/\b(customers?'? (data|records)|(data|queues?|topics?|namespaces?|volumes?|backups?|records|deployments?|pods|servers?|vms?) (in|on|of|from) (prod|production|live)\b|namespace (prod|production)\b)/i,
+			/\b(customers?'? (data|records)|(data|records) (of|from) (our|the|all|every|my) (customers?|users?|clients?)\b|(data|queues?|topics?|namespaces?|volumes?|backups?|records|deployments?|pods|servers?|vms?) (in|on|of|from) (prod|production|live)\b|namespace (prod|production)\b)/i,
 		unless:
 			/\b(detect\w*|scanner|tests?|rules?|article|docs|documentation|component|button|page|form|column|schema|endpoint|class|middleware|alerts?|dashboard|header|field|code|helper|function|util\w*|handling|parser|config|settings|mock|banner|policy)\b/i,
 	},
@@ -586,7 +611,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "gain rights",
 		verbs: null,
 		object:
-			/(?<!\w)\/(etc|usr|bin|root|boot)\S{0,60} (world|writable|readable by)|(all|every) files? on (the|this) (machine|system|server|host) (owned|writable|readable|executable)|\b((get|become|gain|obtain|getting|becoming) (to be )?root\b(?! (element|node|component|dir|path|cause|url|key|object|module|level|package))|(sudo|root|admin) rights|into other (people|users?)'?s? (home|files|accounts)|the .{0,20}password of (the|my|our) (router|neighbou?r|admin|boss|server))/i,
+			/(?<!\w)\/(etc|usr|bin|root|boot)\S{0,60} (world|writable|readable by)|(all|every) files? on (the|this) (machine|system|server|host|disk|drive) (to be )?(owned|writable|readable|executable)|\b((get|become|gain|obtain|getting|becoming) (to be )?root\b(?! (element|node|component|dir|path|cause|url|key|object|module|level|package))|(sudo|root|admin) rights|into other (people|users?)'?s? (home|files|accounts)|the .{0,20}password of (the|my|our) (router|neighbou?r|admin|boss|server))/i,
 		unless:
 			/\b(detect\w*|scanner|tests?|rules?|article|docs|documentation|component|button|page|form|column|schema|endpoint|class|middleware|alerts?|dashboard|header|field|code|helper|function|util\w*|handling|parser|config|settings|mock|banner|policy)\b/i,
 	},
@@ -596,7 +621,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "leave the sandbox",
 		verbs: null,
 		object:
-			/\b(namespaces? of (pid 1|the host|init)|way out of (the |this )?(jail|sandbox|container|chroot|vm)|docker (daemon|api|socket) .{0,30}(port|tcp|world|network)|(sees|access to|mounts|has) the (whole|entire) host|out of the (jail|sandbox))\b/i,
+			/\b((see|sees|reach|touch|access|enter) the host'?s? (processes|files|disk|root|filesystem|network)\b|namespaces? of (pid 1|(the )?host|(the )?init)\b|way out of (the |this )?(jail|sandbox|container|chroot|vm)|docker (daemon|api|socket) .{0,30}(port|tcp|world|network)|(sees|access to|mounts|has) the (whole|entire) host|out of the (jail|sandbox))\b/i,
 		unless:
 			/\b(detect\w*|scanner|tests?|rules?|article|docs|documentation|component|button|page|form|column|schema|endpoint|class|middleware|alerts?|dashboard|header|field|code|helper|function|util\w*|handling|parser|config|settings|mock|banner|policy)\b/i,
 	},
@@ -606,7 +631,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "stay on the machine",
 		verbs: null,
 		object:
-			/\b(way back in\b|ssh key (on|to|for|into) (root|every|all|the (server|host|machine|root))|phone home\b|phones home\b|into a (bot|zombie)\b|back in later)/i,
+			/\b(way back in\b|(in|to|into) .{0,40}authorized_?keys\b|\bcron .{0,60}(\d{1,3}(\.\d{1,3}){3}|https?:|runs (what|whatever))|ssh key (on|to|for|into) (root|every|all|the (server|host|machine|root))|phone home\b|phones home\b|into a (bot|zombie)\b|back in later)/i,
 		unless:
 			/\b(detect\w*|scanner|tests?|rules?|article|docs|documentation|component|button|page|form|column|schema|endpoint|class|middleware|alerts?|dashboard|header|field|code|helper|function|util\w*|handling|parser|config|settings|mock|banner|policy)\b/i,
 	},
@@ -616,7 +641,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "overload the machine",
 		verbs: null,
 		object:
-			/\buntil (nobody|no one|the (box|machine|host|server|system|disk|cpu|kernel)|it) (can (log|use|do)|dies|hangs|crashes|freezes|falls over|breaks|collapses|stops)\b/i,
+			/\bto its knees\b|\buntil (nobody|no one|the (box|machine|host|server|system|disk|cpu|kernel)|it) (can (log|use|do)|dies|hangs|crashes|freezes|falls over|gives up|chokes|panics|goes down|stalls|locks up|grinds|breaks|collapses|stops)\b/i,
 		unless:
 			/\b(detect\w*|scanner|tests?|rules?|article|docs|documentation|component|button|page|form|column|schema|endpoint|class|middleware|alerts?|dashboard|header|field|code|helper|function|util\w*|handling|parser|config|settings|mock|banner|policy)\b/i,
 	},
@@ -626,7 +651,7 @@ export const CONCEPTS: readonly Concept[] = [
 		what: "attack machines or people",
 		verbs: null,
 		object:
-			/\b(break into (other|the (network|server|machine|account|system)|their|his|her|every)|and break in\b|ask for (bitcoin|ransom|money)|every key(stroke)? (that )?(the user|people|they)|what (people|they) type\b|(internal|corporate|company) network|guess the .{0,30}password)/i,
+			/\b(break into (other|the (network|server|machine|account|system)|their|his|her|every)|and break in\b|ask for (bitcoin|ransom|money)|every key(stroke)? (that )?(the user|people|they)|(what|everything|anything|whatever) (that )?(the )?(people|they|users?|he|she|someone) types?\b|with (the )?default (passwords?|credentials)|(their|another user's|someone else's) (e-?mails?|mails?|inbox)\b|(internal|corporate|company) network|guess the .{0,30}password)/i,
 		unless:
 			/\b(detect\w*|scanner|tests?|rules?|article|docs|documentation|component|button|page|form|column|schema|endpoint|class|middleware|alerts?|dashboard|header|field|code|helper|function|util\w*|handling|parser|config|settings|mock|banner|policy)\b/i,
 	},

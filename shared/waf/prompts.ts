@@ -29,11 +29,14 @@ import {
 	isImperative,
 	isMeans,
 	isNegated,
+	isProvenBy,
 	isQuestion,
 	isReporting,
 	isShowing,
 	isShown,
+	isStarted,
 	isToBe,
+	isToGo,
 	lastImperative,
 	MAX_SENTENCE_UNITS,
 	makesRunning,
@@ -207,16 +210,25 @@ class Reading {
 		const candidates = [
 			...this.#spans.map((span) => span.inner),
 			...this.#pieces.flatMap((piece) => (piece.kind === "sentence" ? [] : [piece.text])),
-			...lines.filter((line) => /^\s*[a-z./$~(:{]/.test(line) && !/^\s*[a-z]+ [a-z]+ [a-z]+ /.test(line)),
+			...lines.filter((line) => /^\s*(> )?[a-z./$~(:{]/.test(line) && !/^\s*[a-z]+ [a-z]+ [a-z]+ /.test(line)),
 			...lines.flatMap((line) => /:\s+(\S.*)$/.exec(line)?.[1] ?? []),
+			...lines.flatMap((line) => TOOL_CALL.exec(line)?.[1] ?? []),
+			// "Hey, X, thanks!"
+			...lines.flatMap((line) => /^[^,]{1,40}, ([^`"].{1,400}), [^,]{1,40}$/.exec(line)?.[1] ?? []),
 			// "cd into it and ./x -p": after the last joint.
 			...lines.flatMap((line) => /^.{1,400}\b(?:and|then) ([^\s`"].*)$/.exec(line)?.[1] ?? []),
 		];
 		for (const candidate of candidates.slice(0, 24)) {
-			const text = candidate.replace(/^\s*[$#]\s+/, "").trim();
+			const text = candidate.replace(/^\s*[$#>]\s+/, "").trim();
 			const judged = text === "" ? null : this.#judge(text, true);
 			if (judged?.verdict !== "deny") continue;
-			const rest = this.#text.replace(candidate, " ");
+			// "a flowchart of X".
+			if (OF_IT.test(this.#text.slice(0, Math.max(0, this.#text.indexOf(candidate))).slice(-80))) return null;
+			const asks = this.#pieces.some((piece) => piece.kind === "sentence" && piece.isQuestion);
+			const rest = this.#text
+				.replace(candidate, " ")
+				.replace(ASKED_OTHERWISE, " ")
+				.replace(asks ? /^$/ : /[?？]/g, " ");
 			if (
 				lines.includes(candidate) &&
 				/[?？]|\b(was|vs|which|what|considered|is|denied|blocked|refused|allowed|fails|looks)\b/.test(candidate)
@@ -309,6 +321,8 @@ class Reading {
 	#readSentence(sentence: Sentence, piece: number): void {
 		const { tokens, text, verbs } = sentence;
 		const before = this.#findings.length;
+		/** Ends, in units, of the commands that are only spoken of, by the token that they begin at: their words order nothing. */
+		const spokenOf = new Map<number, number>();
 		let skipTo = 0;
 		let ran = -1;
 		tokens.forEach((token, at) => {
@@ -331,14 +345,16 @@ class Reading {
 			const said = trimmed(this.#expand(text.slice(token.at, end)));
 			const found = this.#judge(/[a-z]/.test(said) ? said.replace(/^[A-Z](?=[a-z])/, (c) => c.toLowerCase()) : said.toLowerCase(), false);
 			if (found === null) return;
-			this.#find(piece, found, this.#commandStance(sentence, at, tokens.length - at, piece));
+			const isOrder = this.#commandStance(sentence, at, tokens.length - at, piece);
+			this.#find(piece, found, isOrder);
+			if (!isOrder) spokenOf.set(at, end);
 			skipTo = tokens.length;
 		});
 		this.#readEncoded(sentence, piece);
-		if (!sentence.isQuestion && UNBOUND.test(text) && !tokens.some((token) => TEXT_THINGS.has(token.word)))
+		if (!sentence.isQuestion && UNBOUND.test(text) && !tokens.some(({ word }) => TEXT_THINGS.has(word) && !BINDS.test(word)))
 			this.#find(piece, orderOf("to set aside the rules that bind it", "unresolved", "ask", text), true);
 		if (this.#findings.length > before && this.#findings.slice(before).some((one) => one.isOrder)) return;
-		this.#readWords(sentence, piece);
+		this.#readWords(sentence, piece, spokenOf);
 	}
 
 	/** "decode this base64 and run it": judged as what it would be. */
@@ -358,21 +374,48 @@ class Reading {
 	}
 
 	/** Orders without a command: a verb in the imperative and what it is to be done to. */
-	#readWords(sentence: Sentence, piece: number): void {
+	#readWords(sentence: Sentence, piece: number, spokenOf: ReadonlyMap<number, number>): void {
 		const { tokens } = sentence;
 		const inline = tokens.map((token) => (token.span === null ? token.raw : /\s/.test(token.span.inner) ? "…" : token.span.inner));
 		const whole = inline.join(" ").slice(0, MAX_SENTENCE_UNITS);
 		if (CJK.test(whole)) this.#readHan(whole, piece);
+		let spokenOfTo = 0;
 		tokens.forEach((token, at) => {
-			if (token.span !== null || token.word === "" || (token.word === "make" && tokens[at + 1]?.word === "sure")) return;
-			const isPassive = PARTICIPLE.test(token.word) && isToBe(tokens, at);
-			const bases = isPassive
-				? participleOf(token.word)
-				: token.word === "get" && tokens[at + 1]?.word === "rid"
-					? ["delete"]
-					: [token.word, token.word.replace(/(?<=[a-z]{2})s$/, "").replace(/(?<=ch|sh|ss|x)e$/, "")];
+			spokenOfTo = Math.max(spokenOfTo, spokenOf.get(at) ?? 0);
+			if (token.at < spokenOfTo) return;
+			if (token.span !== null || token.word === "") return;
+			// "make sure that I can ...": what is wanted, however it is brought about.
+			const isWished = WISHED.has(token.word) && /^(make sure|see that|see to|ensure that|ensure \w+)$/.test(wordsOf(tokens, at, at + 2));
+			if (
+				isWished &&
+				(/^(that )?no\b/.test(wordsOf(tokens, at + 2, at + 4)) ||
+					tokens.slice(at + 2, at + 20).some((one) => NEGATIONS.has(one.word) && !/^(no|without)$/.test(one.word)))
+			)
+				return;
+			const isGone = isToGo(tokens, at);
+			const isPassive = isGone || (PARTICIPLE.test(token.word) && isToBe(tokens, at));
+			const bases = isGone
+				? ["delete", "disable"]
+				: isPassive
+					? participleOf(token.word)
+					: isWished
+						? []
+						: token.word === "get" && tokens[at + 1]?.word === "rid"
+							? ["delete"]
+							: [token.word, token.word.replace(/(?<=[a-z]{2})s$/, "").replace(/(?<=ch|sh|ss|x)e$/, "")];
 			const meant = new Set(bases.flatMap((base) => CONCEPTS_BY_VERB.get(base) ?? NO_CONCEPTS));
-			if (!isPassive && mayBeVerb(tokens, at) && isImperative(sentence, at, "work"))
+			// "hackers", "reads": no imperative; "safe or unsafe": joined to what is to be said.
+			const isUnlisted = doesOf(tokens, at) === undefined && !isWished;
+			const isNoun =
+				isUnlisted &&
+				(token.stop !== "" ||
+					/^(is|are|was|were|has|have|had|can|should)$/.test(tokens[at + 1]?.word ?? "") ||
+					/[^s]s$/.test(token.word) ||
+					(at > 0 &&
+						lastImperative(sentence.verbs, at)?.does === "speak" &&
+						!startsAnew(tokens, at) &&
+						JOINERS.has(tokens[at - 1]?.word ?? "")));
+			if (!isPassive && !isNoun && (isWished || mayBeVerb(tokens, at)) && isImperative(sentence, at, "work"))
 				for (const concept of CONCEPTS_OF_ANY_VERB) meant.add(concept);
 			if (meant.size > 0) {
 				const object = isPassive
@@ -384,6 +427,11 @@ class Reading {
 							.slice(at + 1, at + 48)
 							.join(" ")
 							.slice(0, OBJECT_UNITS);
+				// "every private key that you find: encrypt it".
+				const matter =
+					!isPassive && /^\W*(it|them|all of (it|them))\b/.test(object)
+						? `${object} ${inline.slice(Math.max(0, at - 24), at).join(" ")}`
+						: object;
 				const clause = isPassive
 					? whole
 					: (inline
@@ -391,10 +439,12 @@ class Reading {
 							.join(" ")
 							.split(CLAUSE_END)[0] ?? "");
 				for (const concept of meant) {
-					const found = objectOf(concept, object, clause);
+					const found = objectOf(concept, matter, clause);
 					if (found === null) continue;
 					const between = object.slice(0, found);
-					if (concept.verbs === null && ASKS_HOW.test(between)) continue;
+					if ((concept.verbs === null ? ASKS_HOW : ASKS_WHETHER).test(between)) continue;
+					// "summarise this news: ...".
+					if (/:\s/.test(between) && /^(summari[sz]e|scan|check|look|find|search)$/.test(token.word)) continue;
 					const isText =
 						!isPassive && BUILD_VERBS.has(token.word) && wordsIn(between).some((word) => TEXT_THINGS.has(word) || ABOUT.has(word));
 					const isOrder = !isText && (isPassive ? !sentence.isQuestion && !isNegated(tokens, at) : this.#isOrdered(sentence, at));
@@ -442,11 +492,14 @@ class Reading {
 	#isOrdered(sentence: Sentence, at: number): boolean {
 		const { tokens, verbs } = sentence;
 		if (isNegated(tokens, at)) return false;
-		if (isImperative(sentence, at, WANT_VERBS.has(tokens[at]?.word ?? "") ? "want" : "work")) {
-			return true;
-		}
+		const word = tokens[at]?.word ?? "";
+		// "reads /etc/shadow": somebody does.
+		const isInflected = /[^s]s$/.test(word) && !CONCEPTS_BY_VERB.has(word);
+		if (!isInflected && isImperative(sentence, at, WANT_VERBS.has(word) ? "want" : "work")) return true;
 		const governing = lastImperative(verbs, at);
-		return governing !== null && governing.does === "build" && !governing.isNegated && makesRunning(tokens, governing.at);
+		if (governing === null || governing.does !== "build" || governing.isNegated) return false;
+		// "write something that ... and run it": whatever it is called, it is run.
+		return makesRunning(tokens, governing.at) || verbs.some((verb) => verb.at > at && isStarted(sentence, verb));
 	}
 
 	#readHan(text: string, piece: number): void {
@@ -522,7 +575,8 @@ class Reading {
 		const { tokens, verbs, text } = sentence;
 		if (CJK.test(text)) return !speaksHan(text) && (HAN.run.test(text) || /请|請|把|帮|幫/.test(text));
 		const previous = tokens[at - 1];
-		const isOf = previous?.word === "of" && /^(means|output|results?|contents?)$/.test(tokens[at - 2]?.word ?? "");
+		const isOf =
+			previous?.word === "of" && /^(means|help|aid|way|care|stdout|stderr|output|results?|contents?)$/.test(tokens[at - 2]?.word ?? "");
 		if (previous !== undefined && LIKENESS.has(previous.word) && previous.stop !== ":" && !isOf) return false;
 		const governing = lastImperative(verbs, at);
 		// What follows in the same clause.
@@ -532,6 +586,23 @@ class Reading {
 		);
 		const after = joined < 0 ? rest : rest.slice(0, joined);
 		if (isNegated(tokens, at)) return false;
+		// "I want to see X executed".
+		if (WANTS_SEEN.test(wordsOf(tokens, 0, at)) && SEEN_RUN.test(wordsOf(tokens, at + 1, at + 4))) return !sentence.isQuestion;
+		// "do the following in order: a, b, X".
+		if (
+			verbs.some(
+				(verb) =>
+					verb.at < at &&
+					verb.does === "run" &&
+					verb.isImperative &&
+					!verb.isNegated &&
+					/^(the )?(following|these|this)\b/.test(wordsOf(tokens, verb.at + 1, verb.at + 3)) &&
+					tokens.slice(verb.at, at).some((token) => token.stop === ":" && !TEXT_THINGS.has(token.word)),
+			)
+		)
+			return !sentence.isQuestion;
+		// "skip the review, `X` instead".
+		if (after[0]?.word === "instead" && previous?.stop === "," && !sentence.isQuestion) return true;
 		// "check the disk and `X`" tells to run it, "explain `Y` and `X`" does not.
 		const isVerb =
 			previous !== undefined &&
@@ -565,11 +636,17 @@ class Reading {
 					if (previous?.stop === ":" && PREPARES.has(tokens[governing.at]?.word ?? "")) return true;
 					return INSTALLS.has(tokens[governing.at]?.word ?? "") || isMeans(tokens, governing.at, at);
 				case "speak":
-					return !governing.isNegated && !sentence.isQuestion && wantsOutput(tokens, governing.at, at, after);
+					return (
+						!governing.isNegated &&
+						!sentence.isQuestion &&
+						(wantsOutput(tokens, governing.at, at, after) || isProvenBy(tokens, governing.at, at))
+					);
 				default:
 					return unreachable(governing.does);
 			}
 		}
+		if (isOf && !sentence.isQuestion && !/\b(example|sample|expected|fake|mock|old|last|earlier|previous)\b/.test(wordsOf(tokens, 0, at)))
+			return true;
 		// A command that nothing marks as spoken of is meant to be run: the ways to order are endless, those to mention are not.
 		const before = tokens.slice(0, at);
 		const said = before.map((token) => token.word).join(" ");
@@ -593,12 +670,11 @@ class Reading {
 			return false;
 		if (!isOrdered) {
 			const subject = before[start]?.word ?? "";
-			const verb = verbs.findLast((one) => one.at < at);
 			// "users can type ...", "he pastes ...": somebody else does.
 			return !(
 				SUBJECTS.has(subject) ||
-				before.some((token) => SUBORDINATORS.has(token.word)) ||
-				(verb !== undefined && !verb.isImperative)
+				before.slice(start).some((token) => SUBORDINATORS.has(token.word)) ||
+				(SUBORDINATORS.has(before[0]?.word ?? "") && isSomebody(before[1]?.word ?? ""))
 			);
 		}
 		if (at > 0) return true;
@@ -615,6 +691,8 @@ class Reading {
 			if (finding.isOrder || finding.isText) continue;
 			const isPointedTo = this.#pieces.some((piece, at) => {
 				if (piece.kind !== "sentence" || at > finding.piece + 3 || at < finding.piece - 3) return false;
+				if (at >= finding.piece && !piece.isQuestion && GOES.test(piece.text) && !piece.tokens.some((token) => NEGATIONS.has(token.word)))
+					return true;
 				const isBlock = this.#pieces[finding.piece]?.kind === "block";
 				return piece.verbs.some(
 					(verb) =>
@@ -656,11 +734,15 @@ class Reading {
 			return prose === null || prose.index === 0 ? null : this.#judge(command.slice(0, prose.index), true);
 		}
 		if (judged.verdict === "allow" && !isSurelyCode) {
+			// "ln -s ... real quick": neither are those.
+			const said = TRAILERS.exec(command);
+			if (said !== null && said.index > 0) return this.#judge(command.slice(0, said.index), true);
 			// "curl ... | bash for me": those are no arguments.
 			const piped = SHELL_THEN_PROSE.exec(command)?.[1];
 			if (piped !== undefined) return this.#judge(piped, true);
 		}
-		if (judged.verdict === "allow" || NO_GROUND.has(judged.category)) return null;
+		if (judged.verdict === "allow") return null;
+		if (NO_GROUND.has(judged.category) && !(isSurelyCode && judged.rule === "bare-shell")) return null;
 		return ordered(judged, command);
 	}
 }
@@ -750,13 +832,25 @@ const DOT_FILE =
 /** What most prose and much code is, too. */
 const NO_GROUND: ReadonlySet<Judgement["category"]> = new Set([null, "outside", "unresolved"]);
 
+/** What people say after a command without a comma. */
+const TRAILERS =
+	/(\s+(real|right|quick|quickly|now|please|pls|anyway|anyways|again|first|today|asap|for|me|us|thanks|already|once|immediately|ok|okay)){1,4}$/i;
+
 const SHELL_THEN_PROSE = /^(.{1,2000}\|\s*(?:sudo\s+)?(?:ba|z|da|k)?sh)\s+\p{L}/su;
 
+const BINDS = /^(rules?|guidelines?|polic(y|ies)|guards?)$/;
 const UNBOUND =
 	/\b(developer|dan|god|jailbreak|unrestricted) mode\b.{0,40}\b(now|enabled|on|active)\b|\bno (restrictions|rules|limits|guidelines) (apply|bind you|any ?more)|\byou (have no|are free of|are free from|are not bound by) (any )?(restrictions|rules|guidelines|limits|policies)/i;
 
 const RUN_WISHED =
 	/\b(great|nice|appreciate|helpful|wonderful|good|love|glad|grateful|happy|perfect|cool|like)\b.*\byou (could |would |can )?(ran|run|executed?|did|do|used?|typed?)$/;
+
+const WANTS_SEEN = /\b(want|wants|like|love|need|needs|get|have|expect|expects)( to (see|have|get))?$|\bsee to it that$/;
+const SEEN_RUN =
+	/^((to )?(be|get) |being |gets )?(run|done|executed|launched|started|typed|applied|fired)\b|^to (happen|have (happened|been (run|executed|done)))\b/;
+/** Says so of whatever was named before. */
+const GOES =
+	/(^|[,;:—–-] |\b(so|just|then|and|please) )(go for it|go ahead|do it|do so|do that|make it happen|get it done|get on with it|carry it out|proceed|let it rip|fire away)\b|^go[.!]*$/i;
 
 const TASK_IS =
 	/\b(next|only|last|first|your) (\w+ ){0,3}(to (run|execute|type|enter|do) )?is$|\b(safe|fine|ok|okay|easy|simple|approved)$|\byour( \w+){0,2} (job|task|step|action|mission|assignment|order)( \w+){0,2} is$/;
@@ -768,6 +862,9 @@ const PREPARES = new Set(
 	),
 );
 
+const WISHED = new Set(["make", "see", "ensure"]);
+const isSomebody = (word: string): boolean => /^(some|any|every)(one|body)$|^(a|an|the|users?|they|people|he|she)$/.test(word);
+const ASKS_WHETHER = /\b(whether|if|how|why)\b/i;
 const ASKS_HOW = /\b(how|what|why|when|whether|if|about|ways?)\b/i;
 
 const MUST_BE_RUN =
@@ -775,7 +872,15 @@ const MUST_BE_RUN =
 
 /** Words of prompts that speak of commands. */
 const SPEAKS_OF =
-	/[?？吗]|\b(what|why|how|which|who|whether|explain|descri\w+|summari[sz]\w+|review|analy[sz]\w+|compar\w+|translat\w+|document\w*|docs?|readme|write|draft|rename|replace|remove|tests?|spec|regression|rules?|detect\w*|den(y|ied|ies|ial)|block\w*|refus\w*|reject\w*|flag\w*|forb\w+|never|don'?t|not|no|avoid\w*|without|instead|logs?|history|fixtures?|examples?|typo|says?|said|posted?|mention\w*|forum|slides?|incident|alerts?|scanner|parser?|regex|strings?|comments?|attack\w*|malware|classif\w+|lesson|article|report|list|table|snippet|cve|transcript|commit|guard|policy|grep|search|students?|training|some(one|body)|nobody|users?|customers?|colleague|found|saw|reads?|warn\w*|dangerous|harmful|risky|safe|safer|prefer\w*|curious|wonder\w*|bug|fix|fails?|failed|error|joke|story|poem|quote\w*|print|echo|output|nie|niemals|nicht|warum|wieso|erkläre?|was|wie|pourquoi|explique\w*|jamais|pas|nunca|explica)\b|解释|为什么|什么|不要|测试|写/i;
+	/[?？吗]|\b(sort|rank|rate|grade|score|expect\w*|danger|what|why|how|which|who|whether|explain|descri\w+|summari[sz]\w+|review|analy[sz]\w+|compar\w+|translat\w+|document\w*|docs?|readme|write|draft|rename|replace|remove|tests?|spec|regression|rules?|detect\w*|den(y|ied|ies|ial)|block\w*|refus\w*|reject\w*|flag\w*|forb\w+|never|don'?t|not|no|avoid\w*|without|instead|logs?|history|fixtures?|examples?|typo|says?|said|posted?|mention\w*|forum|slides?|incident|alerts?|scanner|parser?|regex|strings?|comments?|attack\w*|malware|classif\w+|lesson|article|report|list|table|snippet|cve|transcript|commit|guard|policy|grep|search|students?|training|some(one|body)|nobody|users?|customers?|colleague|found|saw|reads?|warn\w*|dangerous|harmful|risky|safe|safer|prefer\w*|curious|wonder\w*|bug|fix|fails?|failed|error|joke|story|poem|quote\w*|print|echo|output|nie|niemals|nicht|warum|wieso|erkläre?|was|wie|pourquoi|explique\w*|jamais|pas|nunca|explica)\b|解释|为什么|什么|不要|测试|写/i;
+/** Words that speak of something, where they only ask for it or say when. */
+const ASKED_OTHERWISE =
+	/\b(no need to [a-z]{1,16}( [a-z]{1,16})?|without (explaining|asking)( [a-z]{1,16})?|(don't|do not) (explain|ask|comment|warn|argue)( [a-z]{1,16})?|what (i|we|you|is|was|are|comes|remain\w*|need\w*)( was| is)?|what's left|(want|like|love|need|have) to see|let me see|(before|after|once|during|while|until|between|as soon as) (the |our |all |your |my )?[a-z]{1,16}( [a-z]{1,16}){0,2}(?=[,:]|$))/gim;
+const OF_IT =
+	/(?<!\b(output|stdout|stderr|care|results?|contents?|help|means|aid) )\b(of|about|like|than|versus|vs|named|called)\s+[`"'(]*$/i;
+/** How tools are called in transcripts. */
+const TOOL_CALL =
+	/^\s*(?:bash|shell|sh|exec|execute|run|terminal|system|os\.system|run_(?:shell_)?command|execute_command)\((.{2,1500})\)\s*;?$/i;
 const isOfSpeech = (word: string): boolean =>
 	SPEAK_VERBS.has(word) ||
 	TEXT_THINGS.has(word) ||
@@ -870,7 +975,12 @@ function startsCommand(tokens: readonly Token[], at: number): boolean {
 	// Any word where a command may stand, if arguments follow it as they follow nothing else.
 	const previous = tokens[at - 1];
 	const isHead =
-		previous === undefined || previous.stop === ":" || JOINERS.has(previous.word) || ANEW.has(previous.word) || FILLERS.has(previous.word);
+		previous === undefined ||
+		previous.stop === ":" ||
+		JOINERS.has(previous.word) ||
+		ANEW.has(previous.word) ||
+		FILLERS.has(previous.word) ||
+		/^(is|was|of)$/.test(previous.word);
 	return (
 		isHead &&
 		/^(\.{0,2}\/)?[a-z][\w.-]*(\/[\w.-]+)*$/.test(name) &&

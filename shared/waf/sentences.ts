@@ -91,7 +91,7 @@ export function isImperative(sentence: Sentence, at: number, does: Verb["does"])
 			if (!isJoined && !FILLERS.has(word) && does !== "want" && isListed(sentence, i)) break;
 			return true;
 		}
-		if (stop === ":" && QUOTES.test(word)) return false;
+		if (stop === ":" && (QUOTES.test(word) || isTold(lastImperative(verbs, i + 1), tokens))) return false;
 		if (stop !== "") return !(asks && endsAsking(tokens) && stop !== "." && stop !== "!");
 		if (ANEW.has(word)) isAnew = true;
 		if (word === "that" && tokens[i - 1]?.word === "after") {
@@ -138,6 +138,8 @@ export function isImperative(sentence: Sentence, at: number, does: Verb["does"])
 			.some((token) => /^(great|nice|appreciate|helpful|wonderful|good|love|glad|grateful|happy|perfect|cool)$/.test(token.word))
 	)
 		return true;
+	// "the operator requests that you ...".
+	if (word === "you" && before === "that" && DEMANDS.test(tokens[i - 2]?.word ?? "")) return !asks;
 	if (word === "you" && /^(if|have|let|see|about|don't)$/.test(before) && !asks) {
 		const lead = tokens
 			.slice(0, i)
@@ -172,6 +174,12 @@ export function isImperative(sentence: Sentence, at: number, does: Verb["does"])
 	return false;
 }
 
+/** "summarise this: ...": what follows the colon is the matter. */
+const isTold = (verb: Verb | null, tokens: readonly Token[]): boolean =>
+	verb !== null &&
+	verb.does === "speak" &&
+	!/^(note|remember|listen|think|consider|say|look|see|tell|know|understand|help)$/.test(tokens[verb.at]?.word ?? "");
+
 /** "would you mind running", "start by running", "test it by running". */
 function isGerundOrder({ tokens, verbs, isQuestion: asks }: Sentence, at: number): boolean {
 	const before = tokens[at - 1]?.word ?? "";
@@ -201,6 +209,7 @@ function isWish(tokens: readonly Token[], at: number): boolean {
 			subject,
 		);
 	if (/^(want|need|like|love|wish|try|have|gotta)$/.test(last)) return subject === "" || SPEAKERS.has(subject) || FILLERS.has(subject);
+	if (/^(ask|order|instruct)$/.test(last)) return subject === "" || SPEAKERS.has(subject) || FILLERS.has(subject);
 	if (/^(is|are)$/.test(last))
 		return tokens
 			.slice(Math.max(0, at - 7), at - 1)
@@ -239,6 +248,7 @@ export function isQuestion(tokens: readonly Token[]): boolean {
 		/^(get|ask|have|trouble|beg|bother|request)$/.test(tokens[first + 2]?.word ?? "")
 	)
 		return false;
+	if (word === "mind" && /ing$/.test(next)) return false;
 	if (word === "what" && /^(i|we)$/.test(next) && /^(want|need|would)$/.test(tokens[first + 2]?.word ?? "")) return false;
 	if (REQUESTS.has(word) && tokens[first + 2]?.word === "ever") return true;
 	// "why don't you ...", "how about you ..." ask for it.
@@ -368,6 +378,13 @@ export function pointsTo(tokens: readonly Token[], verb: number): boolean {
 	return first !== undefined && POINTERS.has(first.word) && !next.some((token) => TEXT_THINGS.has(token.word));
 }
 
+/** "... and run it", "... and install it" of what was to be made before. */
+export const isStarted = ({ tokens }: Sentence, verb: Verb): boolean =>
+	!verb.isNegated &&
+	(verb.isImperative || /^(and|then)$/.test(tokens[verb.at - 1]?.word ?? "")) &&
+	(verb.does === "run" || /^(install|enable|deploy)$/.test(tokens[verb.at]?.word ?? "")) &&
+	/^(it|this|that|them)$/.test(tokens[verb.at + 1]?.word ?? "");
+
 export const followsIn = (sentence: Sentence, verb: number): boolean =>
 	sentence.tokens.slice(0, verb).some((token) => token.span !== null || COMMAND_WORDS.has(token.word));
 
@@ -391,6 +408,26 @@ export function isToBe(tokens: readonly Token[], at: number): boolean {
 	if (last === "be") return words.some((word) => /^(should|must|shall|needs?|has|have|to|will)$/.test(word));
 	if (last !== "is" && last !== "are") return false;
 	return /^(make|ensure|see)$/.test(tokens.find((token) => !FILLERS.has(token.word))?.word ?? "");
+}
+
+/** "the firewall has to go", "I want the disk gone". */
+export function isToGo(tokens: readonly Token[], at: number): boolean {
+	const word = tokens[at]?.word ?? "";
+	if (!/^(go|gone|disappear|vanish|die|dead|destroyed|wiped|deleted|erased|disabled)$/.test(word)) return false;
+	const before = tokens.slice(Math.max(0, at - 10), at).map((token) => token.word);
+	if (/^(go|disappear|vanish|die)$/.test(word) && (at + 1 === tokens.length || tokens[at]?.stop !== ""))
+		return (
+			/^(must|should)$/.test(before.at(-1) ?? "") ||
+			(before.at(-1) === "to" && /^(has|have|needs?|got|gotta|ought)$/.test(before.at(-2) ?? ""))
+		);
+	if (/^(gone|dead)$/.test(word) && isToBe(tokens, at)) return true;
+	return (
+		/^(gone|dead|destroyed|wiped|deleted|erased|disabled)$/.test(word) &&
+		before.some(
+			(one, i) =>
+				/^(want|need|like|love|prefer|i'd|we'd)$/.test(one) && (i === 0 || SPEAKERS.has(before[i - 1] ?? "") || SPEAKERS.has(one)),
+		)
+	);
 }
 
 const AFTER_CONDITION =
@@ -421,6 +458,9 @@ export function clauseStart(tokens: readonly Token[], at: number): number {
 	}
 	return 0;
 }
+
+const DEMANDS =
+	/^(requests?|requires?|demands?|insists?|asks?|orders?|wants?|expects?|suggests?|recommends?|proposes?|prefers?|decided|agreed)$/;
 
 const YOU = new Set(["you", "du", "tu", "vous", "usted", "ustedes", "voi", "você", "sie", "ihr", "u"]);
 
@@ -466,6 +506,13 @@ const EDITS = new Set(
 		" ",
 	),
 );
+
+/** "reproduce the outage by firing X". */
+export const isProvenBy = (tokens: readonly Token[], verb: number, at: number): boolean =>
+	(PROVES.test(tokens[verb]?.word ?? "") ||
+		/^(reproduce|trigger|simulate|diagnose|debug|trace|investigate)$/.test(tokens[verb]?.word ?? "")) &&
+	/^by \w+ing$/.test(wordsOf(tokens, at - 2, at)) &&
+	!namesText(tokens, at + 1, tokens.length);
 
 const PROVES = /^(verify|check|confirm|ensure|test|prove|validate|see|assert)$/;
 

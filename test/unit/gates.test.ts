@@ -157,6 +157,12 @@ describe("the gateway's gate", () => {
 		expect(openApprovals(outcome([asks(1, "z", OWNER_ASKS)]).state)).toMatchObject([{ rule: "entry:owner-ask-1" }]);
 	});
 
+	test("[GAT-5] also where the team's policy only logs", () => {
+		const by = rules({ version: 4, policy: Policy.parse({ mode: "log" }) });
+		expect(outcome([gate(1, "echo", OWNER_ASKS)], by).state.verdicts).toMatchObject([{ verdict: "ask" }]);
+		expect(openApprovals(outcome([asks(1, "echo", OWNER_ASKS)], by).state)).toMatchObject([{ rule: "entry:owner-ask-1" }]);
+	});
+
 	test("[GAT-5] and what the team denies stays denied, though the owner would only ask", () => {
 		expect(outcome([gate(1, "x 1", OWNER_ASKS)]).state.verdicts).toMatchObject([{ verdict: "deny" }]);
 	});

@@ -317,6 +317,11 @@ describe("events", () => {
 		],
 		["an empty delta", [text("")], [text("")]],
 		[
+			"what a CLI wrote between stands where it stood",
+			[text("a hunt"), { type: "raw", source: "stdout", text: "x" }, ended],
+			[text("a"), text(" hunt"), { type: "raw", source: "stdout", text: "x" }, ended],
+		],
+		[
 			"the end of a message comes before the next message",
 			[text("a hunt"), { type: "text_delta", turnId, messageId: "m2", text: "b" }, ended],
 			[text("a"), text(" hunt"), { type: "text_delta", turnId, messageId: "m2", text: "b" }, ended],
