@@ -419,6 +419,7 @@ export function judgePath(path: string, use: "read" | "write" | "delete", place:
 /** What everybody here may read, and what is nobody's business elsewhere. */
 export function isPersonal(path: string, place: Place): boolean {
 	const where = located(path, place);
+	if (/^\/(home|root|Users)?$/.test(where)) return true;
 	if (/^\/etc(\/(passwd|group|hosts|fstab|ssh|sudoers).{0,64})?$/.test(where)) return true;
 	// A project's own secrets are everyday here.
 	if (/\/\.env(\.(?!example|sample|template|dist)[\w.-]{1,32})?$|\.(pem|p12|pfx|ppk)$/.test(where)) return true;

@@ -8,9 +8,13 @@ import { escapes, FETCHED, isKnown, marksOf, PRIVATE, UNKNOWN } from "./words.ts
 
 /** What a program writes to its standard output; marks, as far as it is not known. */
 export function outputOf(call: Call): string {
+	// Processes that hold keys or take passwords: whoever looks into them gets those.
+	if (/^(pgrep|pidof)$/.test(call.name) && call.args.some((arg) => KEY_HOLDER.test(arg))) return UNKNOWN + PRIVATE;
 	const program = Object.hasOwn(PROGRAMS, call.name) ? PROGRAMS[call.name] : undefined;
 	return program ? program(call) : UNKNOWN + (call.stdin === null ? "" : marksOf(call.stdin));
 }
+
+const KEY_HOLDER = /^(sshd?|ssh-agent|gpg-agent|login|sudo|passwd|gnome-keyring.{0,16}|keepassxc|vault)$/;
 
 type Program = (call: Call) => string;
 

@@ -1027,6 +1027,7 @@ class Running implements Call {
 		return [this.program, ...this.args.slice(0, 64)].join(" ").slice(0, 600);
 	}
 	hit(rule: Rule, evidence?: string): void {
+		if (rule.id === "print-credential") this.sawSecret = true;
 		this.#engine.hit(rule, evidence ?? this.text());
 	}
 	argv(argv: readonly string[], through = this.name, stdin?: string | null): string {

@@ -138,6 +138,9 @@ const find: Wrapper = (call) => {
 			for (const path of found) {
 				// Everything below a directory, or only what a test picks.
 				const place = narrow ? path : `${path.slice(0, -1)}*`;
+				// One after the other, all that is below it: as good as recursively.
+				if (!narrow && /^((\/usr)?\/bin\/)?(rm|unlink|shred)$/.test(inner[0] ?? ""))
+					call.deletes(path === `./${UNKNOWN}` ? "./*" : place, true);
 				call.argv(
 					inner.map((arg) => arg.replaceAll("{}", () => (narrow ? path + (call.args.includes("-o") && hint === "" ? "" : hint) : place))),
 					"find",

@@ -11,9 +11,10 @@ export const destroyRules = rules("destroy", {
 			"wipefs -a /dev/sdb",
 			"sgdisk --zap-all /dev/sda",
 			"echo y | mkswap /dev/sda2",
+			"parted -s /dev/sda mklabel gpt",
 			"cryptsetup luksFormat /dev/sda",
 		],
-		pass: ["mkfs.ext4 disk.img", "lsblk", "fdisk -l", "parted -l"],
+		pass: ["mkfs.ext4 disk.img", "lsblk", "fdisk -l", "parted -l", "parted -s /dev/sda print"],
 	},
 	"permissions-catastrophe": {
 		verdict: "deny",
@@ -284,7 +285,8 @@ export const destroyJudges: Judges = [
 		const options = new Options(call.args, "-r -d -t --reference --date --time");
 		for (const path of options.operands) {
 			call.writes(path);
-			if (options.has("-r", "-t", "-d", "--reference") && /^\/(etc|bin|usr|sbin|lib|var\/log)\//.test(path)) call.hit(d["forge-time"]);
+			if (options.has("-r", "-t", "-d", "--reference") && /^\/(etc|bin|usr|sbin|lib|var\/log)\/|^\/(tmp|var\/tmp|dev\/shm)\/\./.test(path))
+				call.hit(d["forge-time"]);
 		}
 	}),
 	each("mknod", (call) => {
@@ -375,7 +377,10 @@ export const destroyJudges: Judges = [
 
 function formats(call: Call): void {
 	const { args, name } = call;
-	if (/^(fdisk|parted|sfdisk|sgdisk|gdisk)$/.test(name) && args.some((arg) => /^(-l|--list|-d|--dump|-p|--print|print|-v|-s)$/.test(arg)))
+	if (
+		/^(fdisk|parted|sfdisk|sgdisk|gdisk)$/.test(name) &&
+		args.some((arg) => /^(-l|--list|-d|--dump|-p|--print|print|-v|-s)$/.test(arg) && !(arg === "-s" && name === "parted"))
+	)
 		return;
 	if (name === "cryptsetup" && !args.some((arg) => /^(luksFormat|erase|luksErase|reencrypt|luksKillSlot|luksRemoveKey)$/.test(arg))) return;
 	if (name === "hdparm" && !args.some((arg) => /security-erase|^-W|trim|make-bad|^-Y|^-y|security-set/.test(arg))) return;

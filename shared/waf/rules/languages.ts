@@ -30,6 +30,10 @@ const interpreter =
 		const [file] = options.operands;
 		if (file === undefined || file === "-" || file === "/dev/stdin") {
 			if (call.stdin === null || options.has("--version", "--help", "-V", "-v", "-h")) return;
+			// A module reads its input as what it is about; these read it as a program.
+			const module = language === "python" ? options.value("-m") : undefined;
+			if (module !== undefined && !/^(code|pdb|IPython|bpython|ptpython|idlelib|asyncio|runpy|cProfile|profile|trace)(\.|$)/.test(module))
+				return;
 			if (call.stdin.includes(FETCHED)) call.runsFetched();
 			else if (isKnown(call.stdin) || call.stdin.length > 8) call.code(language, call.stdin);
 			else if (!options.has("-m")) call.hit(shellRules["unresolved-script"]);
@@ -187,6 +191,16 @@ export const languageJudges: Judges = [
 		"node nodejs bun deno ts-node tsx jjs jrunscript rhino d8 qjs",
 		interpreter("node", "-e -p --eval --print -pe -ep", "-r --require --import --loader --input-type -C"),
 	),
+	each("deno", (call) => {
+		if (call.args[0] === "eval")
+			call.code(
+				"node",
+				call.args
+					.slice(1)
+					.filter((arg) => !arg.startsWith("-"))
+					.join("\n"),
+			);
+	}),
 	each("php php-cgi hhvm", interpreter("php", "-r -B -R -E --run", "-d -c -f -z -S -t")),
 	each("lua luajit texlua luatex", interpreter("lua", "-e", "-l")),
 	each("tclsh wish expect", (call) => {

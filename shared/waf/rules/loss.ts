@@ -14,7 +14,15 @@ export const lossRules = rules("rewrite_history", {
 			"git stash clear",
 			"git checkout -f main",
 		],
-		pass: ["git reset HEAD file", "git clean -n", "git checkout main", "git restore --staged x", "git stash pop", "git checkout -b x"],
+		pass: [
+			"git reset HEAD file",
+			"git clean -n",
+			"git clean -fdx node_modules",
+			"git checkout main",
+			"git restore --staged x",
+			"git stash pop",
+			"git checkout -b x",
+		],
 	},
 	"git-rewrite-shared": {
 		verdict: "ask",
@@ -69,7 +77,15 @@ export const lossRules = rules("rewrite_history", {
 			"mongosh --eval 'db.dropDatabase()'",
 			"sqlite3 x.db 'DELETE FROM users;'",
 		],
-		pass: ["psql -c 'SELECT 1'", "sqlite3 x.db 'DELETE FROM users WHERE id=1'", "redis-cli GET x", "createdb test"],
+		pass: [
+			"psql -c 'SELECT 1'",
+			"sqlite3 x.db 'DELETE FROM users WHERE id=1'",
+			"dropdb --if-exists app_test",
+			"psql app_test -c 'TRUNCATE users'",
+			"curl -XDELETE http://localhost:9200/test-index",
+			"redis-cli GET x",
+			"createdb test",
+		],
 	},
 	"publish-or-unpublish": {
 		verdict: "ask",
@@ -100,6 +116,12 @@ export const lossRules = rules("rewrite_history", {
 });
 const l = lossRules;
 
+/** Databases, indexes and containers by whose name nobody loses anything. */
+const SCRATCH = /(^|[_-])(tests?|testing|tmp|temp|scratch|e2e|ci)([_-]?\d{0,4})([_.-]|$)/i;
+/** Directories that the next build brings back. */
+const REBUILT =
+	/^(\.\/)?([\w.-]{1,64}\/){0,8}(node_modules|dist|build|out|target|coverage|__pycache__|\.next|\.nuxt|\.cache|\.venv|venv|tmp|\.turbo|\.pytest_cache)\/?$/;
+
 /** SQL that loses data: looked at statement by statement, comments off. */
 export function losesData(sql: string): boolean {
 	return sql
@@ -127,6 +149,13 @@ const sqlClient = (call: Call): void => {
 		...(call.name === "sqlite3" || call.name === "duckdb" ? options.operands.slice(1) : []),
 		...(call.stdin === null ? [] : [call.stdin]),
 	];
+	const database = options.value("-d", "--dbname", "-D", "--database") ?? options.operands[0] ?? "";
+	if (
+		texts.every((text) => !/^\s{0,64}(drop\s{1,8}(database|role|user|owned)|\\c)/im.test(text)) &&
+		/^[\w-]{1,64}$/.test(database) &&
+		SCRATCH.test(database)
+	)
+		return;
 	if (texts.some(losesData)) call.hit(l["database-destroy"]);
 };
 
@@ -142,12 +171,18 @@ export const lossJudges: Judges = [
 		const rest = call.args.slice(index + 1);
 		const options = new Options(rest, "-m -b -B -s --source -o -x --exec -u");
 		const [first = "", ...more] = options.operands;
+		const cleaned = verb === "clean" ? new Options(rest, "-e --exclude").operands : [];
 		switch (verb) {
 			case "reset":
 				if (options.has("--hard", "--merge")) call.hit(l["git-lose-work"]);
 				break;
 			case "clean":
-				if (options.has("-f", "--force") && !options.has("-n", "--dry-run")) call.hit(l["git-lose-work"]);
+				if (
+					options.has("-f", "--force") &&
+					!options.has("-n", "--dry-run") &&
+					!(cleaned.length > 0 && cleaned.every((path) => REBUILT.test(path)))
+				)
+					call.hit(l["git-lose-work"]);
 				break;
 			case "checkout":
 				if (
@@ -335,8 +370,9 @@ export const lossJudges: Judges = [
 			) &&
 			call.args.some(
 				(arg) =>
-					/:(9200|9201|7700|8108|6333|8983|5984|2379|8500|15672|8001|9090|8086)(\/|$)|elastic|\/\*/.test(arg) ||
-					(/^https?:\/\//.test(arg) && !isLoopback(hostOf(arg)) && hostOf(arg) !== ""),
+					!(isLoopback(hostOf(arg)) && SCRATCH.test(arg.slice(arg.lastIndexOf("/") + 1))) &&
+					(/:(9200|9201|7700|8108|6333|8983|5984|2379|8500|15672|8001|9090|8086)(\/|$)|elastic|\/\*/.test(arg) ||
+						(/^https?:\/\//.test(arg) && !isLoopback(hostOf(arg)) && hostOf(arg) !== "")),
 			)
 		)
 			call.hit(l["database-destroy"]);
@@ -348,7 +384,10 @@ export const lossJudges: Judges = [
 	each("btrfs", (call) => {
 		if (call.args.includes("delete") || call.args.includes("del")) call.hit(l["cloud-destroy"]);
 	}),
-	each("dropdb dropuser", (call) => call.hit(l["database-destroy"])),
+	each("dropdb dropuser", (call) => {
+		const { operands } = new Options(call.args, "-h -p -U --host --port --username --maintenance-db");
+		if (operands.length !== 1 || !SCRATCH.test(operands[0] ?? "")) call.hit(l["database-destroy"]);
+	}),
 	each("mysqladmin", (call) => {
 		if (call.args.includes("drop")) call.hit(l["database-destroy"]);
 	}),

@@ -46,6 +46,7 @@ export const machineRules = {
 				"service rsyslog stop",
 				"nft flush ruleset",
 				"systemctl disable --now firewalld",
+				"systemctl disable --now falco",
 				"aa-teardown",
 			],
 			pass: ["iptables -L", "ufw status", "getenforce", "systemctl status auditd", "systemctl restart nginx"],
@@ -123,7 +124,7 @@ const EVERYDAY_SETTING =
 	/^(fs[./](inotify|file-max|nr_open)|vm[./](max_map_count|swappiness|overcommit_memory|drop_caches)|net[./]core[./]somaxconn|net[./]ipv4[./](ip_local_port_range|tcp_)|net[./]ipv4[./]ip_forward|net[./]bridge)/;
 
 const DEFENCE =
-	/^(auditd|firewalld|ufw|iptables|ip6tables|nftables|apparmor|selinux|rsyslog|syslog|syslog-ng|systemd-journald|fail2ban|clamav.{0,16}|clamd|falcon.{0,16}|crowdstrike|osqueryd?|wazuh.{0,16}|sysmon|ossec.{0,16}|aide|snort|suricata|mdatp|cbdaemon|cbagentd|elastic-agent|auditbeat|filebeat|sentinelone|sophos.{0,16}|esets|chkrootkit|rkhunter|unattended-upgrades|systemd-timesyncd|crond?)(\.service)?$/;
+	/^(auditd|firewalld|ufw|iptables|ip6tables|nftables|apparmor|selinux|rsyslog|syslog|syslog-ng|systemd-journald|fail2ban|clamav.{0,16}|clamd|falcon.{0,16}|falco.{0,16}|tetragon|crowdstrike|osqueryd?|wazuh.{0,16}|sysmon|ossec.{0,16}|aide|snort|suricata|mdatp|cbdaemon|cbagentd|elastic-agent|auditbeat|filebeat|sentinelone|sophos.{0,16}|esets|chkrootkit|rkhunter|unattended-upgrades|systemd-timesyncd|crond?)(\.service)?$/;
 
 function firewall(call: Call): void {
 	const { args } = call;

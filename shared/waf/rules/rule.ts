@@ -1,5 +1,5 @@
 import type { Category, Judgement, Place, VerdictName } from "../verdict.ts";
-import { isKnown } from "../words.ts";
+import { FETCHED, isKnown, PRIVATE, UNKNOWN } from "../words.ts";
 
 /** One thing that the engine objects to. */
 export interface Rule {
@@ -146,14 +146,21 @@ export class Options {
 /** A judge for some programs; several may look at the same one. */
 export const each = (names: string, judge: Judge): Judges[number] => ({ names: names.split(" "), judge });
 
-/** A judgement that a rule gives. */
+/** Marks as words for a person. */
+const spoken = (evidence: string): string =>
+	isKnown(evidence)
+		? evidence
+		: evidence.slice(0, 512).replaceAll(FETCHED, "(what was fetched)").replaceAll(PRIVATE, "(a secret)").replaceAll(UNKNOWN, "(not known)");
+const cut = (text: string): string => (text.length > 512 ? `${text.slice(0, 511)}…` : text);
+
+/** A judgement that a rule gives; its evidence cut to 512 units, without marks. */
 export const judgementOf = (rule: Rule, evidence: string): Judgement => ({
 	verdict: rule.verdict,
 	rule: rule.id,
 	category: rule.category,
 	reason: rule.reason,
 	...(rule.suggestion !== undefined && { suggestion: rule.suggestion }),
-	evidence: evidence.length > 512 ? `${evidence.slice(0, 511)}…` : evidence,
+	evidence: cut(spoken(evidence)),
 });
 
 /** The last part of a path. */
