@@ -12,6 +12,7 @@ export const pathRules = {
 			match: [
 				"cat ~/.ssh/id_rsa",
 				"cat /etc/shadow",
+				"/???/c?t /???/sh?d?w",
 				"base64 /root/.ssh/id_ed25519",
 				"cat /proc/1/environ",
 				"xxd ~/.aws/credentials",

@@ -837,7 +837,8 @@ export class Shell {
 		}
 		// A pattern: whichever known program it could mean.
 		if (/[*?[]/.test(program) && name !== "[" && name !== "[[") {
-			const where = located(program, call.place);
+			// As it is written: `/???` is /bin here, and not the /etc that a file's pattern would be taken for.
+			const where = /^\/[^./][^/]*\/[^/]+$/.test(program) ? program : located(program, call.place);
 			const meant = candidates(where);
 			if (meant === null) {
 				// A program of the project, whichever: it is not one of the system's.
