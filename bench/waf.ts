@@ -68,7 +68,7 @@ for (const label of Label.options) {
 let worst = { name: "", ms: 0 };
 for (const { name, text } of nastyInputs())
 	for (const kind of ["command", "prompt"] as const) {
-		const row: Row = { id: name, kind, label: "attack", text, cwd: "/work/project", held: false, source: "" };
+		const row: Row = { id: name, kind, label: "attack", text, cwd: "/srv/project", held: false, source: "" };
 		const took = Math.min(...[0, 1].map(() => tally([row], judges).ms[0] ?? 0));
 		if (took > worst.ms) worst = { name: `${name} (${kind})`, ms: took };
 		if (took > 100) print(`over 100 ms: ${name} as a ${kind}, ${round(took)} ms`);

@@ -254,7 +254,7 @@ export const TestPolicy = z.strictObject({
 					.string()
 					.max(4096)
 					.regex(/^\/[^\0]*$/, "expected an absolute path")
-					.default("/work/project"),
+					.default("/srv/project"),
 			}),
 		)
 		.min(1)

@@ -156,7 +156,7 @@ interface Finding {
 	isText: boolean;
 }
 
-const PLACE: Place = { workDir: "/work/project", cwd: "/work/project", home: "/home/user" };
+const PLACE: Place = { workDir: "/srv/project", cwd: "/srv/project", home: "/home/user" };
 
 class Reading {
 	readonly #text: string;

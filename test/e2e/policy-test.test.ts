@@ -33,7 +33,7 @@ test("a person asks about one command and reads verdict, rule, reason and what t
 
 test("rows come in and verdicts go out in the same order, without a gateway; a bad row has its error in its place", async () => {
 	const rows = [
-		'{"id":"a","kind":"command","text":"rm -rf /","cwd":"/work/project"}',
+		'{"id":"a","kind":"command","text":"rm -rf /","cwd":"/srv/project"}',
 		'{"id":2,"kind":"prompt","text":"what does rm -rf / do?"}',
 		"",
 		"no json",

@@ -28,7 +28,7 @@ const Row = z.object({
 	kind: z.enum(["command", "prompt"]),
 	label: Label,
 	text: z.string(),
-	cwd: z.string().default("/work/project"),
+	cwd: z.string().default("/srv/project"),
 	/** Nobody tunes on these: they tell whether the rules know the field or only the other rows. */
 	held: z.boolean().default(false),
 	source: z.string().default(""),
@@ -73,7 +73,7 @@ export function tally(rows: readonly Row[], judges: Judges): Tally {
 		const judgement =
 			row.kind === "prompt"
 				? judges.judgePrompt(row.text)
-				: judges.judgeCommand(row.text, { workDir: "/work/project", cwd: row.cwd, home: "/home/dev" });
+				: judges.judgeCommand(row.text, { workDir: "/srv/project", cwd: row.cwd, home: "/home/dev" });
 		sum.ms.push(performance.now() - began);
 		counts[judgement.verdict]++;
 		if ((judgement.verdict === "allow") === HARM.has(row.label)) sum.wrong.push({ row, judgement });

@@ -45,7 +45,7 @@ test("no row stands in the corpora twice, and a third of each is held out", () =
 test("every nasty input of 64 KiB gets a verdict, as a command and as a prompt", () => {
 	for (const { name, text } of nastyInputs())
 		for (const kind of ["command", "prompt"] as const) {
-			const { ms } = tally([{ id: name, kind, label: "attack", text, cwd: "/work/project", held: false, source: "" }], {
+			const { ms } = tally([{ id: name, kind, label: "attack", text, cwd: "/srv/project", held: false, source: "" }], {
 				judgeCommand,
 				judgePrompt,
 			});

@@ -16,7 +16,7 @@ import {
 import { judgeToolCall, type ToolCall } from "../../shared/waf/tool-call.ts";
 import type { Place, VerdictName } from "../../shared/waf/verdict.ts";
 
-const place: Place = { workDir: "/work/project", cwd: "/work/project", home: "/home/ann" };
+const place: Place = { workDir: "/srv/project", cwd: "/srv/project", home: "/home/ann" };
 const who = { sessionId: "ses_1", principal: "key:key_1" };
 const NOW = 1_800_000_000_000;
 const bash = (command: string): ToolCall => ({ tool: "Bash", input: { command } });
@@ -88,7 +88,7 @@ test("a star of an allowing entry takes words only, so that nothing rides along 
 test("an allowing entry counts for commands within the work directory only", () => {
 	const tools = [entry("a", "exec_command", "allow")];
 	const call = (workdir: string): ToolCall => ({ tool: "exec_command", input: { command: "git push --force origin main", workdir } });
-	expect(decide({ tools }, call("/work/project/sub")).verdict).toBe("allow");
+	expect(decide({ tools }, call("/srv/project/sub")).verdict).toBe("allow");
 	expect(decide({ tools }, call("/srv/other")).verdict).toBe("ask");
 });
 
@@ -110,12 +110,12 @@ test("an answer is for exactly the call that it was given to, stars and all", ()
 	const call = bash("rm -rf ./*.o");
 	const answer = entryFor(call, place, "allow", "s1", "a", NOW);
 	expect(answer?.match).toBe("rm -rf ./\\*.o");
-	const move: ToolCall = { tool: "move", input: { source: "/work/project/a", destination: "/srv/b" }, kind: "move" };
+	const move: ToolCall = { tool: "move", input: { source: "/srv/project/a", destination: "/srv/b" }, kind: "move" };
 	const moved = entryFor(move, place, "allow", "s2", "a", NOW);
 	if (moved === null) throw new Error("no entry");
 	expect(decide({}, move).verdict).toBe("ask");
 	expect(decide({}, move, [moved]).verdict).toBe("allow");
-	expect(decide({}, { ...move, input: { source: "/work/project/a", destination: "/srv/c" } }, [moved]).verdict).toBe("ask");
+	expect(decide({}, { ...move, input: { source: "/srv/project/a", destination: "/srv/c" } }, [moved]).verdict).toBe("ask");
 	expect(entryFor({ tool: "mcp__github__create_issue", input: { title: "x" } }, place, "allow", "s3", "a", NOW)).toEqual({
 		id: "s3",
 		tool: "mcp__github__create_issue",

@@ -5,7 +5,7 @@ import { literalPattern, matchesPattern } from "../../shared/waf/pattern.ts";
 import { judgeToolCall, subjectOf, type ToolCall } from "../../shared/waf/tool-call.ts";
 import type { Place } from "../../shared/waf/verdict.ts";
 
-const place: Place = { workDir: "/work/project", cwd: "/work/project/src", home: "/home/ann" };
+const place: Place = { workDir: "/srv/project", cwd: "/srv/project/src", home: "/home/ann" };
 const HOSTS = ["github.com", "*.example.com"];
 const call = (tool: string, input: unknown, more: Partial<ToolCall> = {}): ToolCall => ({ tool, input, ...more });
 const verdict = (tool: string, input: unknown, more: Partial<ToolCall> = {}): string =>
@@ -19,7 +19,7 @@ test("every CLI's way to name a command is read as that command", () => {
 	const shells: [string, unknown, Partial<ToolCall>?][] = [
 		["Bash", { command: "rm -rf /", description: "clean" }],
 		["bash", { command: "rm -rf /" }, { kind: "execute" }],
-		["exec_command", { command: "rm -rf /", cwd: "/work/project" }, { kind: "execute" }],
+		["exec_command", { command: "rm -rf /", cwd: "/srv/project" }, { kind: "execute" }],
 		["run_shell_command", { command: "rm -rf /" }],
 		["shell", { command: ["bash", "-lc", "rm -rf /"] }],
 		["local_shell", { cmd: ["rm", "-rf", "/"] }],
@@ -52,24 +52,24 @@ test("a shell call that does not say what it runs is asked about", () => {
 
 test("a command is judged in the directory that its call names", () => {
 	expect(subjectOf(call("exec_command", { command: "ls", workdir: "../.." }), place)).toEqual([
-		{ kind: "command", text: "ls", cwd: "/work" },
+		{ kind: "command", text: "ls", cwd: "/srv" },
 	]);
 });
 
 test("file tools are about every path of their input, absolute and without ..", () => {
 	expect(about("Read", { file_path: "../../../etc/passwd" })).toEqual(["read /etc/passwd"]);
 	expect(about("Read", { file_path: "~/.ssh/id_rsa" })).toEqual(["read /home/ann/.ssh/id_rsa"]);
-	expect(about("Write", { file_path: "/work/project/a.ts", content: "/etc/shadow" })).toEqual(["write /work/project/a.ts"]);
+	expect(about("Write", { file_path: "/srv/project/a.ts", content: "/etc/shadow" })).toEqual(["write /srv/project/a.ts"]);
 	expect(about("MultiEdit", { file_path: "a.ts", edits: [{ old_string: "/x", new_string: "/y" }] })).toEqual([
-		"write /work/project/src/a.ts",
+		"write /srv/project/src/a.ts",
 	]);
-	expect(about("NotebookEdit", { notebook_path: "n.ipynb" })).toEqual(["write /work/project/src/n.ipynb"]);
+	expect(about("NotebookEdit", { notebook_path: "n.ipynb" })).toEqual(["write /srv/project/src/n.ipynb"]);
 	expect(about("Grep", { pattern: "~/.ssh/", path: "/etc" })).toEqual(["read /etc"]);
 	expect(about("Grep", { pattern: "x" })).toEqual(["other"]);
 	expect(about("Glob", { pattern: "/home/ann/.ssh/*" })).toEqual(["read /home/ann/.ssh"]);
 	expect(about("Glob", { pattern: "**/*.ts" })).toEqual(["other"]);
 	expect(about("str_replace_based_edit_tool", { command: "view", path: "/etc/hosts" })).toEqual(["read /etc/hosts"]);
-	expect(about("move", { source: "a", destination: "/etc/x" }, { kind: "move" })).toEqual(["write /work/project/src/a", "write /etc/x"]);
+	expect(about("move", { source: "a", destination: "/etc/x" }, { kind: "move" })).toEqual(["write /srv/project/src/a", "write /etc/x"]);
 	expect(about("edit", { filePath: "/etc/hosts", diff: "..." }, { kind: "edit" })).toEqual(["write /etc/hosts"]);
 	expect(about("delete_file", { path: "/etc/hosts" })).toEqual(["delete /etc/hosts"]);
 	expect(about("mcp__fs__delete_file", { path: "/etc/hosts" })).toEqual(["delete /etc/hosts"]);
@@ -80,10 +80,10 @@ test("file tools are about every path of their input, absolute and without ..", 
 
 test("a patch is about the files that it touches", () => {
 	const patch = "*** Begin Patch\n*** Update File: src/a.ts\n@@\n-x\n+y\n*** Delete File: /etc/passwd\n*** End Patch";
-	expect(about("apply_patch", { patchText: patch })).toEqual(["write /work/project/src/src/a.ts", "delete /etc/passwd"]);
+	expect(about("apply_patch", { patchText: patch })).toEqual(["write /srv/project/src/src/a.ts", "delete /etc/passwd"]);
 	expect(about("patch", { diff: "--- a/x.ts\n+++ b/x.ts\n@@ -1 +1 @@" })).toEqual([
-		"write /work/project/src/x.ts",
-		"write /work/project/src/x.ts",
+		"write /srv/project/src/x.ts",
+		"write /srv/project/src/x.ts",
 	]);
 	expect(about("edit", { changes: { "/etc/hosts": { type: "update" } } }, { kind: "edit" })).toEqual(["write /etc/hosts"]);
 });
