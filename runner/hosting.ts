@@ -12,7 +12,7 @@ import {
 import type { Decision, GateVerdict } from "../shared/frames.ts";
 import type { ApprovalId, TurnId } from "../shared/ids.ts";
 import { MAX_EVENT_BYTES, MAX_LINE_BYTES } from "../shared/limits.ts";
-import type { Judgement } from "../shared/waf/verdict.ts";
+import { denialInWords, type Judgement } from "../shared/waf/verdict.ts";
 import type { Dialogue, DialogueEvent } from "./providers/provider.ts";
 import { EventRedactor } from "./redaction.ts";
 
@@ -363,7 +363,7 @@ export class Hosting {
 
 	#deny(call: AtGate, judgement: Judgement): void {
 		const { requestId, tool, toolCallId } = call;
-		const reason = inWords(judgement);
+		const reason = denialInWords(judgement, "the runner's owner");
 		const of = toolCallId === undefined ? {} : { toolCallId };
 		this.#emit({ type: "gate_denied", turnId: this.#beginTurn(), ...of, tool, subject: brief(judgement.evidence ?? ""), ...judgement });
 		if (call.type === "gate_requested") this.#say({ type: "verdict", requestId, verdict: "deny", reason });
@@ -460,10 +460,6 @@ const TOO_LARGE: Judgement = {
 	reason: `a tool input of over ${MAX_EVENT_BYTES} bytes cannot be judged`,
 	suggestion: "use smaller steps",
 };
-
-/** What the model is told of a denial. */
-export const inWords = ({ rule, reason, suggestion }: Judgement): string =>
-	`Denied${rule === null ? "" : ` by rule ${rule}`}: ${reason}.${suggestion === undefined ? "" : ` ${suggestion}`}`;
 
 /** Over what the gates judge of a command (64 KiB), so that a cut one is still too long to be allowed. */
 const MAX_STRING_UNITS = 70_000;

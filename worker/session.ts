@@ -18,7 +18,7 @@ import {
 	type VersionedPolicy,
 } from "../shared/waf/policy.ts";
 import { subjectOf, type ToolCall } from "../shared/waf/tool-call.ts";
-import { graver, type Judgement, type Place } from "../shared/waf/verdict.ts";
+import { denialInWords, graver, type Judgement, type Place } from "../shared/waf/verdict.ts";
 
 /**
  * The session's state machine, pure: `step` decides, the object commits and then performs. What must not be lost is
@@ -574,7 +574,7 @@ class Move {
 		if (s.turn?.turnId !== turnId || s.verdicts?.some((v) => v.approvalId === approvalId)) return;
 		const decided = this.#judge(event);
 		const verdict = decided.verdict === "allow" ? (decided.explicit ? "allow" : "pass") : decided.verdict;
-		const reason = verdict === "deny" ? denialInWords(decided) : decided.reason;
+		const reason = verdict === "deny" ? denialInWords(decided, "the team's policy") : decided.reason;
 		s.verdicts = [...(s.verdicts ?? []), { approvalId, verdict, reason, ...(toolCallId === undefined ? {} : { toolCallId }) }];
 		if (verdict !== "ask") this.#tellVerdict(event, decided);
 		this.effects.push({ do: "tell_runner" });
@@ -635,7 +635,7 @@ class Move {
 		const decided = this.#judge(event);
 		const expiresAt = this.#now + this.#rules.versioned.policy.approvalTimeoutMs;
 		if (decided.verdict === "deny" || (decided.verdict === "allow" && decided.explicit)) {
-			const message = decided.verdict === "deny" ? { message: denialInWords(decided).slice(0, 4096) } : {};
+			const message = decided.verdict === "deny" ? { message: denialInWords(decided, "the team's policy") } : {};
 			s.approvals = [
 				...s.approvals,
 				{ approvalId, expiresAt, decision: { approvalId, decision: decided.verdict, ...message }, byRule: true },
@@ -810,13 +810,6 @@ function entryOf(call: ToolCall, place: Place): AskedCall["entry"] {
 	const entry = entryFor(call, place, "allow", "entry", "", 0);
 	return entry === null ? null : { tool: entry.tool, ...(entry.match === undefined ? {} : { match: entry.match }) };
 }
-
-/** What the model is told of a denial. */
-const denialInWords = ({ rule, reason, suggestion }: Judgement): string =>
-	`Denied by the team's policy${rule === null ? "" : `, rule ${rule}`}: ${reason}.${suggestion === undefined ? "" : ` ${suggestion}`}`.slice(
-		0,
-		4096,
-	);
 
 /** Whether a runner's event can change the state; all others go straight to the log. */
 export const touchesState = (event: RunnerReport): boolean =>

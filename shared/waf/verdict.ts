@@ -69,3 +69,10 @@ export interface Place {
 	readRoots?: readonly string[];
 	writeRoots?: readonly string[];
 }
+
+/** What a model is told of a denial, and by whom: whose rule it was, why, and what to do instead. */
+export const denialInWords = ({ rule, reason, suggestion }: Judgement, whose: string): string =>
+	`Denied by ${whose}${rule === null ? "" : `, rule ${rule}`}: ${reason}.${suggestion === undefined ? "" : ` ${suggestion}`}`.slice(
+		0,
+		4096,
+	);

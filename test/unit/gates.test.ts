@@ -346,7 +346,7 @@ describe("the runner's gate", () => {
 		const { events, writes } = hosting.take(judged(DENIED));
 		expect(events).toMatchObject([{ type: "gate_denied", turnId, tool: "Bash", rule: "entry:owner-deny-1" }]);
 		expect(writes).toEqual([
-			`verdict ${JSON.stringify({ requestId: "r1", verdict: "deny", reason: "Denied by rule entry:owner-deny-1: not here. Ask the owner." })}`,
+			`verdict ${JSON.stringify({ requestId: "r1", verdict: "deny", reason: "Denied by the runner's owner, rule entry:owner-deny-1: not here. Ask the owner." })}`,
 		]);
 	});
 
