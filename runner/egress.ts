@@ -2,8 +2,9 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { createHash, createHmac, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { getCompileCacheDir } from "node:module";
 import { connect, type Socket } from "node:net";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { type Problem, problem } from "../shared/errors.ts";
@@ -258,6 +259,7 @@ export class Egress {
 	async #start(build: string): Promise<number> {
 		const { env, lonelyMs = 10 * 60_000, abandonedMs = 24 * 3_600_000, lookMs = 5_000 } = this.#options;
 		const errors = openSync(join(this.#dir, "stderr"), "a", 0o600);
+		const cache = getCompileCacheDir();
 		let child: ChildProcess;
 		try {
 			child = spawn(
@@ -266,7 +268,11 @@ export class Egress {
 				{
 					cwd: this.#dir,
 					// Names are looked up by threads, and one that hangs must not hold the others up.
-					env: { UV_THREADPOOL_SIZE: "16", ...Object.fromEntries(TLS_ENV.flatMap((name) => (env[name] ? [[name, env[name]]] : []))) },
+					env: {
+						UV_THREADPOOL_SIZE: "16",
+						...(cache === undefined ? {} : { NODE_COMPILE_CACHE: dirname(cache) }),
+						...Object.fromEntries(TLS_ENV.flatMap((name) => (env[name] ? [[name, env[name]]] : []))),
+					},
 					stdio: ["ignore", "pipe", errors],
 					detached: true,
 				},
