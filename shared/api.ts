@@ -138,14 +138,25 @@ export const Approval = z.object({
 	/** The rule that asks; null: the CLI does. */
 	rule: z.string().nullable(),
 	reason: z.string().nullable(),
+	/** What the rule says to do instead. */
+	suggestion: z.string().nullable(),
 	/** Who sent the input that led to it. */
 	requestedBy: z.string(),
 	askedAt: z.int(),
 	/** Then it is denied. */
 	expiresAt: z.int(),
+	/** Where the session's log has the call with its whole input; null: it has waited since before that was kept. */
+	offset: Offset.nullable(),
 });
 export type Approval = z.infer<typeof Approval>;
-export const ApprovalList = z.object({ data: z.array(Approval) });
+export const ApprovalList = z.object({
+	data: z.array(Approval),
+	/** The gateway's clock, by which they expire. */
+	now: z.int(),
+	/** Who asks for this list, as the log would name them if they decided, and what they may do. */
+	principal: z.object({ actor: z.string(), scopes: z.array(Scope) }),
+});
+export type ApprovalList = z.infer<typeof ApprovalList>;
 
 export const Decide = z.strictObject(Decision.omit({ approvalId: true }).shape);
 

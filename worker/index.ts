@@ -489,7 +489,11 @@ app.openapi(
 		security,
 		responses: { 200: json(ApprovalList, "All that wait, the first to expire first"), ...errors },
 	}),
-	async (c) => c.json({ data: await team(c, allow(c, "sessions:read")).listApprovals() }, 200),
+	async (c) => {
+		const who = allow(c, "sessions:read");
+		const data = await team(c, who).listApprovals();
+		return c.json({ data, now: Date.now(), principal: { actor: who.actor, scopes: who.scopes } }, 200);
+	},
 );
 
 app.openapi(

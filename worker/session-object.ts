@@ -1026,7 +1026,10 @@ export class SessionObject extends DurableObject<Env> {
 		if (before.approvals !== approvals)
 			this.ctx.waitUntil(
 				this.env.TEAM.getByName(meta.team)
-					.noteApprovals(meta.sessionId, openApprovals(this.#state))
+					.noteApprovals(
+						meta.sessionId,
+						openApprovals(this.#state).map((asked) => ({ ...asked, offset: this.#log.asked(asked.approvalId) })),
+					)
 					.catch((cause: unknown) => console.warn(`session ${meta.sessionId}: its approvals did not reach the index`, cause)),
 			);
 		if (was.name === is.name && was.why === is.why && before.lease === this.#state.lease && before.containment === containment) return;

@@ -82,6 +82,8 @@ export interface WaitingApproval {
 	expiresAt: number;
 	/** Null while it waits. Kept until the turn ends: a runner that comes back hears it again. */
 	decision: Decision | null;
+	/** Who made the decision; absent: a rule did, or it was made before this was kept. */
+	decidedBy?: string;
 	/** A rule decided it at once: nobody was asked, and the log has the verdict alone. */
 	byRule?: true;
 	/** The call that waits; absent: a question of the CLI's. */
@@ -97,6 +99,8 @@ interface AskedCall {
 	subject: string;
 	rule: string | null;
 	reason: string | null;
+	/** What the rule says to do instead. */
+	suggestion?: string;
 	requestedBy: string;
 	askedAt: number;
 	/** What `remember` would make a rule of; null: the call is too large for one. */
@@ -221,12 +225,13 @@ export function openApprovals(state: SessionState): OpenApproval[] {
 					{
 						approvalId,
 						...{ tool: call.tool, subject: call.subject, cwd: call.place.cwd, rule: call.rule, reason: call.reason },
+						suggestion: call.suggestion ?? null,
 						...{ requestedBy: call.requestedBy, askedAt: call.askedAt, expiresAt },
 					},
 				],
 	);
 }
-export type OpenApproval = Omit<z.output<typeof Approval>, "sessionId">;
+export type OpenApproval = Omit<z.output<typeof Approval>, "sessionId" | "offset">;
 
 /** Why this turn has not begun, in words for a person; null if it has, or is about to. */
 export function whyWaits(state: SessionState, turnId: TurnId): string | null {
@@ -492,7 +497,8 @@ class Move {
 		};
 		if (approval.decision !== null) {
 			this.#audit("approval.answered", by, { ...said, counted: false }, call?.subject);
-			return problem("conflict", `this approval was already decided: ${approval.decision.decision}`);
+			const { decision: made } = approval.decision;
+			return problem("conflict", `this approval was already decided by ${approval.decidedBy ?? "a rule"}: ${made}`);
 		}
 		if (call !== undefined && updatedInput !== undefined && decision.decision === "allow") {
 			// What runs is what was judged: a person who changes the call cannot allow what a rule denies.
@@ -506,7 +512,7 @@ class Move {
 		}
 		const stored: Decision = { ...decision };
 		delete stored.remember;
-		s.approvals = s.approvals.map((a) => (a === approval ? { ...a, decision: stored } : a));
+		s.approvals = s.approvals.map((a) => (a === approval ? { ...a, decision: stored, decidedBy: by } : a));
 		this.append({
 			type: "approval_decided",
 			approvalId,
@@ -649,6 +655,7 @@ class Move {
 		const subject = subjectText(event, s.spec);
 		const asks = decided.dryRun === undefined && decided.verdict === "ask";
 		const reason = asks ? decided.reason : event.reason;
+		const suggestion = asks && decided.suggestion !== undefined ? { suggestion: decided.suggestion } : {};
 		const call: AskedCall = {
 			tool,
 			...(kind === undefined ? {} : { kind }),
@@ -657,6 +664,7 @@ class Move {
 			subject: auditText(subject),
 			rule: asks ? decided.rule : null,
 			reason: reason ?? null,
+			...suggestion,
 			requestedBy,
 			askedAt: this.#now,
 			entry: entryOf(callOf(event), place),
@@ -667,7 +675,7 @@ class Move {
 			...rest,
 			...(reason === undefined ? {} : { reason }),
 			rule: call.rule,
-			...(asks && decided.suggestion !== undefined ? { suggestion: decided.suggestion } : {}),
+			...suggestion,
 			policyVersion: decided.policyVersion,
 			requestedBy,
 			expiresAt,

@@ -36,7 +36,7 @@ import { type Candidate, type Grant, type Queue, schedule, type Wait } from "./p
 import { Policies, type PolicySummaryDto, type PolicyVersionDto } from "./policies.ts";
 import { migrate } from "./schema.ts";
 import { newId, newSecret, verifyEd25519 } from "./secrets.ts";
-import type { Containment, OpenApproval } from "./session.ts";
+import type { Containment } from "./session.ts";
 import { HOSTS_HEADER, RUNNER_HEADER, silentAt } from "./session-object.ts";
 
 const SCHEMA = [
@@ -172,6 +172,8 @@ type SessionRow = {
 // RPC types are computed by the compiler; named ones keep that from going deep.
 export type SessionDto = z.output<typeof Session>;
 export type ApprovalDto = z.output<typeof Approval>;
+/** As a session tells of it. Those that were noted before they had a suggestion and an offset have none. */
+type NotedApproval = Omit<ApprovalDto, "sessionId">;
 export type QueueEntryDto = z.output<typeof QueueEntry>;
 export type RunnerDto = z.output<typeof Runner>;
 type BypassRequest = z.output<typeof CreateBypass>;
@@ -402,7 +404,7 @@ export class TeamObject extends DurableObject<Env> {
 	}
 
 	/** All that waits for a person in this session now. */
-	noteApprovals(sessionId: SessionId, open: OpenApproval[]): void {
+	noteApprovals(sessionId: SessionId, open: NotedApproval[]): void {
 		this.#sql.exec("DELETE FROM approvals WHERE session_id = ?", sessionId);
 		for (const asked of open)
 			this.#sql.exec(
@@ -422,7 +424,10 @@ export class TeamObject extends DurableObject<Env> {
 				Date.now(),
 			)
 			.toArray()
-			.map(({ session_id: sessionId, asked }) => ({ sessionId, ...(JSON.parse(asked) as OpenApproval) }));
+			.map(({ session_id: sessionId, asked }) => ({
+				...{ sessionId, suggestion: null, offset: null },
+				...(JSON.parse(asked) as Omit<NotedApproval, "suggestion" | "offset"> & Partial<NotedApproval>),
+			}));
 	}
 
 	// ------------------------------------------------------------ leases
