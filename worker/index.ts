@@ -63,6 +63,7 @@ import {
 	shownBy,
 } from "./auth.ts";
 import { type Config, type Env, readConfig } from "./config.ts";
+import { CONSOLE } from "./console/pages.ts";
 import { testPolicy } from "./policies.ts";
 import {
 	addressOf,
@@ -894,6 +895,9 @@ app.get("/v1/link/:team/:runnerId/:sessionId?", async (c) => {
 });
 
 // ---------------------------------------------------------------- open to all
+
+// The page holds no data: it asks for it as any program does, and is answered as one.
+for (const [path, serve] of Object.entries(CONSOLE)) app.get(path, serve);
 
 app.get("/healthz", (c) => c.json({ ok: true }));
 

@@ -162,9 +162,9 @@ describe("without a credential", () => {
 		expect(objectFiles("session")).toEqual(before);
 	});
 
-	test("only the health check and the API's description are open", async () => {
-		expect((await call("GET /healthz", {})).status).toBe(200);
-		expect((await call("GET /openapi.json", {})).status).toBe(200);
+	test("only the health check, the API's description and the console, which holds no data, are open", async () => {
+		for (const path of ["/healthz", "/openapi.json", "/console", "/console/console.css", "/console/console.js"])
+			expect([path, (await call(`GET ${path}`, {})).status]).toEqual([path, 200]);
 	});
 
 	test("[P13] a credential in an address is refused with 400 wherever it stands, also beside a right one, and is not repeated", async () => {

@@ -1,15 +1,10 @@
-import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { openChromium } from "../support/browser.ts";
 import { type Stack, startStack } from "../support/stack.ts";
-
-const CHROMIUM = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(existsSync);
 
 let stack: Stack;
 let server: Server;
@@ -67,32 +62,12 @@ afterAll(async () => {
 
 /** Opens the page in a real browser and waits for its report. */
 async function openPage(address: string): Promise<unknown> {
-	if (CHROMIUM === undefined) throw new Error("no Chromium is installed: apt-get install chromium");
-	const profile = mkdtempSync(join(tmpdir(), "hotplex-chromium-"));
 	const report = new Promise<string>((resolve) => reports.set(`/report${new URL(address).pathname}`, resolve));
-	const browser = spawn(
-		CHROMIUM,
-		[
-			"--headless",
-			"--no-sandbox",
-			"--disable-gpu",
-			"--disable-quic",
-			"--no-first-run",
-			"--disable-background-networking",
-			"--disable-component-update",
-			"--disable-sync",
-			`--user-data-dir=${profile}`,
-			address,
-		],
-		{ stdio: "ignore", env: { PATH: process.env.PATH ?? "", HOME: profile } },
-	);
-	const ended = new Promise<void>((resolve) => browser.once("exit", () => resolve()));
+	const browser = openChromium(address);
 	try {
 		return JSON.parse(await report);
 	} finally {
-		browser.kill("SIGKILL");
-		await ended;
-		rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+		await browser.close();
 	}
 }
 

@@ -15,8 +15,11 @@ interface Document {
 	>;
 	components: Record<string, Record<string, unknown>>;
 }
-/** Upgrades, which OpenAPI cannot describe (PROTOCOL.md does), and the document itself. */
+/** Upgrades, which OpenAPI cannot describe (PROTOCOL.md does), the console, and the document itself. */
 const UNDESCRIBED = [
+	"GET /console",
+	"GET /console/console.css",
+	"GET /console/console.js",
 	"GET /healthz",
 	"GET /openapi.json",
 	"GET /v1/link/{team}/{runnerId}/{sessionId?}",

@@ -533,6 +533,8 @@ describe("a gateway without a way to authenticate", () => {
 		"/healthz",
 		"/openapi.json",
 		"/",
+		"/console",
+		"/console/console.js",
 		"/v1/sessions",
 		"/v1/runners",
 		`/v1/sessions/ses_${"0".repeat(26)}/socket`,

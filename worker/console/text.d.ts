@@ -1,0 +1,12 @@
+declare module "*.css" {
+	const text: string;
+	export default text;
+}
+declare module "*.html" {
+	const text: string;
+	export default text;
+}
+declare module "*/console.js" {
+	const text: string;
+	export default text;
+}
