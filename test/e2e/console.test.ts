@@ -240,14 +240,22 @@ describe("with an API key", () => {
 		expect(await decisions(late)).toMatchObject([{ decision: "deny", by: `key:${keyId}` }]);
 	});
 
-	test("[APR-3] what nobody answers counts down by the gateway's clock, and goes when it expires", async () => {
+	test("[APR-3] what nobody answers counts down by the gateway's clock, and goes when it expires; a page that nobody sees asks nothing", async () => {
+		const unseen = await opened();
+		await unseen.until("a list", "document.querySelector('#sign-in').hidden");
+		await unseen.evaluate("Object.defineProperty(document, 'hidden', { value: true })");
+		await lookAgain(unseen);
+		const asked = unseen.requests.length;
 		await rules({ approvalTimeoutMs: 3000 });
 		const approval = await said("Bash", { command: "touch late" });
 		await rules({});
 		const page = await opened();
 		await page.until("the call", `${card(approval)} !== undefined`);
+		// The machine's own clock may say what it likes.
+		await page.evaluate("Date.now = () => 0");
 		expect(await textOf(page, approval, ".left")).toMatch(/^expires in 0:0[1-3]$/);
 		expect(await outcome(page, approval)).toContain("Expired");
+		expect(unseen.requests.length).toBe(asked);
 	});
 
 	test("a key that may only read answers nothing, a wrong one is told, and a forgotten one leaves nothing to see", async () => {

@@ -134,6 +134,7 @@ async function call(path, body) {
 
 const gatewayNow = () => performance.now() + clockAhead;
 
+/** Asks for the list, and again after a while, as long as somebody looks. @returns {Promise<void>} */
 async function poll() {
 	clearTimeout(timer);
 	if (polling || document.hidden) return;
@@ -143,7 +144,7 @@ async function poll() {
 	const { status, body, why, retryAfterMs } = await call("v1/approvals");
 	polling = false;
 	// The answer is to somebody else.
-	if (keyThen !== key) return void poll();
+	if (keyThen !== key) return key === null ? undefined : poll();
 	if (status === 200) {
 		const list = /** @type {ApprovalList} */ (body);
 		// The gateway read its clock at some moment in between.
@@ -232,6 +233,9 @@ function add(approval) {
 	find(element, ".reason", HTMLElement).hidden = approval.reason === null;
 	find(element, ".suggestion", HTMLElement).hidden = approval.suggestion === null;
 	find(element, "time", HTMLTimeElement).dateTime = new Date(approval.askedAt).toISOString();
+	// Read aloud, each button says what it is about.
+	find(element, ".subject", HTMLElement).id = `subject-${approval.approvalId}`;
+	for (const button of element.querySelectorAll("button")) button.setAttribute("aria-describedby", `subject-${approval.approvalId}`);
 	const details = find(element, "details", HTMLDetailsElement);
 	details.hidden = approval.offset === null;
 	details.addEventListener("toggle", () => void showWhole(card));
