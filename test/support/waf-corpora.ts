@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -62,6 +63,13 @@ export function readCorpora(dir: string = FIXTURES): Row[] {
 		.flatMap((name) => readFileSync(join(dir, name), "utf8").split("\n"))
 		.filter((line) => line !== "")
 		.map((line) => Row.parse(JSON.parse(line)));
+}
+
+/** What the scale of prompts is weighed from, in short. */
+export function digestOfPrompts(rows: readonly Row[]): string {
+	const hash = createHash("sha256");
+	for (const { kind, held, label, text } of rows) if (kind === "prompt" && !held) hash.update(`${label}\0${text}\0`);
+	return hash.digest("hex").slice(0, 16);
 }
 
 /** Judges `rows` and counts. */
