@@ -55,6 +55,7 @@ const MAX_PATH_UNITS = 1_024;
 const MAX_DEPTH = 60;
 const MAX_OUTPUT = 65_536;
 const MAX_TURNS = 32;
+const MAX_TYPED = 8_192;
 /** Of one command; rules look at some words together. */
 const MAX_WORDS = 4096;
 
@@ -117,6 +118,12 @@ export class Shell {
 	/** Functions that have run. */
 	readonly #called = new Set<string>();
 	#lenient = 0;
+	/** Above zero only what is denied counts. */
+	#grave = 0;
+	/** The text that is being followed, if positions in it are known. */
+	#source: string | undefined;
+	/** A program that the last statement has left waiting for input. */
+	#waiting: readonly string[] | undefined;
 	#fifo = false;
 	/** What the pipe that is being followed has: a `shell` that reads it, a `connection`. */
 	#ends = new Set<string>();
@@ -142,7 +149,20 @@ export class Shell {
 		return this.#worst;
 	}
 
+	/** Judges the lines after a program that waits for somebody who types as typed into it. Perhaps nobody does: only what is denied counts. */
+	#typed(waiting: readonly string[], text: string, scope: Scope, via: readonly string[]): void {
+		const source = this.#source;
+		this.#source = undefined;
+		this.#grave++;
+		this.#lenient++;
+		this.#run(waiting, scope, scope.inner(), { text }, via);
+		this.#lenient--;
+		this.#grave--;
+		this.#source = source;
+	}
+
 	#hit(rule: Rule, evidence: string): void {
+		if (this.#grave > 0 && rule.verdict !== "deny") return;
 		if (!this.objections.has(rule.id)) this.objections.set(rule.id, judgementOf(rule, evidence));
 		if (rule.verdict === "ask" && this.#worst.verdict !== "allow") return;
 		this.#worst = graver(this.#worst, judgementOf(rule, evidence));
@@ -168,20 +188,31 @@ export class Shell {
 		this.#spend(1 + (text.length >> 5));
 		return this.#deeper(() => {
 			refuseDepth(text);
-			return this.#parsed(parse(text), scope, input, via);
+			return this.#parsed(parse(text), scope, input, via, text);
 		});
 	}
 
-	#parsed(script: ParsedScript | undefined, scope: Scope, input: Input, via: readonly string[]): string {
+	#parsed(script: ParsedScript | undefined, scope: Scope, input: Input, via: readonly string[], text?: string): string {
 		if (!script) return UNKNOWN;
 		const error = script.errors?.[0];
 		if (error && this.#lenient === 0) this.#hit(r["parse-error"], error.message);
-		return this.#statements(script.commands, scope, input, via);
+		const around = this.#source;
+		this.#source = text;
+		const output = this.#statements(script.commands, scope, input, via);
+		this.#source = around;
+		return output;
 	}
 
 	#statements(statements: readonly Statement[], scope: Scope, input: Input, via: readonly string[]): string {
 		let output = "";
-		for (const statement of statements) output = join(output, this.#statement(statement, scope, input, via));
+		for (const statement of statements) {
+			this.#waiting = undefined;
+			output = join(output, this.#statement(statement, scope, input, via));
+			if (this.#waiting === undefined || this.#source === undefined || this.#grave > 0) continue;
+			const rest = this.#source.slice(statement.end, statement.end + MAX_TYPED);
+			if (/^[ \t;]{0,8}\n\s{0,64}\S/.test(rest)) this.#typed(this.#waiting, rest.trimStart(), scope, via);
+			this.#waiting = undefined;
+		}
 		return output;
 	}
 
@@ -387,6 +418,8 @@ export class Shell {
 			this.#hit(r["preload-library"], `${name}=${value}`);
 		else if (COMMAND_VARIABLES.has(name) && value !== "" && isKnown(value))
 			this.#script(value, scope.inner(), { text: null }, [...via, name]);
+		else if (name === "PERL5DB" && isKnown(value))
+			this.#run(["perl", "-e", value], scope.inner(), scope.inner(), { text: null }, [...via, name]);
 		else if ((name === "BASH_ENV" || name === "ENV") && /[$`]/.test(value))
 			this.#script(`: "${value}"`, scope.inner(), { text: null }, [...via, name]);
 		else if (/^PS[0-4]$/.test(name) && /\$\(|`/.test(value)) this.#script(`: "${value}"`, scope.inner(), { text: null }, [...via, name]);
@@ -467,8 +500,18 @@ export class Shell {
 			this.#script(content, new Scope(undefined, this.#place.cwd, []), { text: null }, [LOGIN]);
 			this.#lenient--;
 		}
-		// A file that starts a shell by its own means is there to be run by whoever reads it.
-		if (STARTS_SHELL.test(content)) this.#hit(r["unresolved-script"], `> ${path}`);
+		// A file that starts a shell by its own means is there to be run by whoever reads it; in a project, that may be its business.
+		if (STARTS_SHELL.test(content))
+			this.#hit(r[path.startsWith(`${this.#place.workDir}/`) ? "unresolved-script" : "shell-escape"], `> ${path}`);
+		// A unit or an entry of the desktop: what it starts.
+		if (/\.(service|timer|path|socket|desktop)$/.test(path) && isKnown(content)) {
+			this.#lenient++;
+			for (const line of content.split("\n", 256)) {
+				const command = /^Exec(?:Start(?:Pre|Post)?|Stop|Reload)?=[-@:+!]{0,4}(.{1,4096})$/.exec(line);
+				if (command) this.#script(command[1] ?? "", new Scope(undefined, this.#place.cwd, []), { text: null }, [LOGIN]);
+			}
+			this.#lenient--;
+		}
 	}
 
 	/** What a file holds, if this script has written it; what was fetched into a directory holds for all below it. */
@@ -627,8 +670,15 @@ export class Shell {
 			case "local":
 			case "readonly": {
 				const references = call.name !== "export" && args.some((flag) => /^-[a-zA-Z]{0,8}n/.test(flag));
+				// `declare -l x=RM`: what is assigned changes its case.
+				const cased = args.some((flag) => /^-[a-zA-Z]{0,8}l/.test(flag))
+					? (text: string) => text.toLowerCase()
+					: args.some((flag) => /^-[a-zA-Z]{0,8}u/.test(flag))
+						? (text: string) => text.toUpperCase()
+						: undefined;
 				for (const arg of args) {
 					const equals = arg.indexOf("=");
+					if (equals > 0 && cased) state.variables.set(arg.slice(0, equals), cased(arg.slice(equals + 1)));
 					if (equals > 0 && references) this.#references.set(arg.slice(0, equals), arg.slice(equals + 1));
 					// An assignment in a quoted word: `export "x=1"`.
 					if (equals > 0 && /^[A-Za-z_][A-Za-z0-9_]{0,127}$/.test(arg.slice(0, equals)) && !state.variables.has(arg.slice(0, equals)))
@@ -643,7 +693,18 @@ export class Shell {
 				if (call.name === "read" && input.file) input.text = UNKNOWN;
 				const line =
 					input.text === null ? UNKNOWN : !isKnown(input.text) ? marksOf(input.text) || UNKNOWN : (input.text.split("\n", 1)[0] ?? "");
-				const names = new Options(args, "-a -d -i -n -N -p -t -u -O -s -c -C").operands;
+				const options = new Options(args, call.name === "read" ? "-a -d -i -n -N -p -t -u" : "-d -n -O -s -u -c -C");
+				const names = options.operands;
+				const list = call.name === "read" ? options.value("-a") : (names[0] ?? "MAPFILE");
+				if (list !== undefined && input.text !== null && isKnown(input.text)) {
+					const end = call.name === "read" ? /[ \t]+/ : options.value("-d") || "\n";
+					const whole = call.name === "read" ? line.trim() : input.text;
+					const all = whole.split(end, MAX_WORDS);
+					if (call.name !== "read" && all.at(-1)?.trim() === "") all.pop();
+					this.#assign(list, all, state, via);
+					input.text = call.name === "read" ? input.text.slice(line.length + 1) : "";
+					return "";
+				}
 				if (input.text !== null && isKnown(input.text)) input.text = input.text.slice(line.length + 1);
 				const fields = isKnown(line) ? line.trim().split(/[ \t]+/) : [];
 				names.forEach((name, at) => {
@@ -776,10 +837,10 @@ export class Shell {
 	#engine(scope: Scope, input: Input, via: readonly string[]): Engine {
 		return {
 			hit: (rule, evidence) => this.#hit(rule, evidence),
-			argv: (argv, through, stdin) => {
+			argv: (argv, through, stdin, environment) => {
 				if (argv.length === 0) return "";
 				const given = stdin === undefined ? input : { text: stdin };
-				return this.#run(argv, scope, scope.inner(), given, [...via, through]);
+				return this.#run(argv, scope, scope.inner(), given, [...via, through], environment);
 			},
 			script: (text, through, args, stdin) => {
 				const inner = new Scope(scope, scope.cwd, args.slice(1));
@@ -803,13 +864,25 @@ export class Shell {
 				}),
 			file: (path) => this.#content(path),
 			filesIn: (paths) => {
-				const found: string[] = [];
-				for (const [file, content] of this.#files) {
-					this.#spend(1);
-					const slash = file.lastIndexOf("/");
-					if (paths.includes(file) || paths.includes(file.slice(0, slash))) found.push(content);
+				const found = new Map<string, string>();
+				const wanted = new Set(paths);
+				// What such a file names is looked for as well: a configuration and the plugins that it loads.
+				for (let turn = 0; turn < 3; turn++) {
+					const before = found.size;
+					for (const [file, content] of this.#files) {
+						this.#spend(1);
+						if (found.has(file) || !(wanted.has(file) || wanted.has(file.slice(0, file.lastIndexOf("/"))))) continue;
+						found.set(file, content);
+						this.#spend(1 + (Math.min(content.length, 8192) >> 6));
+						for (const named of content
+							.slice(0, 8192)
+							.match(/\/[\w.+/-]{2,256}/g)
+							?.slice(0, 32) ?? [])
+							wanted.add(named);
+					}
+					if (found.size === before || found.size === this.#files.size) break;
 				}
-				return found;
+				return [...found.values()];
 			},
 			variable: (name) => {
 				const value = scope.lookup((one) => one.variables, name);
@@ -823,6 +896,7 @@ export class Shell {
 			fetches: (dubious) => {
 				if (dubious) this.#dubious = true;
 			},
+			dubious: () => this.#dubious,
 		};
 	}
 
@@ -835,11 +909,13 @@ export class Shell {
 				this.#hit(r["unresolved-command"], call.text());
 			return UNKNOWN;
 		}
+		const where = located(program, call.place);
+		if (program.includes("/") && this.#content(where) === undefined && HIDDEN.test(where)) this.#hit(r["hidden-program"], call.text());
 		// A pattern: whichever known program it could mean.
 		if (/[*?[]/.test(program) && name !== "[" && name !== "[[") {
+			judgeAny(call, false);
 			// As it is written: `/???` is /bin here, and not the /etc that a file's pattern would be taken for.
-			const where = /^\/[^./][^/]*\/[^/]+$/.test(program) ? program : located(program, call.place);
-			const meant = candidates(where);
+			const meant = candidates(/^\/[^./][^/]*\/[^/]+$/.test(program) ? program : where);
 			if (meant === null) {
 				// A program of the project, whichever: it is not one of the system's.
 				if (program.includes("/")) return UNKNOWN;
@@ -861,14 +937,8 @@ export class Shell {
 			);
 			return UNKNOWN;
 		}
-		const where = located(program, call.place);
 		const setuidShell = call.args.length === 1 && call.args[0] === "-p";
-		if (
-			program.includes("/") &&
-			this.#content(where) === undefined &&
-			(HIDDEN.test(where) || (setuidShell && /^\/(var\/)?tmp\//.test(where)))
-		)
-			this.#hit(r["hidden-program"], call.text());
+		if (setuidShell && /^\/(var\/)?tmp\//.test(where) && this.#content(where) === undefined) this.#hit(r["hidden-program"], call.text());
 		if (TELLING.test(name)) this.#hit(r["hidden-program"], call.text());
 		if (via[0] === LOGIN && /^\/(tmp|var\/tmp|dev\/shm)\//.test(located(program, call.place)))
 			this.#hit(pathRules["write-persistence"], call.text());
@@ -889,6 +959,8 @@ export class Shell {
 			}
 		}
 		if (SHELLS.has(name)) return this.#shell(call, input, via);
+		if (input.text === null && (INTERACTIVE.test(name) || (INTERPRETERS.test(name) && call.args.every((arg) => /^-[\w-]{0,16}$|^(fsi|repl|console|shell)$/.test(arg)))))
+			this.#waiting = [program, ...call.args];
 		const wrapper = Object.hasOwn(wrappers, name) ? wrappers[name] : undefined;
 		judgeAny(call, judges.has(name) || wrapper !== undefined);
 		if (name === "mkfifo" || (name === "mknod" && call.args.includes("p"))) this.#fifo = true;
@@ -983,7 +1055,7 @@ export const SHELLS = new Set([
 /** What a `Running` call asks of the shell. */
 interface Engine {
 	hit(rule: Rule, evidence: string): void;
-	argv(argv: readonly string[], through: string, stdin: string | null | undefined): string;
+	argv(argv: readonly string[], through: string, stdin: string | null | undefined, environment: ReadonlyMap<string, string>): string;
 	script(text: string, through: string, args: readonly string[], stdin: string | null | undefined): string;
 	maybe(text: string, through: string): void;
 	fetched(evidence: string): void;
@@ -993,6 +1065,7 @@ interface Engine {
 	variable(name: string): string | undefined;
 	wrote(path: string, content: string): void;
 	fetches(dubious: boolean): void;
+	dubious(): boolean;
 }
 
 class Running implements Call {
@@ -1031,8 +1104,8 @@ class Running implements Call {
 		if (rule.id === "print-credential") this.sawSecret = true;
 		this.#engine.hit(rule, evidence ?? this.text());
 	}
-	argv(argv: readonly string[], through = this.name, stdin?: string | null): string {
-		return this.#engine.argv(argv, through, stdin);
+	argv(argv: readonly string[], through = this.name, stdin?: string | null, environment = this.environment): string {
+		return this.#engine.argv(argv, through, stdin, environment);
 	}
 	script(text: string, through = this.name, args: readonly string[] = [], stdin?: string | null): string {
 		return this.#engine.script(text, through, args, stdin);
@@ -1084,6 +1157,9 @@ class Running implements Call {
 	fetches(dubious: boolean): void {
 		this.#engine.fetches(dubious);
 	}
+	get fetchedBlindly(): boolean {
+		return this.#engine.dubious();
+	}
 }
 
 /** `/usr/bin/python3.11` is `python`; `nc.traditional` is `nc`. */
@@ -1102,13 +1178,13 @@ export function nameOf(program: string): string {
 }
 
 /** Where programs lie that nobody shall find. */
-const HIDDEN = /^\/(var\/)?tmp\/\.[^/]{1,255}$|^\/dev\/shm\//;
+const HIDDEN = /^\/(var\/)?tmp\/(\.{3}[^/]{0,255}\/.|\.[^/]{1,255}$)|^\/dev\/shm\//;
 /** Names that say what a program is for. */
 const TELLING =
 	/exploit|pwnkit|dirty(cow|pipe)|^cve-?\d{4}|linpeas|linenum|^pspy|rootkit|backdoor|keylogger|mimikatz|mimipenguin|reverse.?shell|ransom/i;
 /** A call that starts a shell, or makes itself root, in whatever language. */
 const STARTS_SHELL =
-	/\b(exec[lv]?[pe]{0,2}|system|spawn|popen|execute|Pre-Invoke)\b[^\n]{0,40}["'/ ]\/?bin\/(ba)?sh["',;]|\bset(res|re)?uid\(0/;
+	/\b(exec[lv]?[pe]{0,2}|system|spawn|popen|execute|Pre-Invoke)\b[^\n]{0,40}["'/ ]\/?bin\/(ba)?sh(["',;]| ?[0-9]?[<>])|\bset(res|re)?uid\(0/;
 /** Absolute paths that are not in their shortest form. */
 const ROUNDABOUT = /^(?=[^\n]{0,1024}(?:\/\/|\/\.{1,2}(?:\/|$)))\/[\w.@+/-]{0,1024}$/;
 /** Programs whose arguments are text. */
@@ -1125,6 +1201,12 @@ function candidates(pattern: string): string[] | null {
 	const found = [...names].filter((name) => globMatches(last, name));
 	return found.map((name) => `/bin/${name}`);
 }
+
+/** Programs that wait for somebody who types; the first ones only without a program of their own. */
+const INTERPRETERS =
+	/^(python|pypy|perl|ruby|irb|pry|node|nodejs|deno|bun|php|lua|luajit|tclsh|wish|expect|ghci|ghc|julia|octave|octave-cli|R|erl|iex|elixir|jshell|scala|groovysh|dotnet|guile|clisp|sbcl|ipython|bpython|elvish|slsh|gnuplot|maxima|sage|pwsh|powershell|msfconsole|at|batch)$/;
+const INTERACTIVE =
+	/^(rails|mysql|mariadb|psql|sqlite3|mongosh?|redis-cli|gdb|lldb|ed|red|vi|vim|nvim|view|ex|nano|pico|emacs|joe|less|more|man|ftp|lftp|sftp|tftp|psftp|smbclient|telnet|mail|mailx|bc|dc|pdb|jdb|pic|hping3|ranger|mc|tdbtool|tasksh|jtag|scanmem|crash|ginsh|bconsole|debugfs|terraform|cscope|top|htop)$/;
 
 const join = (a: string, b: string): string => {
 	const all = a + b;

@@ -11,9 +11,11 @@ export const languageRules = {
 				"openssl req -engine ./lib.so",
 				"ssh-keygen -D ./lib.so",
 				"sqlite3 /dev/null '.load ./x.so'",
+				"mysql --default-auth ../../../tmp/lib",
+				"echo 'load_module /tmp/x.so;' > /tmp/n.conf; nginx -t -c /tmp/n.conf",
 				"gimp -idf --batch-interpreter=python-fu-eval -b 'import os'",
 			],
-			pass: ["ssh-keygen -t ed25519", "openssl req -new", "gdb ./a.out core"],
+			pass: ["eslint --plugin ./tools/plugin.js src", "ssh-keygen -t ed25519", "openssl req -new", "gdb ./a.out core"],
 		},
 	}),
 };
@@ -25,9 +27,12 @@ const interpreter =
 	(call) => {
 		const options = new Options(call.args, `${flags} ${others}`, true);
 		const texts = options.values(...flags.split(" ")).filter((text) => text !== "");
-		for (const text of texts) call.code(language, text);
+		for (const text of texts) {
+			if (text.includes(FETCHED)) call.runsFetched();
+			else call.code(language, text);
+		}
 		if (texts.length > 0) return;
-		const [file] = options.operands;
+		const file = programOf(options.operands);
 		if (file === undefined || file === "-" || file === "/dev/stdin") {
 			if (call.stdin === null || options.has("--version", "--help", "-V", "-v", "-h")) return;
 			// A module reads its input as what it is about; these read it as a program.
@@ -41,13 +46,19 @@ const interpreter =
 		}
 		// deno and others run what a URL names.
 		const url = options.operands.find((arg) => /^https?:\/\//.test(arg));
-		if (url !== undefined && (/^http:/.test(url) || /^https?:\/\/(\d{1,3}\.){3}/.test(url)) && /^(run|eval|https?:.{1,2048})$/.test(file))
+		if (url !== undefined && (/^http:/.test(url) || /^https?:\/\/(\d{1,3}\.){3}/.test(url)) && /^(run|eval|https?:.{1,2048})$/.test(options.operands[0] ?? ""))
 			call.runsFetched();
 		const content = call.file(file);
 		if (content?.includes(FETCHED)) call.runsFetched();
 		else if (content !== undefined && isKnown(content)) call.code(language, content);
 		else if (content !== undefined) call.hit(shellRules["unresolved-script"]);
 	};
+
+/** The file that is to be run: `x.js`, `run x.js`. */
+const programOf = (operands: readonly string[]): string | undefined =>
+	/^(run|r|exec|script|start|compile|c|eval)$/.test(operands[0] ?? "") && operands.length > 1
+		? operands.slice(1).find((operand) => !operand.startsWith("-"))
+		: operands[0];
 
 const awk = (call: Call): void => {
 	const options = new Options(call.args, "-F -v -f -e -i --file --source --assign --field-separator", true);
@@ -224,7 +235,8 @@ export const languageJudges: Judges = [
 				call.hit(shellRules["unresolved-script"]);
 			if (options.operands[0] === "eval") call.code(call.name, options.operands.slice(1).join(" "));
 			if (call.stdin !== null) call.code(call.name, call.stdin);
-			const content = options.operands[0] === undefined ? undefined : call.file(options.operands[0]);
+			const file = programOf(options.operands);
+			const content = file === undefined ? undefined : call.file(file);
 			if (content !== undefined) call.code(call.name, content);
 		},
 	),
@@ -350,12 +362,21 @@ function startedBy(call: Call, arg: string, next: string, known: boolean): void 
 	const hook = HOOK_OPTION.exec(arg);
 	const path = hook?.[2] ?? next;
 	if (hook && !known && /^\/(tmp|var\/tmp|dev\/shm)\//.test(path)) call.hit(shellRules["shell-escape"]);
+	if (hook && /-on-|(hook|askpass|plugin|pager|helper)$/.test(hook[0].split("=", 1)[0] ?? "") && PLAIN_SHELL.test(path))
+		call.hit(shellRules["shell-escape"]);
+	// A library of one's own, by whatever option a program loads such things with.
+	const library = LIBRARY_OPTION.exec(arg);
+	if (library) {
+		const loaded = library[2] ?? next;
+		if (/^(\/tmp|\/var\/tmp|\/dev\/shm)\/|^(\.\.?\/){1,16}[^\s]{0,256}(\.so|\/lib[^/]{0,64})$|^(\.\.\/){3}/.test(loaded)) call.hit(g["load-library"]);
+	}
 	// fzf, m4 and others: `enter:execute(...)`, `esyscmd(...)`.
 	for (const match of arg.matchAll(/(?:execute|execute-silent|reload|become|transform|esyscmd|syscmd|preview)\(([^)]{1,2048})\)/g))
 		call.script(match[1] ?? "", call.name, [], null);
 	const alias = /^alias\.[\w-]{1,64}=!([\s\S]{1,2048})$/.exec(arg);
 	if (alias) call.script(alias[1] ?? "", call.name, [], null);
 }
+const LIBRARY_OPTION = /^--?[a-z-]{0,32}(default-auth|plugin|plugin-dir|plugins|module|engine|provider|load|library|lib|preload|extension)(?:=(.{1,512}))?$/;
 const HOOK_OPTION =
 	/^--?[a-z-]{0,32}(script|hook|exec|cmd|command|askpass|plugin|helper|program|pager|editor|on-[a-z-]{1,24}|-bin)(?:=(.{1,512}))?$/;
 
@@ -363,13 +384,33 @@ const HOOK_OPTION =
 function writtenBefore(call: Call): void {
 	// A program that such a file has started is not given it again.
 	if (call.via.length > 8) return;
-	for (const content of call.filesIn(BUILDS.has(call.name) ? [...call.args, "."] : call.args)) {
+	// A build's files lie around the one that is named.
+	const around = BUILDS.has(call.name)
+		? [".", ...call.args.filter((arg) => arg.includes("/")).flatMap((arg) => [arg.replace(/\/[^/]*$/, ""), arg.replace(/\/[^/]*$/, "/src")])]
+		: [];
+	for (const content of call.filesIn([...call.args, ...around])) {
 		if (squeezed(content).trim() === "") continue;
+		if (/["'\s=](\/tmp|\/var\/tmp|\/dev\/shm)\/[^\s;"']{1,256}\.(so|dylib)\b/.test(content)) call.hit(g["load-library"]);
+		for (const script of jsonScripts(content)) call.maybe(script, call.name);
 		if (SHELL_WORD.test(content.replace(/^#![^\n]{0,64}/, ""))) call.hit(shellRules["shell-escape"]);
 		call.code(call.name, content);
 		if (!/^\s{0,8}[{<[(]/.test(content)) call.maybe(content, call.name);
 	}
 }
+/** The scripts of a package's description. */
+function jsonScripts(text: string): string[] {
+	if (text.length > 16_384 || !/^\s{0,64}\{/.test(text) || !text.includes('"scripts"')) return [];
+	try {
+		const { scripts } = JSON.parse(text) as { scripts?: Record<string, unknown> };
+		return Object.values(scripts ?? {})
+			.flat()
+			.filter((script) => typeof script === "string")
+			.slice(0, 64);
+	} catch {
+		return [];
+	}
+}
+
 /** What runs a program of the caller's choosing behind one rare option. */
 const HOOKS: ReadonlyMap<string, RegExp> = new Map([
 	["wget", /^--use-askpass/],
@@ -385,7 +426,7 @@ const HOOKS: ReadonlyMap<string, RegExp> = new Map([
 ]);
 /** Programs for which a file's content is only content. */
 const READS_FILES =
-	/^(cat|less|more|head|tail|wc|sort|uniq|diff|cmp|comm|join|paste|jq|yq|bat|stat|file|ls|test|xxd|od|cut|tr|column|md5sum|sha256sum|shellcheck|prettier|eslint|black|yamllint|code|open|tree|nl|tac|tee|gofmt|rustfmt|kubectl|docker|chmod|rm|mv|cp|mkdir|cd|echo|printf|git|grep|rg|sed|awk)$/;
+	/^(cat|less|more|head|tail|wc|sort|uniq|diff|cmp|comm|join|paste|jq|yq|bat|stat|file|ls|test|xxd|od|cut|tr|column|md5sum|sha256sum|shellcheck|prettier|eslint|black|yamllint|open|tree|nl|tac|tee|gofmt|rustfmt|kubectl|docker|chmod|rm|mv|cp|mkdir|cd|echo|printf|git|grep|rg|sed|awk)$/;
 /** Programs that run what lies in the directory that they are given or stand in. */
 const BUILDS = new Set(
 	"bundle bundler npm yarn pnpm pip pip3 gem cargo go easy_install composer gcc g++ cc clang tcc rustc javac java v crystal nim dotnet mvn gradle ant rake nmap ansible-playbook puppet facter aria2c strings latex pdflatex pandoc cobc m4 nginx julia bpftrace apt apt-get yum dnf pdb vagrant rtorrent dstat".split(

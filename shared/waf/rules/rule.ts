@@ -49,7 +49,7 @@ export interface Call {
 	/** Objects. The gravest objection counts; of equal ones the first. */
 	hit(rule: Rule, evidence?: string): void;
 	/** Judges a command that this one runs; what it prints. */
-	argv(argv: readonly string[], through?: string, stdin?: string | null): string;
+	argv(argv: readonly string[], through?: string, stdin?: string | null, environment?: ReadonlyMap<string, string>): string;
 	/** Judges a script that this one has a shell run; what it prints. `args` are `$0`, `$1` ... */
 	script(text: string, through?: string, args?: readonly string[], stdin?: string | null): string;
 	/** The same for a text that may be a script or may be something else: that it does not parse says nothing. */
@@ -74,6 +74,8 @@ export interface Call {
 	wroteBelow(directory: string, content: string): void;
 	/** Says that this script fetches something, and whether from where nobody should run code from. */
 	fetches(dubious: boolean): void;
+	/** Whether this script has fetched something from there. */
+	readonly fetchedBlindly: boolean;
 }
 
 export type Judge = (call: Call) => void;
