@@ -106,7 +106,7 @@ export const pathRules = {
 		"delete-catastrophe": {
 			verdict: "deny",
 			reason: "deletes the system, a home, or the directory that the work directory lies in",
-			match: ["rm -rf /", "rm -rf ~", "rm -rf /*", "rm -r -f /home", "rm -rf ..", "find / -delete", "rm -rf /usr/lib"],
+			match: ["rm -rf /", "rm -rf ~", "rm -rf /*", "rm -r -f /home", "rm -rf ..", "find / -delete", "rm -rf /usr/lib", "find ~/ -type f -mtime +0 | parallel rm -f", "fd . /home -t f -X rm"],
 			pass: ["rm -rf node_modules dist", "rm -rf ./build", "rm -rf /tmp/x", "echo rm -rf /"],
 		},
 		"delete-outside": {
@@ -350,9 +350,11 @@ export function writeRule(path: string, place: Place, append = false): Rule | un
 export function deleteRule(path: string, recursive: boolean, place: Place): Rule | undefined {
 	let where = located(path, place);
 	if (HARMLESS_DEVICE.test(where)) return where === "/dev/null" ? pathRules["write-device"] : undefined;
+	// Everything that is found below a directory, one by one.
+	if (/\/\*\*\uFFFC?$/.test(where)) recursive = true;
 	// All that is in a directory is as much as the directory.
-	const all = /\/(\*|\.\*|\{?\*?,?\.\*\}?|\.\[!\.\]\*|\*\*?|\?\*|\[^\.\]\*|[\uFFFA-\uFFFC]\*?)$/.exec(where);
-	const unknownEnd = all !== null && !isKnown(all[0]);
+	const all = /\/(\*|\.\*|\{?\*?,?\.\*\}?|\.\[!\.\]\*|\*\*?\uFFFC?|\?\*|\[^\.\]\*|[\uFFFA-\uFFFC]\*?)$/.exec(where);
+	const unknownEnd = all !== null && !isKnown(all[0]) && !all[0].startsWith("/**");
 	if (all) where = where.slice(0, all.index) || "/";
 	if (!isKnown(where.charAt(0)) || where === "") {
 		if (!recursive) return undefined;

@@ -1,6 +1,6 @@
 import { located } from "./paths.ts";
-import { type Call, Options } from "./rules/rule.ts";
-import { escapes, FETCHED, isKnown, marksOf, PRIVATE, UNKNOWN } from "./words.ts";
+import { type Call, isLoopback, Options } from "./rules/rule.ts";
+import { escapes, FETCHED, globMatches, isKnown, marksOf, PRIVATE, UNKNOWN } from "./words.ts";
 
 /*
  * What programs print, where it can be said without running them. This is what makes `echo ... | base64 -d | sh` readable.
@@ -32,6 +32,45 @@ const filter =
 		const text = inputOf(call, options.operands.slice(filesFrom));
 		return isKnown(text) ? (turn(text, options) ?? UNKNOWN) : UNKNOWN + marksOf(text);
 	};
+
+/** A filter that gives back lines as they came, at least of its standard input; `skip` operands are no files. */
+const kept =
+	(withValue: string, skip = 0): Program =>
+	(call) => {
+		const options = new Options(call.args, withValue);
+		const files = options.operands.slice(options.has("-e", "-f") ? 0 : skip);
+		if (options.has("-c", "-q", "-o", "--count", "--quiet", "--only-matching")) return UNKNOWN + marksOf(call.stdin ?? "");
+		if (files.length > 0 && files[0] !== "-") {
+			const text = inputOf(call, files);
+			return skip === 0 && isKnown(text) ? text : UNKNOWN + marksOf(text);
+		}
+		return call.stdin ?? UNKNOWN;
+	};
+
+/** Whether `find` picks by more than the kind and the depth. */
+export const isNarrow = (args: readonly string[]): boolean =>
+	args.some(
+		(arg, at) =>
+			/^-(name|iname|path|ipath|wholename|regex|iregex|mtime|mmin|ctime|atime|amin|newer|size|empty|user|perm|inum|samefile|links)/.test(
+				arg,
+			) && !/^(\*{0,3}|\+0)$/.test(args[at + 1] ?? ""),
+	);
+
+/** Names that are looked for only by who wants what is in them. */
+const SECRET_NAMES = [
+	"id_rsa", "id_ed25519", "id_ecdsa", "credentials", "shadow", ".netrc", ".git-credentials", ".pgpass", ".gnupg", ".ssh", ".aws", "logins.json", "key4.db", ".vault-token", ".bash_history",
+];
+/** The secrets that `find` would find, each at the place where it lies. */
+export function secretsFound(args: readonly string[], start: string): string[] {
+	const wanted = args.flatMap((arg, at) => (/^-i?(name|path|wholename)$/.test(args[at - 1] ?? "") ? [arg.slice(arg.lastIndexOf("/") + 1)] : []));
+	if (!/^(\/|\/(home|root|etc|Users)|\/(home|Users)\/[^/]{1,64}|~)\/?$/.test(start)) return [];
+	return SECRET_NAMES.filter((name) => wanted.some((pattern) => pattern.replace(/\*/g, "").length > 3 && isKnown(pattern) && globMatches(pattern, name))).map(
+		(name) =>
+			name === "shadow"
+				? "/etc/shadow"
+				: `/root/${name.startsWith("id_") ? ".ssh/" : name === "credentials" ? ".aws/" : /^(logins|key4)/.test(name) ? ".mozilla/firefox/x/" : ""}${name}`,
+	);
+}
 
 const lines = (text: string): string[] => text.replace(/\n$/, "").split("\n");
 const silent: Program = () => "";
@@ -278,6 +317,7 @@ const PROGRAMS: Record<string, Program> = {
 			: undefined,
 	),
 	openssl: (call) => {
+		if (call.args[0] === "s_client") return FETCHED;
 		const text = call.stdin ?? UNKNOWN;
 		if (!isKnown(text)) return UNKNOWN + marksOf(text);
 		const decodes = call.args.includes("-d") && (call.args.includes("-base64") || call.args.includes("-a") || call.args.includes("base64"));
@@ -293,8 +333,13 @@ const PROGRAMS: Record<string, Program> = {
 		for (const file of new Options(call.args).operands) call.wrote(file, text);
 		return text;
 	},
-	sort: filter("-k -t -o", (text) => text),
-	uniq: filter("", (text) => text),
+	sort: kept("-k -t -o"),
+	uniq: kept(""),
+	shuf: kept("-n"),
+	// They leave lines out; what is left is what came in.
+	grep: kept("-e -f -A -B -C -m", 1),
+	egrep: kept("-e -f -A -B -C -m", 1),
+	rg: kept("-e -f -A -B -C -m -g", 1),
 	fold: filter("-w", () => undefined),
 	paste: filter("-d", (text, options) => (options.has("-s") ? lines(text).join(options.value("-d") ?? "\t") : undefined)),
 	xargs: () => UNKNOWN,
@@ -328,14 +373,11 @@ const PROGRAMS: Record<string, Program> = {
 	pgrep: (call) =>
 		call.args.some((arg) => SYSTEM_PROCESS.test(arg)) || call.args.some((arg) => /^(\.|\.\*|\^|\$|)$/.test(arg)) ? "-1\n1\n" : UNKNOWN,
 	find: (call) => {
-		const _narrow = call.args.some((arg) =>
-			/^-(name|iname|path|ipath|wholename|regex|iregex|mtime|mmin|ctime|atime|amin|newer|size|empty|user|perm|inum|samefile|links)/.test(
-				arg,
-			),
-		);
 		const tests = call.args.findIndex((arg) => /^[-(!]/.test(arg));
 		const starts = call.args.slice(0, tests < 0 ? 64 : Math.min(tests, 64));
-		return `${(starts.length > 0 ? starts : ["."]).map((start) => `${start.replace(/\/$/, "")}/${UNKNOWN}`).join("\n")}\n`;
+		return `${(starts.length > 0 ? starts : ["."])
+			.flatMap((start) => [...secretsFound(call.args, start), `${start.replace(/\/$/, "")}/${isNarrow(call.args) ? "" : "**"}${UNKNOWN}`])
+			.join("\n")}\n`;
 	},
 	mktemp: (call) =>
 		`/tmp/tmp.${call.args.join("").length}${call.args.some((arg) => /^-[a-z]{0,3}d|^--directory$/.test(arg)) ? "d" : "f"}\n`,
@@ -362,13 +404,19 @@ const PROGRAMS: Record<string, Program> = {
 	w3m: () => FETCHED,
 	http: () => FETCHED,
 	https: () => FETCHED,
-	nc: () => FETCHED,
-	ncat: () => FETCHED,
-	netcat: () => FETCHED,
 	GET: () => FETCHED,
-	ftp: () => FETCHED,
 	dig: () => FETCHED,
 	nslookup: () => FETCHED,
+	// Nobody fetches programs with these but who has nothing better, or may not be seen.
+	...Object.fromEntries(
+		"nc ncat netcat ftp tftp whois finger rlogin socat ab smbclient lwp-request".split(" ").map((name) => [
+			name,
+			(call: Call) => {
+				if (!call.args.some((arg) => isLoopback(arg))) call.fetches(true);
+				return FETCHED;
+			},
+		]),
+	),
 	mkdir: silent,
 	rm: silent,
 	cp: silent,

@@ -210,7 +210,9 @@ export class Shell {
 			output = join(output, this.#statement(statement, scope, input, via));
 			if (this.#waiting === undefined || this.#source === undefined || this.#grave > 0) continue;
 			const rest = this.#source.slice(statement.end, statement.end + MAX_TYPED);
-			if (/^[ \t;]{0,8}\n\s{0,64}\S/.test(rest)) this.#typed(this.#waiting, rest.trimStart(), scope, via);
+			// `env -S tclsh`: where nothing follows in here, what follows outside is meant.
+			if (rest.trim() === "") continue;
+			if (/^[ \t;]{0,8}\n/.test(rest)) this.#typed(this.#waiting, rest.trimStart(), scope, via);
 			this.#waiting = undefined;
 		}
 		return output;
@@ -236,7 +238,11 @@ export class Shell {
 				return this.#command(node, scope, input, via);
 			case "AndOr": {
 				let output = "";
-				for (const command of node.commands) output = join(output, this.#node(command, scope, input, via));
+				node.commands.forEach((command, at) => {
+					const printed = this.#node(command, scope, input, via);
+					// `which a || which b` prints one of them.
+					if (node.operators[at - 1] !== "||" || output.trim() === "" || !isKnown(output)) output = join(output, printed);
+				});
 				return output;
 			}
 			case "Pipeline": {
@@ -394,6 +400,15 @@ export class Shell {
 			case "PYTHON":
 			case "MAKE":
 			case "SUDO":
+			case "GO":
+			case "NPM":
+			case "NODE":
+			case "CARGO":
+			case "DOCKER":
+			case "PIP":
+			case "KUBECTL":
+			case "HELM":
+			case "PYTEST":
 				return name.toLowerCase();
 			case "-":
 				return "hB";
@@ -503,6 +518,7 @@ export class Shell {
 		// A file that starts a shell by its own means is there to be run by whoever reads it; in a project, that may be its business.
 		if (STARTS_SHELL.test(content))
 			this.#hit(r[path.startsWith(`${this.#place.workDir}/`) ? "unresolved-script" : "shell-escape"], `> ${path}`);
+		if (WEB_SHELL.test(content)) this.#hit(remoteRules["web-shell"], `> ${path}`);
 		// A unit or an entry of the desktop: what it starts.
 		if (/\.(service|timer|path|socket|desktop)$/.test(path) && isKnown(content)) {
 			this.#lenient++;
@@ -691,8 +707,8 @@ export class Shell {
 			case "mapfile":
 			case "readarray": {
 				if (call.name === "read" && input.file) input.text = UNKNOWN;
-				const line =
-					input.text === null ? UNKNOWN : !isKnown(input.text) ? marksOf(input.text) || UNKNOWN : (input.text.split("\n", 1)[0] ?? "");
+				// A line that is known in part, such as what `find` found, is worth more than none.
+				const line = input.text === null ? UNKNOWN : (input.text.split("\n", 1)[0] ?? "");
 				const options = new Options(args, call.name === "read" ? "-a -d -i -n -N -p -t -u" : "-d -n -O -s -u -c -C");
 				const names = options.operands;
 				const list = call.name === "read" ? options.value("-a") : (names[0] ?? "MAPFILE");
@@ -705,11 +721,11 @@ export class Shell {
 					input.text = call.name === "read" ? input.text.slice(line.length + 1) : "";
 					return "";
 				}
-				if (input.text !== null && isKnown(input.text)) input.text = input.text.slice(line.length + 1);
+				if (input.text !== null && squeezed(input.text).trim() !== "") input.text = input.text.slice(line.length + 1);
 				const fields = isKnown(line) ? line.trim().split(/[ \t]+/) : [];
 				names.forEach((name, at) => {
 					const rest = at === names.length - 1 ? fields.slice(at).join(" ") : (fields[at] ?? "");
-					this.#assign(name, isKnown(line) ? rest : line, state, via);
+					this.#assign(name, isKnown(line) ? rest : names.length === 1 ? line.trim() : marksOf(line), state, via);
 				});
 				if (names.length === 0) state.variables.set("REPLY", line);
 				return "";
@@ -756,7 +772,10 @@ export class Shell {
 				return content === undefined ? UNKNOWN : this.#text(content, state, input, via, args);
 			}
 			case "trap": {
-				const [script] = new Options(args).operands;
+				const [script, ...signals] = new Options(args).operands;
+				// Every command that somebody types, written down.
+				if (via[0] === LOGIN && signals.includes("DEBUG") && /BASH_COMMAND|history|fc -/.test(script ?? "") && /[>|]/.test(script ?? ""))
+					this.#hit(pathRules["write-persistence"], script ?? "");
 				if (script !== undefined && args.length > 1 && script !== "-" && script !== "")
 					this.#text(script, scope.inner(), { text: null }, via, args);
 				return "";
@@ -1185,6 +1204,9 @@ const TELLING =
 /** A call that starts a shell, or makes itself root, in whatever language. */
 const STARTS_SHELL =
 	/\b(exec[lv]?[pe]{0,2}|system|spawn|popen|execute|Pre-Invoke)\b[^\n]{0,40}["'/ ]\/?bin\/(ba)?sh(["',;]| ?[0-9]?[<>])|\bset(res|re)?uid\(0/;
+/** A page that runs whatever a request brings. */
+const WEB_SHELL =
+	/\b(system|exec|shell_exec|passthru|eval|assert|popen|proc_open|create_function)\s{0,2}\([^;\n]{0,80}\$_(GET|POST|REQUEST|COOKIE|SERVER)\b|`[^`\n]{0,80}\$_(GET|POST|REQUEST)|\beval\b[^\n]{0,80}QUERY_STRING|getRuntime\(\)\.exec\([^;\n]{0,40}request\.getParameter|\bexec(Sync)?\(\s{0,2}req\.(query|body|params)|\b(system|popen|getoutput|check_output|run)\(\s{0,2}(flask\.)?request\.(args|form|values|GET|POST)/;
 /** Absolute paths that are not in their shortest form. */
 const ROUNDABOUT = /^(?=[^\n]{0,1024}(?:\/\/|\/\.{1,2}(?:\/|$)))\/[\w.@+/-]{0,1024}$/;
 /** Programs whose arguments are text. */
@@ -1204,7 +1226,7 @@ function candidates(pattern: string): string[] | null {
 
 /** Programs that wait for somebody who types; the first ones only without a program of their own. */
 const INTERPRETERS =
-	/^(python|pypy|perl|ruby|irb|pry|node|nodejs|deno|bun|php|lua|luajit|tclsh|wish|expect|ghci|ghc|julia|octave|octave-cli|R|erl|iex|elixir|jshell|scala|groovysh|dotnet|guile|clisp|sbcl|ipython|bpython|elvish|slsh|gnuplot|maxima|sage|pwsh|powershell|msfconsole|at|batch)$/;
+	/^(python|pypy|perl|ruby|irb|pry|node|nodejs|deno|bun|php|lua|luajit|tclsh|wish|expect|ghci|ghc|julia|octave|octave-cli|R|erl|iex|elixir|jshell|scala|groovysh|dotnet|guile|clisp|sbcl|ipython|bpython|elvish|slsh|gnuplot|maxima|sage|pwsh|powershell|msfconsole)$/;
 const INTERACTIVE =
 	/^(rails|mysql|mariadb|psql|sqlite3|mongosh?|redis-cli|gdb|lldb|ed|red|vi|vim|nvim|view|ex|nano|pico|emacs|joe|less|more|man|ftp|lftp|sftp|tftp|psftp|smbclient|telnet|mail|mailx|bc|dc|pdb|jdb|pic|hping3|ranger|mc|tdbtool|tasksh|jtag|scanmem|crash|ginsh|bconsole|debugfs|terraform|cscope|top|htop)$/;
 

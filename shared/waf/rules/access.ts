@@ -1,4 +1,4 @@
-import { pathRules, readRule, writeRule } from "../paths.ts";
+import { homeOf, pathRules, readRule, writeRule } from "../paths.ts";
 import { isKnown, squeezed } from "../words.ts";
 import { type Call, each, type Judges, Options, rules } from "./rule.ts";
 
@@ -34,6 +34,16 @@ export const accessRules = {
 			reason: "makes users, keys or rights in a cloud account",
 			match: ["aws iam create-access-key --user-name x", "gcloud iam service-accounts keys create k.json --iam-account a@b"],
 			pass: ["aws iam list-users", "gcloud iam roles list"],
+		},
+		"cloud-admin": {
+			verdict: "deny",
+			reason: "gives somebody all rights in a cloud account",
+			match: [
+				"aws iam attach-user-policy --user-name x --policy-arn arn:aws:iam::aws:policy/AdministratorAccess",
+				"gcloud projects add-iam-policy-binding p --member=user:a@b --role=roles/owner",
+				"az role assignment create --assignee x --role Owner",
+			],
+			pass: ["aws iam list-attached-user-policies --user-name x", "az role assignment list"],
 		},
 		"change-accounts": {
 			verdict: "deny",
@@ -166,6 +176,9 @@ function sudo(call: Call): void {
 	if (/^(su|sudo|doas|pkexec|machinectl)$/.test(name)) return void call.hit(a["become-root"]);
 	if (DOORS.has(name)) return void call.hit(a["become-root"]);
 	if (EDITORS.test(name)) return void call.hit(a["become-root"]);
+	// What is root's alone, by a program that nobody needs there.
+	if (!ORDINARY.test(name) && rest.some((arg) => /^(@|--?[\w-]{1,32}=)?\/root(\/|$)/.test(arg)) && homeOf(call.place) !== "/root")
+		call.hit(pathRules["read-secret"]);
 	// -S reads the password from standard input: nobody is there to type it.
 	if (!ORDINARY.test(name) || !isKnown(name)) call.hit(a["sudo-other"]);
 }
@@ -231,23 +244,34 @@ export const accessJudges: Judges = [
 		if (call.args.some((arg) => /^(dump-keychain|find-generic-password|find-internet-password|export)$/.test(arg)))
 			call.hit(a["dump-credentials"]);
 	}),
-	each("gpg gpg2 openssl ccrypt 7z 7za zip age aescrypt", (call) => {
+	each("gpg gpg2 openssl ccrypt ccencrypt 7z 7za zip age aescrypt", (call) => {
 		if (call.args.some((arg) => /^--export-secret/.test(arg))) call.hit(a["dump-credentials"]);
 		const encrypts =
-			call.args.some((arg) => /^(-c|--symmetric|-e|--encrypt|enc|-er|-p.{0,64}|-P|--cipher-algo)$/.test(arg)) || call.name === "ccrypt";
+			call.args.some((arg) => /^(-c|--symmetric|-e|--encrypt|enc|-er|-p.{0,64}|-P|--cipher-algo)$/.test(arg)) || /^cc(en)?crypt$/.test(call.name);
 		const alone =
 			call.args.some((arg) =>
 				/^(--batch|--passphrase.{0,64}|-pass|-k|-kfile|-P.{0,64}|-p.{1,64}|-K|--password.{0,64}|-r|--recipient)$/.test(arg),
-			) || call.name === "ccrypt";
+			) || /^cc(en)?crypt$/.test(call.name);
 		if (
 			encrypts &&
 			alone &&
-			call.args.some((arg) => /^(\/(etc|home|var|usr|opt|root|srv)\b|~)/.test(arg) && !/\.(pub|pem|crt|cer|key|csr)$/.test(arg))
+			call.args.some((arg) => /^(\/(etc|home|var|usr|opt|root|srv)\b|~)/.test(arg) && !/\.(pub|pem|crt|cer|key|csr)$/.test(arg) && !arg.startsWith(`${call.place.workDir}/`))
 		)
 			call.hit(a["encrypt-system"]);
 	}),
 	each("ssh-copy-id", (call) => {
-		if (call.args.some((arg) => /(^|@)(localhost|127\.0\.0\.1)$/.test(arg) || /^root@/.test(arg))) call.hit(pathRules["write-shell-start"]);
+		if (call.args.some((arg) => /(^|@)(localhost|127\.0\.0\.1)$/.test(arg) || /^root@/.test(arg))) call.hit(pathRules["write-persistence"]);
+	}),
+	each("tmux", (call) => {
+		const { operands } = new Options(call.args, "-c -f -L -S -T", true);
+		// Somebody else's terminal.
+		if (/\/tmux-0\//.test(call.args.join(" ")) && !/^(ls|list-)/.test(operands[0] ?? "")) call.hit(a["become-root"]);
+	}),
+	each("screen", (call) => {
+		if (call.args.some((arg, at) => /^-(x|r)$/.test(call.args[at - 1] ?? "") && /^root\//.test(arg))) call.hit(a["become-root"]);
+	}),
+	each("newgrp sg", (call) => {
+		if (/^(root|sudo|wheel|shadow|disk|adm|docker|lxd)$/.test(call.args.find((arg) => !arg.startsWith("-")) ?? "")) call.hit(a["become-root"]);
 	}),
 	each("getent", (call) => {
 		if (call.args.some((arg) => /^g?shadow$/.test(arg))) call.hit(pathRules["read-secret"]);
@@ -330,11 +354,14 @@ export const accessJudges: Judges = [
 			/^(stop|delete|disable|update-trail|put-event-selectors)/.test(verb)
 		)
 			call.hit(a["blind-cloud"]);
+		if (service === "iam" && /^(attach|put|add)-/.test(verb) && call.args.some((arg) => /AdministratorAccess|IAMFullAccess|^Admin(istrator)?s$|"Action"\s?:\s?"\*"/.test(arg)))
+			call.hit(a["cloud-admin"]);
 		if (service === "iam" && /^(create|add|attach|put|update|upload)-/.test(verb)) call.hit(a["cloud-accounts"]);
 		if (/^(secretsmanager|ssm|kms)$/.test(service) && /^(get-secret-value|get-parameters?(-by-path)?|decrypt)$/.test(verb))
 			call.hit(pathRules["read-private"]);
 	}),
 	each("git", (call) => {
+		if (call.args.includes("apply") && call.args.includes("--unsafe-paths")) call.hit(pathRules["write-system"]);
 		if (call.args.some((arg) => /^(diff|grep|apply|am|hash-object|blame)$/.test(arg)))
 			for (const arg of call.args) if (/^[/~]/.test(arg)) call.reads(arg);
 	}),
@@ -371,6 +398,8 @@ export const accessJudges: Judges = [
 	),
 	each("gcloud az", (call) => {
 		const text = call.args.slice(0, 8).join(" ");
+		if (/(add-iam-policy-binding|role assignment create)/.test(text) && call.args.some((arg) => /^(--role[= ]?)?(roles\/owner|Owner|User Access Administrator|roles\/iam\.securityAdmin)$/.test(arg)))
+			call.hit(a["cloud-admin"]);
 		if (/iam service-accounts (keys )?create|add-iam-policy-binding|^ad (user|app|sp) create|^role assignment create/.test(text))
 			call.hit(a["cloud-accounts"]);
 	}),
@@ -511,6 +540,12 @@ function embedded(call: Call): void {
 			? []
 			: [call.stdin]),
 	]) {
+		// `c:\\etc\\shadow`: an emulator's way to the same file.
+		if (/^(dosbox|wine|cmd)/.test(call.name) && /\\(etc|root|home)\\/i.test(text) && text.length < 4096) {
+			const path = /(\\(?:etc|root|home)\\[^\s"'>]{1,512})/i.exec(text)?.[1]?.replaceAll("\\", "/").toLowerCase() ?? "";
+			call.reads(path);
+			if (/>/.test(text)) call.writes(path);
+		}
 		if (text.length > 16_384 || !/[\s"'{}(),;<>|=]/.test(text) || !/\/(etc|root|proc|\.ssh|\.aws|\.gnupg|home|var)\b/.test(text)) continue;
 		for (const token of text.split(/[\s"'{}(),;<>|=@:]+/).slice(0, 128))
 			if (/^[/~][^/]/.test(token) && token.length > 4 && token.length < 1024)

@@ -47,6 +47,7 @@ export const destroyRules = rules("destroy", {
 			"history -c",
 			"rm /var/log/auth.log",
 			"> /var/log/syslog",
+			"sudo find / -name '*.log' -newermt yesterday -delete",
 			"journalctl --vacuum-time=1s",
 			"unset HISTFILE",
 			"ln -sf /dev/null ~/.bash_history",
@@ -287,6 +288,16 @@ export const destroyJudges: Judges = [
 			call.writes(path);
 			if (options.has("-r", "-t", "-d", "--reference") && /^\/(etc|bin|usr|sbin|lib|var\/log)\/|^\/(tmp|var\/tmp|dev\/shm)\/\./.test(path))
 				call.hit(d["forge-time"]);
+		}
+	}),
+	each("cpio", (call) => {
+		// `cpio -p DIR`: what its input names is copied there.
+		const options = new Options(call.args, "-F -E -H -I -O -R -C --file --directory");
+		const into = options.has("-p", "--pass-through") ? options.operands[0] : undefined;
+		for (const file of into === undefined ? [] : (call.stdin ?? "").split("\n").slice(0, 64)) {
+			if (file === "") continue;
+			call.reads(file);
+			call.writes(`${into}/${file}`);
 		}
 	}),
 	each("mknod", (call) => {

