@@ -1,7 +1,7 @@
 import { deleteRule, homeOf, isPersonal, readRule, writeRule } from "./paths.ts";
 import { base64Text } from "./programs.ts";
 import { type Call, rules } from "./rules/rule.ts";
-import { escapes, isKnown, squeezed, UNKNOWN } from "./words.ts";
+import { escapes, FETCHED, isKnown, squeezed, UNKNOWN } from "./words.ts";
 
 /** What the one-liners of interpreters may be doing. */
 export const codeRules = {
@@ -44,6 +44,7 @@ export const codeRules = {
 			reason: "a program text whose purpose is to start a shell",
 			match: [
 				`python3 -c 'import pty; pty.spawn("/bin/bash")'`,
+				`swipl -g "shell('sh -i')" -t halt`,
 				`perl -e 'exec "/bin/sh";'`,
 				`ruby -e 'exec "/bin/sh"'`,
 				`lua -e 'os.execute("/bin/sh")'`,
@@ -105,7 +106,7 @@ const RUNS =
 const RUNS_SURELY =
 	/\b(system|system2|exec[lv][pe]{0,2}|spawn[lv]?[pe]{0,2}|popen[234]?|posix_spawnp?|check_output|check_call|getoutput|getstatusoutput|Popen|shell_exec|passthru|proc_open|pcntl_exec|execSync|execFile|execFileSync|spawnSync|callCommand|callProcess|rawSystem|shell-command(-to-string)?|call-process|start-process|make-process|forkpty|run-shell-command|startProcess|os:cmd)\b\s{0,8}[(\s"'`[]|\bexec\s{0,4}[("'`\s]|\bsubprocess\b|\bimport\s{1,4}(os|pty|commands|popen2)\s{1,4}as\b|\bfrom\s{1,4}(os|pty|commands)\s{1,4}import\b|\bProcess\s{0,2}(\.|::)\s{0,2}(new|run|start|spawn|exec)|\besyscmd\b|\bpty\s{0,4}\.\s{0,4}spawn|\bchild_process\b|getRuntime|\bProcessBuilder\b|\bos\.execute\b|\bio\.popen\b|\bIO\.popen\b|\bKernel\.|\bOpen3\b|\bsyscall\b|\bDeno\.(run|Command)|\bBun\.(spawn|\$)|exec\.Command|\bCommand::new\b|:os\.cmd\b|\bexec(Cmd(Ex)?|Process|ShellCmd)\s{0,2}\(|%x[^A-Za-z0-9\s]|\bansi-term\b|\(term\b|\bos\.startfile\b|\bopen\s{0,4}\(?[^;]{0,80}["']\s{0,4}\||\|\s{0,4}["'][^"']{0,200}["']\s{0,4}\)|\|\s{0,4}getline|\|&|\bforeign import\b|\bctypes\b|\.execute\(\s{0,4}\)|\bdl\.|\bloadlib\b|primitive-fork/;
 const TALKS =
-	/\b(socket|Socket|TCPSocket|TCPServer|UNIXSocket|newSocket|newAsyncSocket|INETSocket|TCPClient|SocketChannel|usocket|make-network-process|open-network-stream|fsockopen|pfsockopen|stream_socket_client|socket_create|IO::Socket|INET|sockaddr_in|net\.(connect|createConnection|Socket|createServer|Dial|Listen)|createConnection|TcpStream|TcpClient|luasocket|connect|gen_tcp|\/inet\/(tcp|udp)|java\.net|ServerSocket|NetCat|XMLHTTP|websocket)\b|\/inet\/(tcp|udp)|\b(Deno|Bun)\.(connect|listen)|require\(['"](node:)?(net|tls|dgram)['"]\)|net\.Socket/;
+	/\b(socket|Socket|TCPSocket|TCPServer|UNIXSocket|newSocket|newAsyncSocket|INETSocket|socketConnection|TCPClient|SocketChannel|usocket|make-network-process|open-network-stream|fsockopen|pfsockopen|stream_socket_client|socket_create|IO::Socket|INET|sockaddr_in|net\.(connect|createConnection|Socket|createServer|Dial|Listen)|createConnection|TcpStream|TcpClient|luasocket|connect|gen_tcp|\/inet\/(tcp|udp)|java\.net|ServerSocket|NetCat|XMLHTTP|websocket)\b|\/inet\/(tcp|udp)|\b(Deno|Bun)\.(connect|listen)|require\(['"](node:)?(net|tls|dgram)['"]\)|net\.Socket/;
 const FETCHES =
 	/socket\.http|['"](node:)?https?['"]\s{0,2}\)\s{0,2}\.\s{0,2}(get|request)|\b(urlopen|urlretrieve|requests\.get|http\.client|httplib|LWP|file_get_contents\s{0,4}\(\s{0,4}['"]https?|open-uri|URI\.open|Net::HTTP|https?\.get|fetch|wget|curl_exec|getstore|download|HttpClient|WebClient)\b/;
 const EVALUATES =
@@ -116,7 +117,7 @@ const LOADS = /\b(dlopen|CDLL|LoadLibrary|Fiddle|DynaLoader|dl_load_file|loadlib
 const SENDS =
 	/\b(requests\.(post|put|get|request)|urlopen|http\.client|https?['"]?\)?\.(request|get|post)|fetch|axios|Net::HTTP|LWP|curl_setopt|file_get_contents|sendall|urllib)\b/;
 const DELETES =
-	/\b(rmtree|rm_rf|rm_r|remove_entry|remove_dir|removeSync|rmSync|rmdirSync|unlinkSync|unlink|os\.remove|os\.unlink|os\.rmdir|os\.removedirs|FileUtils\.rm|File\.delete|Dir\.(delete|rmdir)|fs\.(rm|unlink|rmdir)|rimraf|remove_tree|rmdir|deleteRecursively|Files\.delete|truncate|delete-directory|delete-file)\b/;
+	/\b(rmtree|rm_rf|rm_r|remove_entry|remove_dir|removeSync|rmSync|rmdirSync|unlinkSync|unlink|os\.remove|os\.unlink|os\.rmdir|os\.removedirs|FileUtils\.rm|File\.delete|Dir\.(delete|rmdir)|fs\.(rm|unlink|rmdir)|rimraf|remove_tree|rmdir|deleteRecursively|RemoveAll|remove_dir_all|Directory\.Delete|remove_all|array_map\(["']unlink|Files\.delete|truncate|delete-directory|delete-file)\b/;
 const WRITE_MODE =
 	/\bcp\s{0,2}\(|urlretrieve|FileWriter|FileOutputStream|WriteFile|content =>|Out-File|Set-Content|Add-Content|["'](w|a|wb|ab|w\+|a\+|r\+|x)["']|writeFile|appendFile|write_text|write_bytes|file_put_contents|File\.write|IO\.write|copy|move|rename|symlink|["']>{1,2}|chmod|chown|>\s{0,4}["']\/|print\s{0,4}>|createWriteStream|>{1,2} \//;
 const BECOMES =
@@ -126,7 +127,10 @@ const BECOMES =
 export function judgeCode(call: Call, language: string, source: string): void {
 	const text = withEnvironment(call, source.slice(0, MAX_CODE));
 	if (text.trim() === "") return;
-	if (!isKnown(text) && squeezed(text).trim() === "") return void call.hit(codeRules["code-unresolved"]);
+	if (!isKnown(text) && squeezed(text).trim() === "") {
+		if (text.includes(FETCHED)) call.runsFetched();
+		return void call.hit(codeRules["code-unresolved"]);
+	}
 	// `eval(STDIN.read)`: the rest of the program comes through the pipe.
 	if (/\b(STDIN|stdin)\b/.test(text) && EVALUATES.test(text) && call.stdin !== null && isKnown(call.stdin) && !text.includes(call.stdin))
 		return judgeCode(call, language, `${text}\n${call.stdin}`);
@@ -139,6 +143,7 @@ export function judgeCode(call: Call, language: string, source: string): void {
 		literals.some((literal) =>
 			/^(system|popen|exec[lv]?[pe]{0,2}|subprocess|child_process|os|pty|shell_exec|passthru)$/.test(literal.text),
 		) && /\b(getattr|__import__|import_module|require|send|call_user_func|globals|builtins|\$\w{1,16}\s{0,2}\()/.test(text);
+	if (/\b(send|public_send|__send__|method)\s{0,2}\(?\s{0,2}:(system|exec|spawn|popen|eval|instance_eval)\b/.test(text)) call.hit(codeRules["code-unresolved"]);
 	if (/\bkill\w{0,4}\s{0,4}\(?\s{0,4}["']?\w{0,8}["']?,?\s{0,4}-1\b/.test(text)) call.hit(codeRules["code-kills"]);
 	if (
 		/\bfork\b/.test(text) &&
@@ -161,6 +166,10 @@ export function judgeCode(call: Call, language: string, source: string): void {
 	)
 		call.hit(codeRules["code-sends-environment"]);
 	if (BECOMES.test(text)) call.hit(codeRules["code-setuid"]);
+	// `shell "sh"`, `"sh" run-process`: a call that languages have each in their own words, and the shell's name alone.
+	if (!runs && /\b(shell|run-process|sys\.process|spawn|Process|Command)\b/.test(text) && literals.some((literal) => SHELL_ITSELF.test(literal.text)))
+		call.hit(codeRules["code-shell"]);
+	if (/^(pwsh|powershell)$/.test(language) && TALKS.test(text) && /\b(iex|invoke-expression)\b/i.test(text)) call.hit(codeRules["code-reverse-shell"]);
 	if (TALKS.test(text) && (runs || /\brun\(/.test(text) || /\bdup2\b|fdopen|STDIN|>&S|\.pipe\(|\bgetline\b|\bfork\b/.test(text)))
 		call.hit(codeRules["code-reverse-shell"]);
 	const evaluates = EVALUATES.test(text);

@@ -275,7 +275,7 @@ const which: Program = (call) => {
 };
 
 /** Ending these is ending the machine's defence, or the machine. */
-const SYSTEM_PROCESS = /^(auditd|rsyslogd|syslogd|systemd|init|falcon-sensor|osqueryd|clamd|wazuh.{0,16}|fail2ban-server|crond?)$/;
+const SYSTEM_PROCESS = /^(auditd|rsyslogd|syslogd|systemd|init|falcon-sensor|osqueryd|dockerd|containerd|sshd|hotplex.{0,16}|clamd|wazuh.{0,16}|fail2ban-server|crond?)$/;
 
 const PROGRAMS: Record<string, Program> = {
 	echo: (call) => {
@@ -396,6 +396,14 @@ const PROGRAMS: Record<string, Program> = {
 	hostname: () => `${UNKNOWN}\n`,
 	env: () => PRIVATE,
 	printenv: () => PRIVATE,
+	// What somebody has typed, or has copied to paste it elsewhere.
+	history: () => PRIVATE,
+	...Object.fromEntries(
+		"xclip xsel wl-paste pbpaste".split(" ").map((name) => [
+			name,
+			(call: Call) => (/^(wl-paste|pbpaste)$/.test(name) || call.args.some((arg) => /^(-o|-out|--output)$/.test(arg)) ? PRIVATE : ""),
+		]),
+	),
 	curl: () => FETCHED,
 	wget: () => FETCHED,
 	fetch: () => FETCHED,

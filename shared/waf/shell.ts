@@ -14,7 +14,7 @@ import { judgeCode } from "./code.ts";
 import { deleteRule, homeOf, isPersonal, located, pathRules, readRule, writeRule } from "./paths.ts";
 import { outputOf } from "./programs.ts";
 import { destroyRules, isSystemLog } from "./rules/destroy.ts";
-import { remoteRules } from "./rules/network.ts";
+import { exfiltrateRules, isShady, remoteRules } from "./rules/network.ts";
 import { baseName, type Call, isLoopback, judgementOf, Options, type Rule } from "./rules/rule.ts";
 import { shellRules as r } from "./rules/shell.ts";
 import { judgeAny, judges } from "./rules.ts";
@@ -100,6 +100,8 @@ const COMMAND_VARIABLES = new Set(
 		" ",
 	),
 );
+/** Variables that hold a secret, by their names. */
+const SECRET_VARIABLE = /(^|_)(SECRET|TOKEN|PASSWORD|PASSWD|PASS|CREDENTIALS?|(API|ACCESS|PRIVATE|SECRET|AUTH)_?KEY(_ID)?|PAT)(_|$)/;
 const PRELOADS = new Set(["LD_PRELOAD", "LD_AUDIT", "DYLD_INSERT_LIBRARIES"]);
 
 export class Shell {
@@ -353,7 +355,9 @@ export class Shell {
 			cwd: () => scope.cwd,
 			get: (given) => {
 				const name = this.#references.get(given) ?? given;
-				return scope.lookup((one) => one.variables, name) ?? this.#wellKnown(name, scope);
+				const value = scope.lookup((one) => one.variables, name) ?? this.#wellKnown(name, scope);
+				if (value === undefined && SECRET_VARIABLE.test(name)) this.#namedSecret = true;
+				return value;
 			},
 			set: (name, value) => this.#assign(name, value, scope, via),
 			positional: () => scope.args,
@@ -493,8 +497,6 @@ export class Shell {
 				if (operator !== ">>" && operator !== "&>>" && isSystemLog(path)) this.#hit(destroyRules["clear-traces"], text);
 				if (/(^|\/)--?[a-z][a-z-]{1,40}=/.test(text)) this.#hit(r["shell-escape"], text);
 				this.#rule(writeRule(text, place, operator === ">>" || operator === "&>>"), text);
-				if (program !== null && /^(yes|\/usr\/bin\/yes)$/.test(program) && !path.startsWith("/dev/"))
-					this.#hit(destroyRules["fill-disk"], text);
 				const descriptor = redirect.descriptor?.type === "FileDescriptor" ? redirect.descriptor.value : 1;
 				if (descriptor === 1) target = { path, append: operator === ">>" || operator === "&>>" };
 			}
@@ -518,6 +520,9 @@ export class Shell {
 		// A file that starts a shell by its own means is there to be run by whoever reads it; in a project, that may be its business.
 		if (STARTS_SHELL.test(content))
 			this.#hit(r[path.startsWith(`${this.#place.workDir}/`) ? "unresolved-script" : "shell-escape"], `> ${path}`);
+		// Where packages come from.
+		const registry = /(?:^|\n)\s{0,8}(?:[\w@:.-]{0,64}registry|index-url|extra-index-url|find-links)\s{0,4}[=:]\s{0,4}"?(http:\/\/[^\s"]{1,512})/i.exec(content);
+		if (registry && isShady(registry[1] ?? "")) this.#hit(exfiltrateRules["install-unverified"], registry[1] ?? "");
 		if (WEB_SHELL.test(content)) this.#hit(remoteRules["web-shell"], `> ${path}`);
 		// A unit or an entry of the desktop: what it starts.
 		if (/\.(service|timer|path|socket|desktop)$/.test(path) && isKnown(content)) {
@@ -597,7 +602,11 @@ export class Shell {
 		if (source !== undefined && stdin === UNKNOWN && argv.length === 1 && SHELLS.has(nameOf(program))) argv.push(source);
 		const environment = new Map([...assigned].map(([name, value]) => [name, typeof value === "string" ? value : value.join(" ")]));
 		const given: Input = stdin === undefined ? input : { text: stdin, file: source !== undefined && stdin === UNKNOWN };
+		this.#endless = false;
 		const output = this.#run(argv, where, scope, given, via, environment);
+		if (this.#endless && target && (target.path === "/dev/null" || !target.path.startsWith("/dev/")))
+			this.#hit(destroyRules[target.path === "/dev/null" ? "fill-machine" : "fill-disk"], argv.join(" "));
+		this.#endless = false;
 		return this.#kept(output, target);
 	}
 
@@ -852,6 +861,10 @@ export class Shell {
 		this.#hit(this.#dubious ? r["run-downloaded-blindly"] : r["run-downloaded"], evidence);
 	}
 	#dubious = false;
+	/** The command that is being followed never stops to print. */
+	#endless = false;
+	/** A variable that is called like a secret, and that the environment has, has been looked at. */
+	#namedSecret = false;
 
 	#engine(scope: Scope, input: Input, via: readonly string[]): Engine {
 		return {
@@ -916,6 +929,7 @@ export class Shell {
 				if (dubious) this.#dubious = true;
 			},
 			dubious: () => this.#dubious,
+			namedSecret: () => this.#namedSecret,
 		};
 	}
 
@@ -982,6 +996,7 @@ export class Shell {
 			this.#waiting = [program, ...call.args];
 		const wrapper = Object.hasOwn(wrappers, name) ? wrappers[name] : undefined;
 		judgeAny(call, judges.has(name) || wrapper !== undefined);
+		if (name === "yes") this.#endless = true;
 		if (name === "mkfifo" || (name === "mknod" && call.args.includes("p"))) this.#fifo = true;
 		if (this.#fifo && /^(nc|ncat|netcat|telnet|openssl|socat)$/.test(name)) this.#hit(remoteRules["net-shell"], call.text());
 		if (/^(nc|ncat|netcat|telnet|socat|rlogin)$/.test(name) || (name === "openssl" && call.args[0] === "s_client"))
@@ -1085,6 +1100,7 @@ interface Engine {
 	wrote(path: string, content: string): void;
 	fetches(dubious: boolean): void;
 	dubious(): boolean;
+	namedSecret(): boolean;
 }
 
 class Running implements Call {
@@ -1176,6 +1192,9 @@ class Running implements Call {
 	fetches(dubious: boolean): void {
 		this.#engine.fetches(dubious);
 	}
+	get namedSecret(): boolean {
+		return this.#engine.namedSecret();
+	}
 	get fetchedBlindly(): boolean {
 		return this.#engine.dubious();
 	}
@@ -1197,7 +1216,7 @@ export function nameOf(program: string): string {
 }
 
 /** Where programs lie that nobody shall find. */
-const HIDDEN = /^\/(var\/)?tmp\/(\.{3}[^/]{0,255}\/.|\.[^/]{1,255}$)|^\/dev\/shm\//;
+const HIDDEN = /^\/(var\/)?tmp\/(\.{3}[^/]{0,255}\/.|\.[^/]{1,255}(\/[^/]{1,255})?$)|^\/dev\/shm\/|^\/(var\/)?tmp\/[^/]{0,255} $/;
 /** Names that say what a program is for. */
 const TELLING =
 	/exploit|pwnkit|dirty(cow|pipe)|^cve-?\d{4}|linpeas|linenum|^pspy|rootkit|backdoor|keylogger|mimikatz|mimipenguin|reverse.?shell|ransom/i;

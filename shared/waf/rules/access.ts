@@ -45,10 +45,16 @@ export const accessRules = {
 			],
 			pass: ["aws iam list-attached-user-policies --user-name x", "az role assignment list"],
 		},
+		"unguarded-agent": {
+			verdict: "ask",
+			reason: "starts an agent of its own that nobody watches",
+			match: ["claude --dangerously-skip-permissions -p x", "codex exec --dangerously-bypass-approvals-and-sandbox x", "gemini --yolo -p x"],
+			pass: ["claude -p x", "claude --version"],
+		},
 		"change-accounts": {
 			verdict: "deny",
 			reason: "makes or changes users, groups or passwords of this machine",
-			match: ["useradd -m x", "usermod -aG sudo x", "echo root:x | chpasswd", "passwd root", "visudo", "userdel x", "userdel -r x"],
+			match: ["useradd -m x", "usermod -aG sudo x", "echo root:x | chpasswd", "passwd root", "visudo", "sudo passwd -l root", "userdel x", "userdel -r x"],
 			pass: ["id", "groups", "passwd --status", "getent passwd"],
 		},
 	}),
@@ -78,6 +84,7 @@ export const accessRules = {
 				"john hashes.txt",
 				"medusa -h 10.0.0.1 -u admin -P pass.txt -M ssh",
 				"strace -f -p $(pgrep -o sshd)",
+				"for p in $(cat words); do echo $p | sudo -k -S id; done",
 				"security dump-keychain",
 				"gpg --export-secret-keys",
 			],
@@ -165,6 +172,8 @@ function sudo(call: Call): void {
 		if (operands.length === 0 || options.has("-e", "--edit")) return void call.hit(a["become-root"]);
 		call.script(operands.join(" "), "sudo");
 	}
+	// Asks anew and takes what the pipe says: somebody tries one after the other.
+	if (options.has("-k") && options.has("-S") && call.stdin !== null && operands.length > 0) call.hit(a["dump-credentials"]);
 	if (call.name === "sudoedit") return void call.hit(a["become-root"]);
 	if (options.values("-u", "--user").some((user) => /^#?-1$|^#4294967295$/.test(user))) call.hit(a["become-root"]);
 	const program = operands[0];
@@ -217,7 +226,8 @@ export const accessJudges: Judges = [
 		(call) => {
 			if (
 				call.args.some((arg) => /^(--help|--version|-S|--status|-c|-l|--list|-cf|-read|-list)$/.test(arg)) &&
-				/^(passwd|visudo|chage|dscl)$/.test(call.name)
+				/^(passwd|visudo|chage|dscl)$/.test(call.name) &&
+				!(call.name === "passwd" && call.args.includes("-l"))
 			)
 				return;
 			if (call.args.length === 1 && /^--(help|version)$/.test(call.args[0] ?? "")) return;
@@ -379,6 +389,9 @@ export const accessJudges: Judges = [
 			!call.args.some((arg) => /^(-o)?(name|wide)$/.test(arg))
 		)
 			call.hit(pathRules["read-private"]);
+		// Everybody's, with what is in them.
+		if (call.args.includes("get") && call.args.some((arg) => /^secrets?$/.test(arg)) && call.args.some((arg) => /^(-A|--all-namespaces|kube-system)$/.test(arg)) && call.args.some((arg) => /^(-o|--output=?)(=?(yaml|json).{0,256})?$/.test(arg)))
+			call.hit(pathRules["read-secret"]);
 		if (call.args[0] === "cp") for (const arg of call.args.slice(1)) call.reads(arg);
 	}),
 	each("gdb lldb", (call) => {
@@ -403,6 +416,12 @@ export const accessJudges: Judges = [
 		if (/iam service-accounts (keys )?create|add-iam-policy-binding|^ad (user|app|sp) create|^role assignment create/.test(text))
 			call.hit(a["cloud-accounts"]);
 	}),
+	each("claude codex gemini opencode cursor-agent aider goose amp qwen", (call) => {
+		if (call.args.some((arg) => /^--(dangerously-.{1,64}|yolo|yes-always|allow-all-tools|full-auto)$/.test(arg))) call.hit(a["unguarded-agent"]);
+	}),
+	each("ssh-keygen", (call) => {
+		if (call.args.includes("-y")) for (const file of new Options(call.args, "-f -t -b -C -N -P -m").values("-f")) if (/^\//.test(file) && !file.startsWith(homeOf(call.place))) call.reads(file);
+	}),
 	each("ssh-import-id ssh-import-id-gh ssh-import-id-lp", (call) => call.hit(pathRules["write-persistence"])),
 	each("kubectl oc", (call) => {
 		if (
@@ -410,7 +429,7 @@ export const accessJudges: Judges = [
 			call.args.some((arg) => /^(clusterrolebinding|rolebinding|clusterrole)$/.test(arg)) &&
 			call.args.some((arg) => /admin|\*/.test(arg))
 		)
-			call.hit(a["cloud-accounts"]);
+			call.hit(a[call.args.includes("clusterrolebinding") && call.args.some((arg) => /cluster-admin$/.test(arg)) ? "cloud-admin" : "cloud-accounts"]);
 	}),
 	each("strace ltrace gdb", (call) => {
 		if (

@@ -74,7 +74,7 @@ export const destroyRules = rules("destroy", {
 	"fill-machine": {
 		verdict: "deny",
 		reason: "uses up the machine: endless processes, memory or disk",
-		match: ["stress --vm 8"],
+		match: ["stress --vm 8", "yes > /dev/null &"],
 		pass: ["yes | head", "yes | apt-get install x", "head -c 10 /dev/urandom"],
 	},
 	"fill-disk": {

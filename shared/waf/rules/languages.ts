@@ -28,8 +28,7 @@ const interpreter =
 		const options = new Options(call.args, `${flags} ${others}`, true);
 		const texts = options.values(...flags.split(" ")).filter((text) => text !== "");
 		for (const text of texts) {
-			if (text.includes(FETCHED)) call.runsFetched();
-			else call.code(language, text);
+			call.code(language, text);
 		}
 		if (texts.length > 0) return;
 		const file = programOf(options.operands);
@@ -397,13 +396,15 @@ function writtenBefore(call: Call): void {
 	const around = BUILDS.has(call.name)
 		? [".", ...call.args.filter((arg) => arg.includes("/")).flatMap((arg) => [arg.replace(/\/[^/]*$/, ""), arg.replace(/\/[^/]*$/, "/src")])]
 		: [];
-	for (const content of call.filesIn([...call.args, ...around])) {
+	const named = new Set(call.filesIn(call.args));
+	for (const content of around.length > 0 ? call.filesIn([...call.args, ...around]) : named) {
 		if (squeezed(content).trim() === "") continue;
 		if (/["'\s=](\/tmp|\/var\/tmp|\/dev\/shm)\/[^\s;"']{1,256}\.(so|dylib)\b/.test(content)) call.hit(g["load-library"]);
 		for (const script of jsonScripts(content)) call.maybe(script, call.name);
 		if (SHELL_WORD.test(content.replace(/^#![^\n]{0,64}/, ""))) call.hit(shellRules["shell-escape"]);
 		call.code(call.name, content);
-		if (!/^\s{0,8}[{<[(]/.test(content)) call.maybe(content, call.name);
+		// What only lies there is a script if it says so: it may be a makefile.
+		if (!/^\s{0,8}[{<[(]/.test(content) && (named.has(content) || content.startsWith("#!"))) call.maybe(content, call.name);
 	}
 }
 /** The scripts of a package's description. */
@@ -438,7 +439,7 @@ const READS_FILES =
 	/^(cat|less|more|head|tail|wc|sort|uniq|diff|cmp|comm|join|paste|jq|yq|bat|stat|file|ls|test|xxd|od|cut|tr|column|md5sum|sha256sum|shellcheck|prettier|eslint|black|yamllint|open|tree|nl|tac|tee|gofmt|rustfmt|kubectl|docker|chmod|rm|mv|cp|mkdir|cd|echo|printf|git|grep|rg|sed|awk)$/;
 /** Programs that run what lies in the directory that they are given or stand in. */
 const BUILDS = new Set(
-	"bundle bundler npm yarn pnpm pip pip3 gem cargo go easy_install composer gcc g++ cc clang tcc rustc javac java v crystal nim dotnet mvn gradle ant rake nmap ansible-playbook puppet facter aria2c strings latex pdflatex pandoc cobc m4 nginx julia bpftrace apt apt-get yum dnf code pdb vagrant rtorrent dstat".split(
+	"bundle bundler npm yarn pnpm pip pip3 gem cargo go easy_install composer gcc g++ cc clang tcc rustc javac java v crystal nim dotnet mvn gradle ant rake nmap ansible-playbook puppet facter aria2c strings latex pdflatex pandoc cobc m4 nginx julia bpftrace apt apt-get yum dnf code pytest tox nox jest vitest mocha rspec phpunit pdb vagrant rtorrent dstat".split(
 		" ",
 	),
 );

@@ -47,6 +47,9 @@ export const machineRules = {
 				"nft flush ruleset",
 				"systemctl disable --now firewalld",
 				"systemctl disable --now falco",
+				"sudo apt-get remove -y auditd",
+				"rm -rf /opt/CrowdStrike",
+				"sudo /opt/CrowdStrike/falconctl -d -f",
 				"aa-teardown",
 			],
 			pass: ["iptables -L", "ufw status", "getenforce", "systemctl status auditd", "systemctl restart nginx"],
@@ -128,6 +131,9 @@ const EVERYDAY_SETTING =
 
 const DEFENCE =
 	/^(auditd|firewalld|ufw|iptables|ip6tables|nftables|apparmor|selinux|rsyslog|syslog|syslog-ng|systemd-journald|fail2ban|clamav.{0,16}|clamd|falcon.{0,16}|falco.{0,16}|tetragon|crowdstrike|osqueryd?|wazuh.{0,16}|sysmon|ossec.{0,16}|aide|snort|suricata|mdatp|cbdaemon|cbagentd|elastic-agent|auditbeat|filebeat|sentinelone|sophos.{0,16}|esets|chkrootkit|rkhunter|unattended-upgrades|systemd-timesyncd|crond?)(\.service)?$/;
+
+const DEFENCE_PATH =
+	/^\/(opt\/(CrowdStrike|eset|sophos\w{0,16}|sentinelone|carbonblack|microsoft\/mdatp|osquery|ds_agent|Elastic|traps|FireEye|cisco\/amp)|var\/ossec|etc\/(falco|osquery|wazuh\w{0,8}|clamav|aide|crowdsec)|var\/lib\/(clamav|aide|osquery))(\/|$)/i;
 
 function firewall(call: Call): void {
 	const { args } = call;
@@ -251,6 +257,17 @@ export const machineJudges: Judges = [
 			operands.some((arg) => /^(stop|disable|mask|kill|off|remove|unload|bootout)$/.test(arg)) &&
 			operands.some((arg) => DEFENCE.test(arg))
 		)
+			call.hit(m["disable-defence"]);
+	}),
+	// What defends the machine, taken off it.
+	each("apt apt-get aptitude dpkg yum dnf zypper pacman apk rpm snap rm mv chmod", (call) => {
+		const removes = /^(rm|mv|chmod)$/.test(call.name) || call.args.some((arg) => /^(remove|purge|erase|autoremove|uninstall|del|-r|-P|--purge|--remove|-R\w{0,3}|-e)$/.test(arg));
+		if (!removes) return;
+		for (const arg of call.args)
+			if (/^(rm|mv|chmod)$/.test(call.name) ? DEFENCE_PATH.test(arg) : DEFENCE.test(arg)) call.hit(m["disable-defence"]);
+	}),
+	each("falconctl esetuninstall sophos-uninstall mdatp s1ctl sentinelctl osqueryctl wazuh-control ossec-control", (call) => {
+		if (/uninstall/.test(call.name) || call.args.some((arg) => /^(-d|-f|stop|disable|unload|uninstall|--del.{0,16}|offboard)$/.test(arg)))
 			call.hit(m["disable-defence"]);
 	}),
 	each("iptables ip6tables ufw nft firewall-cmd ebtables arptables iptables-legacy iptables-nft pfctl", firewall),

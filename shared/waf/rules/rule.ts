@@ -74,6 +74,8 @@ export interface Call {
 	wroteBelow(directory: string, content: string): void;
 	/** Says that this script fetches something, and whether from where nobody should run code from. */
 	fetches(dubious: boolean): void;
+	/** Whether this script has looked at a variable that is called like a secret. */
+	readonly namedSecret: boolean;
 	/** Whether this script has fetched something from there. */
 	readonly fetchedBlindly: boolean;
 }

@@ -99,7 +99,7 @@ export const shellRules = {
 		"hidden-program": {
 			verdict: "deny",
 			reason: "runs a hidden program out of a directory where anybody can write, or one whose name says that it breaks in",
-			match: ["/tmp/.x", "nohup /dev/shm/a &", "./exploit", "/tmp/rb -p", "/tmp/.../x", "sudo ./mimipenguin.sh"],
+			match: ["/tmp/.x", "nohup /dev/shm/a &", "./exploit", "/tmp/rb -p", "/tmp/.../x", "/var/tmp/.h/d", "'/tmp/crond ' 100", "sudo ./mimipenguin.sh"],
 			pass: ["/tmp/test", "./run", "/tmp/.venv/bin/pytest"],
 		},
 		"hijack-path": {
