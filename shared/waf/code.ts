@@ -50,7 +50,7 @@ export const codeRules = {
 				`lua -e 'os.execute("/bin/sh")'`,
 				`PERL5OPT=-d PERL5DB='exec "/bin/sh"' perl x.pl`,
 			],
-			pass: [`python3 -c 'print("/bin/sh")'`],
+			pass: [`python3 -c 'print("/bin/sh")'`, `python3 -c 'import subprocess; subprocess.run(["bash", "-c", "make test"])'`],
 		},
 	}),
 	...rules("kill", {
@@ -230,7 +230,10 @@ function withEnvironment(call: Call, text: string): string {
 /** A text that runs programs: the strings in it are the candidates. */
 function runsPrograms(call: Call, language: string, text: string, literals: readonly Literal[]): void {
 	let some = false;
+	// `["bash", "-c", "make"]`: the shell is only what runs the rest.
+	const taken = new Set<string>();
 	for (const run of literalRuns(text, literals)) {
+		if (run.length > 2 && SHELL_ITSELF.test(run[0] ?? "") && /^-[a-z]{0,4}c$/.test(run[1] ?? "")) taken.add(run[0] ?? "");
 		if (run.length > 1) {
 			some = true;
 			// A path twice, `execl("/bin/sh", "sh", "-c", ...)`: the second is only the name that the program is given.
@@ -242,6 +245,7 @@ function runsPrograms(call: Call, language: string, text: string, literals: read
 	for (const literal of literals) {
 		const script = literal.text.trim();
 		if (script === "" || /^[-%\\,.:;=+ ]{1,8}$/.test(script)) continue;
+		if (taken.has(script)) continue;
 		if (SHELL_ITSELF.test(script) || /^\S{0,16}\/sh -p?c \$@\|sh/.test(script)) {
 			some = true;
 			call.hit(codeRules["code-shell"], script);

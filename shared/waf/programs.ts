@@ -365,6 +365,13 @@ const PROGRAMS: Record<string, Program> = {
 		const options = new Options(call.args, "-I -w -T --ignore --hide --width");
 		return options.has("-d", "--directory") && options.operands.length > 0 ? `${options.operands.join("\n")}\n` : UNKNOWN;
 	},
+	// What a filter picks is not everything.
+	...Object.fromEntries(
+		["docker", "podman"].map((name) => [
+			name,
+			(call: Call) => (/^(ps|images|volume|network|container|image)$/.test(call.args[0] ?? "") && call.args.some((arg) => /^(-f|--filter)/.test(arg)) ? "filtered\n" : UNKNOWN),
+		]),
+	),
 	// Whatever runs: for who kills what it prints, that is everything.
 	// Every process, by number and nothing else: somebody is about to end them.
 	ps: (call) =>
@@ -388,7 +395,7 @@ const PROGRAMS: Record<string, Program> = {
 			.map((name) => [name, () => ""]),
 	),
 	...Object.fromEntries(
-		"kubectl helm gh npm pip pip3 docker oc kind k3d flux argocd hugo poetry yq tilt skaffold eksctl doctl"
+		"kubectl helm gh npm pip pip3 oc kind k3d flux argocd hugo poetry yq tilt skaffold eksctl doctl"
 			.split(" ")
 			.map((name) => [name, (call: Call) => (call.args.some((arg) => /^completions?$|^--completion/.test(arg)) ? "" : UNKNOWN)]),
 	),

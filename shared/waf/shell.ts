@@ -606,7 +606,6 @@ export class Shell {
 		const output = this.#run(argv, where, scope, given, via, environment);
 		if (this.#endless && target && (target.path === "/dev/null" || !target.path.startsWith("/dev/")))
 			this.#hit(destroyRules[target.path === "/dev/null" ? "fill-machine" : "fill-disk"], argv.join(" "));
-		this.#endless = false;
 		return this.#kept(output, target);
 	}
 

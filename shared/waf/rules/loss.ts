@@ -1,3 +1,4 @@
+import { isKnown } from "../words.ts";
 import { type Call, each, hostOf, isLoopback, type Judges, Options, rules } from "./rule.ts";
 
 export const lossRules = rules("rewrite_history", {
@@ -22,6 +23,8 @@ export const lossRules = rules("rewrite_history", {
 			"git restore --staged x",
 			"git stash pop",
 			"git checkout -b x",
+			"git checkout -- package-lock.json",
+			"git restore src/a.ts",
 		],
 	},
 	"git-rewrite-shared": {
@@ -37,7 +40,7 @@ export const lossRules = rules("rewrite_history", {
 			"git push --mirror",
 			"git filter-branch --tree-filter 'rm x' HEAD",
 		],
-		pass: ["git push", "git push -u origin feature", "git push --tags"],
+		pass: ["git push", "git push -u origin feature", "git push origin --delete feature/done", "git push --tags"],
 	},
 	"git-lose-history": {
 		verdict: "ask",
@@ -49,7 +52,7 @@ export const lossRules = rules("rewrite_history", {
 			"git update-ref -d refs/heads/x",
 			"git worktree remove --force x",
 		],
-		pass: ["git branch -d merged", "git reflog", "git gc", "git branch"],
+		pass: ["git branch -d merged",  "git reflog", "git gc", "git branch"],
 	},
 	"cloud-destroy": {
 		verdict: "ask",
@@ -64,7 +67,7 @@ export const lossRules = rules("rewrite_history", {
 			"az group delete -n x",
 			"pulumi destroy",
 		],
-		pass: ["terraform plan", "kubectl get pods", "kind delete cluster --name ci", "aws s3 sync dist/ s3://www.example.com --delete", "aws s3 ls", "gcloud config list", "helm list", "kubectl delete pod x"],
+		pass: ["terraform plan", "kubectl get pods", "kind delete cluster --name ci", "kubectl delete ns pr-123", "terraform -chdir=envs/dev destroy", "aws s3 sync dist/ s3://www.example.com --delete", "aws s3 ls", "gcloud config list", "helm list", "kubectl delete pod x"],
 	},
 	"database-destroy": {
 		verdict: "ask",
@@ -87,6 +90,8 @@ export const lossRules = rules("rewrite_history", {
 			"createdb test",
 			"redis-cli -h 127.0.0.1 FLUSHDB",
 			"RAILS_ENV=test bin/rails db:reset",
+			"psql -h localhost -c 'DROP DATABASE IF EXISTS app_test'",
+			"docker exec db psql -U postgres app_dev -c 'DELETE FROM sessions'",
 			"python manage.py flush --no-input --settings=app.settings.test",
 		],
 	},
@@ -102,7 +107,7 @@ export const lossRules = rules("rewrite_history", {
 			"gh repo delete a/b --yes",
 			"gh release delete v1",
 		],
-		pass: ["npm pack", "npm publish --dry-run", "cargo build", "gh repo view"],
+		pass: ["npm pack", "npm publish --dry-run", "npm publish --registry http://localhost:4873", "gh run cancel 1", "cargo build", "gh repo view"],
 	},
 	"docker-destroy": {
 		verdict: "ask",
@@ -114,13 +119,23 @@ export const lossRules = rules("rewrite_history", {
 			"docker compose down -v",
 			"docker rm -f $(docker ps -aq)",
 		],
-		pass: ["docker system df", "docker rm x", "docker compose down", "docker image prune"],
+		pass: ["docker system df", "docker compose -f compose.test.yml down -v", "docker rm -f $(docker ps -aq --filter label=ci)", "docker rm x", "docker compose down", "docker image prune"],
 	},
 });
 const l = lossRules;
 
 /** Databases, indexes and containers by whose name nobody loses anything. */
-const SCRATCH = /(^|[_-])(tests?|testing|tmp|temp|scratch|e2e|ci)([_-]?\d{0,4})([_.-]|$)/i;
+const SCRATCH = /(^|[_-])(tests?|testing|tmp|temp|scratch|e2e|ci|dev|development|local)([_-]?\d{0,4})([_.-]|$)/i;
+/** Stacks, namespaces and places that are made to be taken down again, by a part of their names. */
+const PASSING =
+	/(^|[._/:=-])(tests?|testing|tmp|temp|scratch|e2e|ci|dev|develop|development|local|staging|stage|preview|pr-?\d{1,6}|sandbox|playground|demo|review|ephemeral|canary)([._/-]|\d{1,6}|$)/i;
+const LASTING = /prod|live|master|customer|backup/i;
+/** Whether a command names what it takes down by such a name, and nothing else. */
+const isPassing = (call: Call): boolean =>
+	call.args.some((arg) => arg.length < 256 && (PASSING.test(arg) || /(Dev|Test|Staging|Preview|Sandbox)[A-Z]?\w{0,32}$/.test(arg))) &&
+	!call.args.some((arg) => LASTING.test(arg) || /^(--all|-A|--all-namespaces)$/.test(arg) || !isKnown(arg));
+/** Branches for one piece of work. */
+const WORK_BRANCH = /^(origin\/)?(feature|feat|fix|bugfix|hotfix|chore|docs|refactor|test|tests|wip|tmp|temp|pr|dependabot|renovate|spike|try|users?|revert|ci|build|style|perf)[/_-]/;
 /** Directories that the next build brings back. */
 const REBUILT =
 	/^(\.\/)?([\w.-]{1,64}\/){0,8}(node_modules|dist|build|out|target|coverage|__pycache__|\.next|\.nuxt|\.cache|\.venv|venv|tmp|\.turbo|\.pytest_cache)\/?$/;
@@ -136,6 +151,10 @@ function mirrorsBuild(call: Call): boolean {
 		!/prod-?(data|backup|db)|backup|uploads|archive/i.test(target)
 	);
 }
+
+/** A few files, each by its name. */
+const plainFiles = (paths: readonly string[]): boolean =>
+	paths.length > 0 && paths.length <= 3 && paths.every((path) => /^[\w@+-][\w@+./-]{0,255}\.[A-Za-z0-9]{1,12}$/.test(path) && !path.includes(".."));
 
 /** SQL that loses data: looked at statement by statement, comments off. */
 export function losesData(sql: string): boolean {
@@ -164,7 +183,14 @@ const sqlClient = (call: Call): void => {
 		...(call.name === "sqlite3" || call.name === "duckdb" ? options.operands.slice(1) : []),
 		...(call.stdin === null ? [] : [call.stdin]),
 	];
-	const database = options.value("-d", "--dbname", "-D", "--database") ?? options.operands[0] ?? "";
+	// `postgres://localhost:5432/app_test`
+	const given = options.value("-d", "--dbname", "-D", "--database") ?? options.operands[0] ?? "";
+	const url = /^[a-z+]{2,16}:\/\/[^\s]{1,512}$/.test(given) ? given : "";
+	const database = /^(sqlite3|duckdb)$/.test(call.name) ? given.replace(/^.*\/|\.\w{1,8}$/g, "") : url === "" ? given : (url.split(/[?#]/, 1)[0] ?? "").replace(/^.*\//, "");
+	if (/^(sqlite3|duckdb)$/.test(call.name) && /^\/tmp\//.test(given)) return;
+	// A database that the statement itself names so.
+	const named = texts.flatMap((text) => [...text.slice(0, 4096).matchAll(/\bdrop\s{1,4}(?:database|schema)\s{1,4}(?:if\s{1,4}exists\s{1,4})?["'`]?([\w-]{1,64})/gi)].map((match) => match[1] ?? ""));
+	if (named.length > 0 && named.every((name) => SCRATCH.test(name)) && !texts.some((text) => /\b(truncate|delete\s{1,4}from|drop\s{1,4}(table|role|user|owned))\b/i.test(text))) return;
 	if (
 		texts.every((text) => !/^\s{0,64}(drop\s{1,8}(database|role|user|owned)|\\c)/im.test(text)) &&
 		/^[\w-]{1,64}$/.test(database) &&
@@ -200,6 +226,8 @@ export const lossJudges: Judges = [
 					call.hit(l["git-lose-work"]);
 				break;
 			case "checkout":
+				// One's own change to a file or two, taken back.
+				if (rest.includes("--") && !options.has("-f", "--force") && plainFiles(rest.slice(rest.indexOf("--") + 1))) break;
 				if (
 					options.has("-f", "--force") ||
 					rest.includes("--") ||
@@ -214,6 +242,7 @@ export const lossJudges: Judges = [
 				if (options.has("-f", "--force", "--discard-changes", "-C")) call.hit(l["git-lose-work"]);
 				break;
 			case "restore":
+				if (plainFiles(options.operands)) break;
 				if (!options.has("--staged", "-S") || options.has("-W", "--worktree")) call.hit(l["git-lose-work"]);
 				break;
 			case "stash":
@@ -226,6 +255,13 @@ export const lossJudges: Judges = [
 				if (first === "remove" && options.has("-f", "--force")) call.hit(l["git-lose-history"]);
 				break;
 			case "push":
+				if (
+					options.has("--delete", "-d") &&
+					!options.has("-f", "--force", "--mirror", "--prune") &&
+					options.operands.length > 1 &&
+					options.operands.slice(1).every((branch) => WORK_BRANCH.test(branch))
+				)
+					break;
 				if (
 					options.has("-f", "--force", "--mirror", "--delete", "-d", "--prune") ||
 					options.operands.some((ref, at) => at > 0 && /^(\+|:.)/.test(ref))
@@ -271,6 +307,7 @@ export const lossJudges: Judges = [
 	}),
 	each("terraform tofu terragrunt", (call) => {
 		const verb = call.args.find((arg) => !arg.startsWith("-"));
+		if (isPassing(call) && verb !== "state") return;
 		if (
 			verb === "destroy" ||
 			(verb === "apply" && call.args.some((arg) => /^-{1,2}destroy$/.test(arg))) ||
@@ -284,6 +321,7 @@ export const lossJudges: Judges = [
 	each(
 		"pulumi cdk sls serverless copilot eksctl flyctl fly heroku vercel netlify railway firebase wrangler doctl linode-cli hcloud ibmcloud oci openstack civo render supabase vault op doppler velero kafka-topics kafka-topics.sh rabbitmqctl zfs zpool etcdctl nomad consul bosh cf juju argocd flux restic borg borgmatic fastly circleci ldcli flipt unleash datadog-ci newrelic pd splunk stripe sendgrid mailgun apigeecli deck kong jenkins-cli nats rabbitmqadmin kafka-configs kafka-acls kafka-consumer-groups kafka-delete-records kafka-delete-records.sh snapper azcopy cloudflared traefik rancher kops kubeadm skaffold helmfile kustomize meilisearch algolia elasticdump curator glab jfrog nexus temporal airflow dbt influx clickhouse neo4j-admin couchbase-cli cockroach vtctl pscale turso neonctl",
 		(call) => {
+			if (isPassing(call)) return;
 			// Its database on this machine, which the migrations make again.
 			if (call.name === "supabase" && call.args[0] === "db" && !call.args.some((arg) => /^--(linked|db-url)/.test(arg))) return;
 			if (
@@ -300,7 +338,7 @@ export const lossJudges: Judges = [
 	each("kubectl oc", (call) => {
 		const operands = call.args.filter((arg) => !arg.startsWith("-"));
 		const at = operands.findIndex((arg) => arg === "delete" || arg === "drain" || arg === "replace");
-		if (at < 0) return;
+		if (at < 0 || (operands[at] === "delete" && isPassing(call))) return;
 		const kinds = (operands[at + 1] ?? "").split(",");
 		if (operands[at] === "drain") call.hit(l["cloud-destroy"]);
 		else if (operands[at] === "replace") {
@@ -316,10 +354,12 @@ export const lossJudges: Judges = [
 			call.hit(l["cloud-destroy"]);
 	}),
 	each("helm", (call) => {
+		if (isPassing(call)) return;
 		if (call.args.some((arg) => /^(uninstall|delete|del|un)$/.test(arg))) call.hit(l["cloud-destroy"]);
 	}),
 	each("aws", (call) => {
 		const [service = "", verb = ""] = call.args.filter((arg) => !arg.startsWith("-"));
+		if (isPassing(call)) return;
 		if (
 			service === "s3" &&
 			!(verb !== "rm" && verb !== "rb" && mirrorsBuild(call)) &&
@@ -330,10 +370,11 @@ export const lossJudges: Judges = [
 			call.hit(l["cloud-destroy"]);
 	}),
 	each("gcloud", (call) => {
+		if (isPassing(call)) return;
 		if (call.args.includes("delete") || call.args.includes("destroy")) call.hit(l["cloud-destroy"]);
 	}),
 	each("gsutil", (call) => {
-		if (mirrorsBuild(call)) return;
+		if (mirrorsBuild(call) || isPassing(call)) return;
 		if (
 			call.args.includes("rb") ||
 			(call.args.includes("rm") && call.args.some((arg) => /^-[a-zA-Z]{0,4}[rR]|\*\*/.test(arg))) ||
@@ -369,6 +410,7 @@ export const lossJudges: Judges = [
 	}),
 	each("mongo mongosh", (call) => {
 		if (
+			!call.args.some((arg) => /^[\w-]{1,64}$|^mongodb:\/\/(localhost|127\.0\.0\.1)[:/]/.test(arg) && SCRATCH.test(arg.slice(arg.lastIndexOf("/") + 1))) &&
 			[...call.args, call.stdin ?? ""].some((arg) =>
 				/dropDatabase|\.drop\(|deleteMany\(\s*(\{\s*\})?\s*\)|\.remove\(\s*\{\s*\}\s*\)/.test(arg),
 			)
@@ -395,6 +437,7 @@ export const lossJudges: Judges = [
 			) &&
 			call.args.some(
 				(arg) =>
+					!/^(https?:\/\/)?([\w-]{1,63}\.){0,4}(staging|stage|dev|test|sandbox|preview)\./.test(arg) &&
 					!(isLoopback(hostOf(arg)) && SCRATCH.test(arg.slice(arg.lastIndexOf("/") + 1))) &&
 					(/:(9200|9201|7700|8108|6333|8983|5984|2379|8500|15672|8001|9090|8086)(\/|$)|elastic|\/\*/.test(arg) ||
 						(/^https?:\/\//.test(arg) && !isLoopback(hostOf(arg)) && hostOf(arg) !== "")),
@@ -403,6 +446,7 @@ export const lossJudges: Judges = [
 			call.hit(l["database-destroy"]);
 	}),
 	each("php", (call) => {
+		if (call.args.some((arg) => /^--env=(testing|test|local|ci)$/.test(arg))) return;
 		if (/artisan$/.test(call.args[0] ?? "") && /^(migrate:(fresh|reset|refresh|rollback)|db:wipe)$/.test(call.args[1] ?? ""))
 			call.hit(l["database-destroy"]);
 	}),
@@ -417,7 +461,7 @@ export const lossJudges: Judges = [
 		if (call.args.includes("drop")) call.hit(l["database-destroy"]);
 	}),
 	each("rails rake bin/rails", (call) => {
-		if (["RAILS_ENV", "RACK_ENV"].some((name) => /^(test|ci)$/.test(call.environment.get(name) ?? call.variable(name) ?? "")) || call.args.some((arg) => /^RA(ILS|CK)_ENV=test$/.test(arg)))
+		if (["RAILS_ENV", "RACK_ENV"].some((name) => /^(test|ci|development)$/.test(call.environment.get(name) ?? call.variable(name) ?? "")) || call.args.some((arg) => /^RA(ILS|CK)_ENV=(test|development)$/.test(arg)))
 			return;
 		if (call.args.some((arg) => /^db:(drop|reset|purge|truncate|migrate:reset)/.test(arg))) call.hit(l["database-destroy"]);
 	}),
@@ -430,12 +474,16 @@ export const lossJudges: Judges = [
 	}),
 	each("npm yarn pnpm cargo", (call) => {
 		const verb = call.args.find((arg) => !arg.startsWith("-") && arg !== "npm") ?? "";
+		// A registry on this machine, for trying it.
+		if (call.args.some((arg, at) => /^--registry/.test(at > 0 && !arg.startsWith("-") ? (call.args[at - 1] ?? "") : arg) && isLoopback(hostOf(arg.replace(/^--registry=/, ""))))) return;
 		if (/^(publish|unpublish|deprecate|yank|owner)$/.test(verb) && !call.args.includes("--dry-run")) call.hit(l["publish-or-unpublish"]);
 	}),
 	each("twine", (call) => {
+		if (call.args.some((arg) => /testpypi|^test\.pypi\.org/.test(arg))) return;
 		if (call.args.includes("upload")) call.hit(l["publish-or-unpublish"]);
 	}),
 	each("poetry uv hatch flit", (call) => {
+		if (call.args.some((arg) => /^(-r|--repository|--index)?=?test-?pypi$|test\.pypi\.org/.test(arg))) return;
 		if (call.args[0] === "publish") call.hit(l["publish-or-unpublish"]);
 	}),
 	each("gem", (call) => {
@@ -445,7 +493,7 @@ export const lossJudges: Judges = [
 		const [what = "", verb = ""] = call.args.filter((arg) => !arg.startsWith("-"));
 		if (
 			/^(delete|archive|rename|disable|remove|cancel)$/.test(verb) &&
-			/^(repo|release|secret|variable|workflow|run|environment|webhook|hook|pr|mr|project|ci|codespace|ruleset|project|cache|label|issue|gist|ssh-key|gpg-key)$/.test(
+			/^(repo|release|secret|variable|environment|webhook|hook|project|codespace|ruleset|gist|ssh-key|gpg-key)$/.test(
 				what,
 			)
 		)
@@ -460,6 +508,9 @@ export const lossJudges: Judges = [
 		const has = (...words: string[]): boolean => words.every((word, at) => operands[at] === word);
 		const options = new Options(args);
 		const volumes = options.has("-v", "--volumes");
+		// What a test has put up is taken down with all that it has written.
+		if (operands[0] === "compose" && args.some((arg, at) => /^(-f|-p|--file|--project-name)$/.test(args[at - 1] ?? "") && PASSING.test(arg) && !LASTING.test(arg))) return;
+		if (has("volume", "rm") && operands.slice(2).every((name) => PASSING.test(name.replaceAll("_", "-")) || /node_?modules|cache/.test(name))) return;
 		if (
 			(has("system", "prune") && (options.has("-a", "--all") || volumes)) ||
 			has("volume", "rm") ||
