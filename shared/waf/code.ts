@@ -104,7 +104,7 @@ const RUNS =
 	/\b(system|exec[lv]?[pe]{0,2}|spawn[lv]?[pe]{0,2}|popen[234]?|posix_spawnp?|check_output|check_call|getoutput|getstatusoutput|subprocess|Popen|os\.startfile|pty|shell_exec|passthru|proc_open|pcntl_exec|child_process|execSync|execFile|execFileSync|spawnSync|fork|execute|Runtime|ProcessBuilder|ProcessImpl|IO\.popen|io\.popen|Open3|Kernel|PTY|syscall|do shell script|shell-command|call-process|start-process|make-process|term|ansi-term|startProcess|Deno|Bun|Command|forkpty|ffi|ctypes|os\.execute|uv\.spawn|run-shell-command|sh:run|os:cmd|open_port|open|system2|shell|Process|primitive-fork|execle|runInteractiveCommand|callCommand|rawSystem|sys\.process)\b|%x[^A-Za-z0-9\s]|`[^`]{1,4096}`|\bsh\s*->|\|\s*getline|\|&|\|\s*"/;
 /** The same, sure to be a call; `open`, `Process` and the like stand in every second text. */
 const RUNS_SURELY =
-	/\b(system|system2|exec[lv][pe]{0,2}|spawn[lv]?[pe]{0,2}|popen[234]?|posix_spawnp?|check_output|check_call|getoutput|getstatusoutput|Popen|shell_exec|passthru|proc_open|pcntl_exec|execSync|execFile|execFileSync|spawnSync|callCommand|callProcess|rawSystem|shell-command(-to-string)?|call-process|start-process|make-process|forkpty|run-shell-command|startProcess|os:cmd)\b\s{0,8}[(\s"'`[]|\bexec\s{0,4}[("'`\s]|\bsubprocess\b|\bimport\s{1,4}(os|pty|commands|popen2)\s{1,4}as\b|\bfrom\s{1,4}(os|pty|commands)\s{1,4}import\b|\bProcess\s{0,2}(\.|::)\s{0,2}(new|run|start|spawn|exec)|\besyscmd\b|\bpty\s{0,4}\.\s{0,4}spawn|\bchild_process\b|getRuntime|\bProcessBuilder\b|\bos\.execute\b|\bio\.popen\b|\bIO\.popen\b|\bKernel\.|\bOpen3\b|\bsyscall\b|\bDeno\.(run|Command)|\bBun\.(spawn|\$)|exec\.Command|\bCommand::new\b|:os\.cmd\b|\bexec(Cmd(Ex)?|Process|ShellCmd)\s{0,2}\(|%x[^A-Za-z0-9\s]|\bansi-term\b|\(term\b|\bos\.startfile\b|\bopen\s{0,4}\(?[^;]{0,80}["']\s{0,4}\||\|\s{0,4}["'][^"']{0,200}["']\s{0,4}\)|\|\s{0,4}getline|\|&|\bforeign import\b|\bctypes\b|\.execute\(\s{0,4}\)|\bdl\.|\bloadlib\b|primitive-fork/;
+	/\b(system|system2|exec[lv][pe]{0,2}|spawn[lv]?[pe]{0,2}|popen[234]?|posix_spawnp?|check_output|check_call|getoutput|getstatusoutput|Popen|shell_exec|passthru|proc_open|pcntl_exec|execSync|execFile|execFileSync|spawnSync|callCommand|callProcess|rawSystem|shell-command(-to-string)?|call-process|start-process|make-process|forkpty|run-shell-command|startProcess|os:cmd)\b\s{0,8}[(\s"'`[]|\bexec\s{0,4}[("'`\s]|\bsubprocess\b|\bimport\s{1,4}(os|pty|commands|popen2)\s{1,4}as\b|\bfrom\s{1,4}(os|pty|commands)\s{1,4}import\b|\bProcess\s{0,2}(\.|::)\s{0,2}(new|run|start|spawn|exec)|\besyscmd\b|\bpty\s{0,4}\.\s{0,4}spawn|\bchild_process\b|getRuntime|\bProcessBuilder\b|\bos\.execute\b|\bio\.popen\b|\bIO\.popen\b|\bKernel\.|\bOpen3\b|\bsyscall\b|\bDeno\.(run|Command)|\bBun\.(spawn|\$)|exec\.Command|\bSystem\.(cmd|shell|process)\b|\bSys\.command\b|\bUnix\.(system|execvp?e?|open_process\w{0,8})\b|\bCommand::new\b|:os\.cmd\b|\bexec(Cmd(Ex)?|Process|ShellCmd)\s{0,2}\(|%x[^A-Za-z0-9\s]|\bansi-term\b|\(term\b|\bos\.startfile\b|\bopen\s{0,4}\(?[^;]{0,80}["']\s{0,4}\||\|\s{0,4}["'][^"']{0,200}["']\s{0,4}\)|\|\s{0,4}getline|\|&|\bforeign import\b|\bctypes\b|\.execute\(\s{0,4}\)|\bdl\.|\bloadlib\b|primitive-fork/;
 const TALKS =
 	/\b(socket|Socket|TCPSocket|TCPServer|UNIXSocket|newSocket|newAsyncSocket|INETSocket|socketConnection|TCPClient|SocketChannel|usocket|make-network-process|open-network-stream|fsockopen|pfsockopen|stream_socket_client|socket_create|IO::Socket|INET|sockaddr_in|net\.(connect|createConnection|Socket|createServer|Dial|Listen)|createConnection|TcpStream|TcpClient|luasocket|connect|gen_tcp|\/inet\/(tcp|udp)|java\.net|ServerSocket|NetCat|XMLHTTP|websocket)\b|\/inet\/(tcp|udp)|\b(Deno|Bun)\.(connect|listen)|require\(['"](node:)?(net|tls|dgram)['"]\)|net\.Socket/;
 const FETCHES =
@@ -117,7 +117,7 @@ const LOADS = /\b(dlopen|CDLL|LoadLibrary|Fiddle|DynaLoader|dl_load_file|loadlib
 const SENDS =
 	/\b(requests\.(post|put|get|request)|urlopen|http\.client|https?['"]?\)?\.(request|get|post)|fetch|axios|Net::HTTP|LWP|curl_setopt|file_get_contents|sendall|urllib)\b/;
 const DELETES =
-	/\b(rmtree|rm_rf|rm_r|remove_entry|remove_dir|removeSync|rmSync|rmdirSync|unlinkSync|unlink|os\.remove|os\.unlink|os\.rmdir|os\.removedirs|FileUtils\.rm|File\.delete|Dir\.(delete|rmdir)|fs\.(rm|unlink|rmdir)|rimraf|remove_tree|rmdir|deleteRecursively|RemoveAll|remove_dir_all|Directory\.Delete|remove_all|array_map\(["']unlink|Files\.delete|truncate|delete-directory|delete-file)\b/;
+	/\b(rmtree|rm_rf|rm_r|remove_entry|remove_dir|removeSync|rmSync|rmdirSync|unlinkSync|unlink|os\.remove|os\.unlink|os\.rmdir|os\.removedirs|FileUtils\.rm|File\.delete|Dir\.(delete|rmdir)|fs\.(rm|unlink|rmdir)|rimraf|remove_tree|rmdir|deleteRecursively|RemoveAll|Deno\.remove|Remove-Item|remove_dir_all|Directory\.Delete|remove_all|array_map\(["']unlink|Files\.delete|truncate|delete-directory|delete-file)\b/;
 const WRITE_MODE =
 	/\bcp\s{0,2}\(|urlretrieve|FileWriter|FileOutputStream|WriteFile|content =>|Out-File|Set-Content|Add-Content|["'](w|a|wb|ab|w\+|a\+|r\+|x)["']|writeFile|appendFile|write_text|write_bytes|file_put_contents|File\.write|IO\.write|copy|move|rename|symlink|["']>{1,2}|chmod|chown|>\s{0,4}["']\/|print\s{0,4}>|createWriteStream|>{1,2} \//;
 const BECOMES =
@@ -178,8 +178,12 @@ export function judgeCode(call: Call, language: string, source: string): void {
 	else if (evaluates && (DECODES.test(text) || /\b(ARGV|argv|input|stdin|STDIN|ENV|environ|\$_(GET|POST|REQUEST))\b/.test(text)))
 		decodes(call, language, literals, text);
 	else if (evaluates && language !== "node")
-		for (const literal of literals) if (RUNS.test(literal.text) || EVALUATES.test(literal.text)) call.code(language, literal.text);
-	for (const { text: literal } of literals) {
+		for (const literal of literals) if (/\w\s{0,2}\(|^\s{0,4}import\b/.test(literal.text)) call.code(language, literal.text);
+	for (const content of modulesIn(call, language, text, literals)) call.code(language, content);
+	for (const { text: written } of literals) {
+		// `bytes.fromhex("2f65...")`: the path that it spells.
+		const spelt = /^[0-9a-fA-F]{12,512}$/.test(written) ? escapes(written.replace(/../g, "\\x$&")) : /^[A-Za-z0-9+/]{12,512}={0,2}$/.test(written) ? (base64Text(written) ?? "") : "";
+		const literal = DECODES.test(text) && /^[~/][!-~]{3,512}$/.test(spelt) ? spelt : written;
 		if (/(^|\/)\.env(\.\w{1,16})?$/.test(literal) && (SENDS.test(text) || TALKS.test(text))) call.hit(codeRules["code-sends-environment"]);
 		if (literal.length < 1 || literal.length > 4096) continue;
 		const path = literal
@@ -191,7 +195,7 @@ export function judgeCode(call: Call, language: string, source: string): void {
 		if (read) call.hit(read, path);
 		if ((SENDS.test(text) || TALKS.test(text)) && /^[/~]/.test(path) && path.length > 4 && isPersonal(path, call.place))
 			call.hit(codeRules["code-sends-environment"]);
-		if (DELETES.test(text)) {
+		if (DELETES.test(text) || (language === "julia" && /\brm\(/.test(text))) {
 			const rule = deleteRule(path, true, call.place);
 			if (rule) call.hit(rule.verdict === "deny" ? codeRules["code-deletes"] : rule, path);
 		}
@@ -225,6 +229,18 @@ function withEnvironment(call: Call, text: string): string {
 				return value === undefined ? whole : JSON.stringify(value);
 			},
 		);
+}
+
+/** What this script has written to the modules that a text loads from where it runs. */
+function modulesIn(call: Call, language: string, text: string, literals: readonly Literal[]): string[] {
+	if (call.via.length > 8) return [];
+	const names =
+		language === "python"
+			? [...text.slice(0, 4096).matchAll(/(?:^|[;\n])\s{0,16}(?:import|from)\s{1,4}(\w{1,64})/g)].slice(0, 16).flatMap(([, name]) => [`${name}.py`, `${name}/__init__.py`])
+			: /\b(require|import|load|dofile)\b/.test(text)
+				? literals.slice(0, 32).flatMap(({ text: name }) => (/^\.{0,2}\/?[\w./-]{1,128}$/.test(name) ? [name, `${name}.js`, `${name}.rb`, `${name}.lua`, `${name}/index.js`] : []))
+				: [];
+	return names.flatMap((name) => call.file(name) ?? []).filter((content) => content !== text && isKnown(content));
 }
 
 /** A text that runs programs: the strings in it are the candidates. */
@@ -364,6 +380,13 @@ function literalsOf(text: string, language: string): Literal[] {
 	return joinedLiterals(text, found);
 }
 
+/** `join("/etc", "shadow")`, `Path("/etc") / "shadow"`, `Path.home()/".ssh"/"id_rsa"`. */
+function isPathJoin(text: string, last: Literal, next: Literal): boolean {
+	const between = text.slice(last.end, next.start);
+	if (/^\s{0,2}\)?\s{0,2}\/\s{0,2}$/.test(between)) return true;
+	return /^\s{0,4},\s{0,4}$/.test(between) && /\b(join|resolve)\s{0,2}\(\s{0,4}$/.test(text.slice(Math.max(0, last.start - 16), last.start));
+}
+
 /** `"r" + "m"`, `"r" . "m"`, `"r" "m"` are one string. */
 function joinedLiterals(text: string, literals: readonly Literal[]): Literal[] {
 	const joined: Literal[] = [];
@@ -371,6 +394,8 @@ function joinedLiterals(text: string, literals: readonly Literal[]): Literal[] {
 		const last = joined.at(-1);
 		if (last && literal.start - last.end <= 8 && /^\s{0,4}[+.]{1,2}\s{0,4}$/.test(text.slice(last.end, literal.start))) {
 			joined[joined.length - 1] = { text: last.text + literal.text, start: last.start, end: literal.end, code: last.code };
+		} else if (last && literal.start - last.end <= 8 && isPathJoin(text, last, literal)) {
+			joined[joined.length - 1] = { text: `${last.text.replace(/\/$/, "")}/${literal.text}`, start: last.start, end: literal.end, code: false };
 		} else joined.push(literal);
 	}
 	return joined;
@@ -384,7 +409,7 @@ function literalRuns(text: string, literals: readonly Literal[]): string[][] {
 	for (const literal of literals) {
 		const between = end < 0 ? "" : text.slice(end, Math.min(literal.start, end + 80));
 		// `["rm", "-rf"]`, `Command::new("rm").arg("-rf")`
-		if (run.length > 0 && (/^\s{0,8},\s{0,8}\[?\s{0,8}$/.test(between) || /^\s{0,4}\)\s{0,8}\.args?\(\s{0,4}&?\[?\s{0,4}$/.test(between)))
+		if (run.length > 0 && (/^\s{0,8},\s{0,8}(\{\s{0,4}args\s{0,4}:\s{0,4})?\[?\s{0,8}$|^\s{0,4}\]\s{0,4}\+\s{0,4}\[\s{0,4}$/.test(between) || /^\s{0,4}\)\s{0,8}\.args?\(\s{0,4}&?\[?\s{0,4}$/.test(between)))
 			run.push(literal.text);
 		else if (run.length > 0 && /^\s{0,8},\s{0,8}[A-Za-z_$][\w.$[\]()]{0,40}\s{0,8},\s{0,8}$/.test(between)) run.push(UNKNOWN, literal.text);
 		else {

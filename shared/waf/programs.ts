@@ -251,6 +251,18 @@ function cut(text: string, options: Options): string | undefined {
 		.join("\n")}\n`;
 }
 
+const copied: Program = filter("", (text) => text);
+
+/** What a program text prints that does nothing but print one string. */
+function printed(call: Call): string {
+	const marks = UNKNOWN + (call.stdin === null ? "" : marksOf(call.stdin));
+	const text = call.args.find((arg, at) => !arg.startsWith("-") && (/^-[a-zA-Z]{1,4}$/.test(call.args[at - 1] ?? "") || /awk$/.test(call.name))) ?? "";
+	if (call.args.length > 3 || text.length > 4096) return marks;
+	const only = /^\s{0,8}(?:BEGIN\s{0,4}\{\s{0,4})?(?:(?:print|puts|echo|say|console\.log|io\.write)\s{0,4}\(?\s{0,4})?(?:"([^"]{1,4096})"|'([^']{1,4096})')\s{0,4}\)?\s{0,4};?\s{0,4}\}?\s{0,8}$/.exec(text);
+	if (!only) return marks;
+	return `${escapes(only[1] ?? only[2] ?? "")}\n`;
+}
+
 /** `head -c 3`, `tail -n 1`, `head -5`. */
 const part =
 	(end: "head" | "tail"): Program =>
@@ -291,7 +303,13 @@ const PROGRAMS: Record<string, Program> = {
 		return (escaped ? escapes(args.join(" ")) : args.join(" ")) + newline;
 	},
 	printf: format,
-	cat: filter("", (text) => text),
+	cat: (call) => {
+		const [file, more] = new Options(call.args).operands;
+		// A program of the system, copied byte by byte.
+		if (file !== undefined && more === undefined && /^(\/usr)?(\/local)?\/s?bin\/[\w.+-]{1,64}$/.test(file)) return `\x7f${file}`;
+		return copied(call);
+	},
+	...Object.fromEntries("python perl ruby php node lua awk gawk mawk jq".split(" ").map((name) => [name, printed])),
 	tac: filter("", (text) => `${lines(text).reverse().join("\n")}\n`),
 	rev: filter(
 		"",

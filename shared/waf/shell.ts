@@ -675,6 +675,9 @@ export class Shell {
 	#builtin(call: Running, scope: Scope, state: Scope, input: Input, via: readonly string[]): string | undefined {
 		const { args } = call;
 		if (call.program.includes("/")) return undefined;
+		// A subscript is evaluated, whoever takes it: `printf -v 'x[$(a)]'`.
+		if (/^(printf|read|unset|let|test|\[|wait|getopts|mapfile|readarray|declare|typeset|local|export)$/.test(call.name))
+			for (const arg of args) if (/^[A-Za-z_]\w{0,63}\[[^\]]{0,512}(\$\(|`)/.test(arg)) this.#script(`: "${arg.replaceAll('"', "")}"`, scope.inner(), { text: null }, via);
 		switch (call.name) {
 			case "cd":
 			case "pushd": {
@@ -818,6 +821,9 @@ export class Shell {
 					return "";
 				}
 				return undefined;
+			case "hash":
+				if (args[0] === "-p" && args[1] !== undefined && args[2] !== undefined) state.aliases.set(args[2], args[1]);
+				return "";
 			case "enable":
 				if (args.includes("-f")) this.#hit(r["preload-library"], call.text());
 				return "";
@@ -830,7 +836,6 @@ export class Shell {
 			case "continue":
 			case "exit":
 			case "wait":
-			case "hash":
 			case "shopt":
 			case "umask":
 			case "jobs":
@@ -886,6 +891,13 @@ export class Shell {
 				} finally {
 					this.#lenient--;
 				}
+			},
+			perhaps: (argv, through) => {
+				this.#grave++;
+				this.#lenient++;
+				this.#run(argv, scope, scope.inner(), { text: null }, [...via, through]);
+				this.#lenient--;
+				this.#grave--;
 			},
 			fetched: (evidence) => this.#fetched(evidence),
 			code: (call, language, text) =>
@@ -976,6 +988,9 @@ export class Shell {
 			this.#hit(pathRules["write-persistence"], call.text());
 		if (program.includes("/")) {
 			const content = this.#content(located(program, call.place));
+			// A copy of a program of the system is that program.
+			if (content?.startsWith(COPIED))
+				return this.#run([content.slice(1), ...call.args], scope, scope.inner(), input, via, call.environment);
 			if (content !== undefined) {
 				const text = content.replace(/^#![^\n]*/, "");
 				if (content.includes(FETCHED)) this.#fetched(call.text());
@@ -1091,6 +1106,7 @@ interface Engine {
 	argv(argv: readonly string[], through: string, stdin: string | null | undefined, environment: ReadonlyMap<string, string>): string;
 	script(text: string, through: string, args: readonly string[], stdin: string | null | undefined): string;
 	maybe(text: string, through: string): void;
+	perhaps(argv: readonly string[], through: string): void;
 	fetched(evidence: string): void;
 	code(call: Call, language: string, text: string): void;
 	file(path: string): string | undefined;
@@ -1146,6 +1162,9 @@ class Running implements Call {
 	}
 	maybe(text: string, through: string): void {
 		this.#engine.maybe(text, through);
+	}
+	perhaps(argv: readonly string[]): void {
+		this.#engine.perhaps(argv, this.name);
 	}
 	runsFetched(): void {
 		this.#engine.fetched(this.text());
@@ -1216,6 +1235,8 @@ export function nameOf(program: string): string {
 
 /** Where programs lie that nobody shall find. */
 const HIDDEN = /^\/(var\/)?tmp\/(\.{3}[^/]{0,255}\/.|\.[^/]{1,255}(\/[^/]{1,255})?$)|^\/dev\/shm\/|^\/(var\/)?tmp\/[^/]{0,255} $/;
+/** Begins what stands for a program of the system in a file; the rest is its path. */
+export const COPIED = "\x7f/";
 /** Names that say what a program is for. */
 const TELLING =
 	/exploit|pwnkit|dirty(cow|pipe)|^cve-?\d{4}|linpeas|linenum|^pspy|rootkit|backdoor|keylogger|mimikatz|mimipenguin|reverse.?shell|ransom/i;

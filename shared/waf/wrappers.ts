@@ -63,7 +63,7 @@ const environment: Wrapper = (call) => {
 		}
 		if (index >= args.length - 1) return PRIVATE;
 	}
-	const from = args.findIndex((arg) => !/^[A-Za-z_][A-Za-z0-9_]{0,127}=/.test(arg));
+	const from = args.findIndex((arg) => !/^([A-Za-z_][A-Za-z0-9_]{0,127}|BASH_FUNC_[^=]{1,64})=/.test(arg));
 	// Assignments are the shell's to judge: LD_PRELOAD=x is the same with env before it.
 	const assigned = from < 0 ? args : args.slice(0, from);
 	for (const one of assigned) {
@@ -218,7 +218,19 @@ const git: Wrapper = (call) => {
 		case "ls-remote":
 		case "archive":
 			for (const arg of rest) {
-				if (/^ext::/.test(arg)) call.script(arg.slice(5).replace(/%S/g, ""), "git ext");
+				// Blanks part its words; `% ` is one within a word.
+				if (/^ext::/.test(arg))
+					call.argv(
+						arg
+							.slice(5)
+							.replace(/%S/g, "")
+							.replaceAll("% ", "\0")
+							.split(" ")
+							.filter(Boolean)
+							.map((word) => word.replaceAll("\0", " ")),
+						"git ext",
+						null,
+					);
 				const pack = /^--(?:upload-pack|receive-pack|exec)=([\s\S]+)$/.exec(arg);
 				if (pack) call.script(pack[1] ?? "", "git pack");
 			}
@@ -448,7 +460,8 @@ const npx: Wrapper = (call) => {
 	}
 	const options = new Options(args, "-c --call -p --package -w --workspace", true);
 	for (const script of options.values("-c", "--call")) call.script(script);
-	return options.operands.length > 0 && !options.has("-c", "--call") ? call.argv(options.operands) : undefined;
+	const [program = "", ...rest] = options.operands;
+	return program !== "" && !options.has("-c", "--call") ? call.argv([program, ...(rest[0] === "--" ? rest.slice(1) : rest)]) : undefined;
 };
 
 const busybox: Wrapper = (call) => {
@@ -558,6 +571,8 @@ const ansible: Wrapper = (call) => {
 	const options = new Options(call.args, "-m -a -i -u -e -f -l --module-name --args --limit --inventory");
 	const module = options.value("-m", "--module-name") ?? "command";
 	const text = options.value("-a", "--args");
+	if (text !== undefined && /^(ansible\.builtin\.)?file$/.test(module) && /\bstate=absent\b/.test(text))
+		call.deletes(/\b(?:path|dest|name)=(\S{1,512})/.exec(text)?.[1] ?? "", true);
 	if (text !== undefined && /^(ansible\.builtin\.)?(shell|command|raw|script)$/.test(module)) call.script(text, "ansible");
 	return undefined;
 };
@@ -786,6 +801,8 @@ export const wrappers: Readonly<Record<string, Wrapper>> = {
 	daemonize: prefix("-a -c -e -o -p -l -u -E"),
 	daemon: prefix("-n -u -D -F -o -O -r"),
 	"run-one": prefix(),
+	fakeroot: prefix("-l -f -i -s -b"),
+	wsl: prefix("-d -u --cd --distribution --user"),
 	ifne: prefix(),
 	pee: (call) => {
 		for (const script of call.args) call.script(script);

@@ -373,7 +373,7 @@ export const accessJudges: Judges = [
 	}),
 	each("git", (call) => {
 		if (call.args.includes("apply") && call.args.includes("--unsafe-paths")) call.hit(pathRules["write-system"]);
-		if (call.args.some((arg) => /^(diff|grep|apply|am|hash-object|blame)$/.test(arg)))
+		if (call.args.some((arg) => /^(add|diff|grep|apply|am|hash-object|blame)$/.test(arg)))
 			for (const arg of call.args) if (/^[/~]/.test(arg)) call.reads(arg);
 	}),
 	each("docker podman", (call) => {
@@ -545,8 +545,8 @@ const PRINTS_CREDENTIALS: ReadonlyMap<string, RegExp> = new Map([
 ]);
 const RAW_READERS = /^(cat|dd|strings|xxd|od|hexdump|head|tail|less|more|base64|tar|cp|nc|grep|pv|gzip|tee)$/;
 /** Programs whose arguments are text and not names. */
-const DATA = new Set(
-	"echo printf grep egrep fgrep rg ag ack git gh : true false test [ [[ export declare local readonly typeset alias unset expr seq say notify-send logger ssh docker podman kubectl find fd sed awk gawk mawk ls stat chmod chown chgrp mkdir touch rm rmdir ln ssh-keygen ssh-add ssh-copy-id scp rsync sftp jq yq man eval trap bash sh zsh dash read case which type command make helm ansible ansible-playbook terraform aws gcloud az sudo su env xargs parallel watch timeout nohup nice python perl ruby node php lua".split(
+export const DATA = new Set(
+	"cowsay figlet tldr whatis apropos info howdoi cheat whereis gum toilet lolcat pip pip3 npm brew code open dpkg-query rpm-query debsums hash history complete compgen echo printf grep egrep fgrep rg ag ack git gh : true false test [ [[ export declare local readonly typeset alias unset expr seq say notify-send logger ssh docker podman kubectl find fd sed awk gawk mawk ls stat chmod chown chgrp mkdir touch rm rmdir ln ssh-keygen ssh-add ssh-copy-id scp rsync sftp jq yq man eval trap bash sh zsh dash read case which type command make helm ansible ansible-playbook terraform aws gcloud az sudo su env xargs parallel watch timeout nohup nice python perl ruby node php lua".split(
 		" ",
 	),
 );

