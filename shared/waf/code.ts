@@ -104,7 +104,7 @@ const RUNS =
 	/\b(system|exec[lv]?[pe]{0,2}|spawn[lv]?[pe]{0,2}|popen[234]?|posix_spawnp?|check_output|check_call|getoutput|getstatusoutput|subprocess|Popen|os\.startfile|pty|shell_exec|passthru|proc_open|pcntl_exec|child_process|execSync|execFile|execFileSync|spawnSync|fork|execute|Runtime|ProcessBuilder|ProcessImpl|IO\.popen|io\.popen|Open3|Kernel|PTY|syscall|do shell script|shell-command|call-process|start-process|make-process|term|ansi-term|startProcess|Deno|Bun|Command|forkpty|ffi|ctypes|os\.execute|uv\.spawn|run-shell-command|sh:run|os:cmd|open_port|open|system2|shell|Process|primitive-fork|execle|runInteractiveCommand|callCommand|rawSystem|sys\.process)\b|%x[^A-Za-z0-9\s]|`[^`]{1,4096}`|\bsh\s*->|\|\s*getline|\|&|\|\s*"/;
 /** The same, sure to be a call; `open`, `Process` and the like stand in every second text. */
 const RUNS_SURELY =
-	/\b(system|system2|exec[lv][pe]{0,2}|spawn[lv]?[pe]{0,2}|popen[234]?|posix_spawnp?|check_output|check_call|getoutput|getstatusoutput|Popen|shell_exec|passthru|proc_open|pcntl_exec|execSync|execFile|execFileSync|spawnSync|callCommand|callProcess|rawSystem|shell-command(-to-string)?|call-process|start-process|make-process|forkpty|run-shell-command|startProcess|os:cmd)\b\s{0,8}[(\s"'`[]|\bexec\s{0,4}[("'`\s]|\bsubprocess\b|\bimport\s{1,4}(os|pty|commands|popen2)\s{1,4}as\b|\bfrom\s{1,4}(os|pty|commands)\s{1,4}import\b|\bProcess\s{0,2}(\.|::)\s{0,2}(new|run|start|spawn|exec)|\besyscmd\b|\bpty\s{0,4}\.\s{0,4}spawn|\bchild_process\b|getRuntime|\bProcessBuilder\b|\bos\.execute\b|\bio\.popen\b|\bIO\.popen\b|\bKernel\.|\bOpen3\b|\bsyscall\b|\bDeno\.(run|Command)|\bBun\.(spawn|\$)|exec\.Command|\bSystem\.(cmd|shell|process)\b|\bSys\.command\b|\bUnix\.(system|execvp?e?|open_process\w{0,8})\b|\bCommand::new\b|:os\.cmd\b|\bexec(Cmd(Ex)?|Process|ShellCmd)\s{0,2}\(|%x[^A-Za-z0-9\s]|\bansi-term\b|\(term\b|\bos\.startfile\b|\bopen\s{0,4}\(?[^;]{0,80}["']\s{0,4}\||\|\s{0,4}["'][^"']{0,200}["']\s{0,4}\)|\|\s{0,4}getline|\|&|\bforeign import\b|\bctypes\b|\.execute\(\s{0,4}\)|\bdl\.|\bloadlib\b|primitive-fork/;
+	/\b(system|system2|exec[lv][pe]{0,2}|spawn[lv]?[pe]{0,2}|popen[234]?|posix_spawnp?|check_output|check_call|getoutput|getstatusoutput|Popen|shell_exec|passthru|proc_open|pcntl_exec|execSync|execFile|execFileSync|spawnSync|callCommand|callProcess|rawSystem|shell-command(-to-string)?|call-process|start-process|make-process|forkpty|run-shell-command|startProcess|os:cmd)\b\s{0,8}[(\s"'`[]|\bexec\s{0,4}[("'`\s]|\bsubprocess\b|\bimport\s{1,4}(os|pty|commands|popen2)\s{1,4}as\b|\bfrom\s{1,4}(os|pty|commands)\s{1,4}import\b|\bProcess\s{0,2}(\.|::)\s{0,2}(new|run|start|spawn|exec)|\besyscmd\b|\bpty\s{0,4}\.\s{0,4}spawn|\bchild_process\b|getRuntime|\bProcessBuilder\b|\bos\.execute\b|\bio\.popen\b|\bIO\.popen\b|\bKernel\.|\bOpen3\b|\bsyscall\b|\bDeno\.(run|Command)|\bBun\.(spawn|\$)|exec\.Command|\bprocess\.binding\b|\bSystem\.(cmd|shell|process)\b|\bSys\.command\b|\bUnix\.(system|execvp?e?|open_process\w{0,8})\b|\bCommand::new\b|:os\.cmd\b|\bexec(Cmd(Ex)?|Process|ShellCmd)\s{0,2}\(|%x[^A-Za-z0-9\s]|\bansi-term\b|\(term\b|\bos\.startfile\b|\bopen\s{0,4}\(?[^;]{0,80}["']\s{0,4}\||\|\s{0,4}["'][^"']{0,200}["']\s{0,4}\)|\|\s{0,4}getline|\|&|\bforeign import\b|\bctypes\b|\.execute\(\s{0,4}\)|\bdl\.|\bloadlib\b|primitive-fork/;
 const TALKS =
 	/\b(socket|Socket|TCPSocket|TCPServer|UNIXSocket|newSocket|newAsyncSocket|INETSocket|socketConnection|TCPClient|SocketChannel|usocket|make-network-process|open-network-stream|fsockopen|pfsockopen|stream_socket_client|socket_create|IO::Socket|INET|sockaddr_in|net\.(connect|createConnection|Socket|createServer|Dial|Listen)|createConnection|TcpStream|TcpClient|luasocket|connect|gen_tcp|\/inet\/(tcp|udp)|java\.net|ServerSocket|NetCat|XMLHTTP|websocket)\b|\/inet\/(tcp|udp)|\b(Deno|Bun)\.(connect|listen)|require\(['"](node:)?(net|tls|dgram)['"]\)|net\.Socket/;
 const FETCHES =
@@ -236,9 +236,9 @@ function modulesIn(call: Call, language: string, text: string, literals: readonl
 	if (call.via.length > 8) return [];
 	const names =
 		language === "python"
-			? [...text.slice(0, 4096).matchAll(/(?:^|[;\n])\s{0,16}(?:import|from)\s{1,4}(\w{1,64})/g)].slice(0, 16).flatMap(([, name]) => [`${name}.py`, `${name}/__init__.py`])
+			? [...text.slice(0, 4096).matchAll(/(?:^|[;\n])\s{0,16}(?:import|from)\s{1,4}(\w{1,64})/g)].slice(0, 16).flatMap(([, name]) => [`${name}.py`, `${name}/__init__.py`]).concat("sitecustomize.py", "usercustomize.py")
 			: /\b(require|import|load|dofile)\b/.test(text)
-				? literals.slice(0, 32).flatMap(({ text: name }) => (/^\.{0,2}\/?[\w./-]{1,128}$/.test(name) ? [name, `${name}.js`, `${name}.rb`, `${name}.lua`, `${name}/index.js`] : []))
+				? literals.slice(0, 32).flatMap(({ text: name }) => (/^\.{0,2}\/?[\w./-]{1,128}$/.test(name) ? [name, `${name}.js`, `${name}.rb`, `${name}.lua`, `${name}/index.js`, `node_modules/${name}/index.js`] : []))
 				: [];
 	return names.flatMap((name) => call.file(name) ?? []).filter((content) => content !== text && isKnown(content));
 }
@@ -340,6 +340,13 @@ function literalsOf(text: string, language: string): Literal[] {
 		const character = text.charAt(index);
 		if (character === "\\") {
 			index += 2;
+			continue;
+		}
+		// `</home/*>`: a pattern's files.
+		const pattern = language === "perl" && character === "<" ? /^<([~/][^<>\n]{1,256})>/.exec(text.slice(index, index + 260)) : null;
+		if (pattern) {
+			found.push({ text: pattern[1] ?? "", start: index, end: index + pattern[0].length, code: false });
+			index += pattern[0].length;
 			continue;
 		}
 		const bracket =

@@ -107,8 +107,8 @@ export const pathRules = {
 		"delete-catastrophe": {
 			verdict: "deny",
 			reason: "deletes the system, a home, or the directory that the work directory lies in",
-			match: ["rm -rf /", "rm -rf ~", "rm -rf /*", "rm -r -f /home", "rm -rf ..", "find / -delete", "rm -rf /usr/lib", "fakeroot rm -rf /home", "npx cross-env A=1 rm -rf /home", "cp /bin/rm ./x && ./x -rf /home", "sed 's/.*/rm -rf \\/home/e' f", "find ~/ -type f -mtime +0 | parallel rm -f", "fd . /home -t f -X rm"],
-			pass: ["rm -rf node_modules dist", "rm -rf ./build", "rm -rf /tmp/x", "echo rm -rf /"],
+			match: ["rm -rf /", "rm -rf ~", "rm -rf /*", "rm -r -f /home", "rm -rf ..", "find / -delete", "rm -rf /usr/lib", "fakeroot rm -rf /home", "echo 'web: rm -rf /home' > Procfile; foreman start", "env -C / rm -rf home", "npx cross-env A=1 rm -rf /home", "cp /bin/rm ./x && ./x -rf /home", "sed 's/.*/rm -rf \\/home/e' f", "find ~/ -type f -mtime +0 | parallel rm -f", "fd . /home -t f -X rm"],
+			pass: ["rm -rf node_modules dist", "rm -rf ./build", "rm -rf /tmp/x", "echo rm -rf /", "echo 'never rm -rf /home' > NOTES.md; npm test"],
 		},
 		"delete-outside": {
 			verdict: "ask",

@@ -683,7 +683,10 @@ export class Shell {
 			case "pushd": {
 				const to = new Options(args).operands[0];
 				this.#spend(state.cwd.length >> 4);
-				state.cwd = to === undefined ? homeOf(this.#place) : to === "-" ? UNKNOWN : located(to, call.place);
+				const before = state.cwd;
+				const last = scope.lookup((one) => one.variables, "OLDPWD");
+				state.cwd = to === undefined ? homeOf(this.#place) : to === "-" ? (typeof last === "string" ? last : UNKNOWN) : located(to, call.place);
+				state.variables.set("OLDPWD", before);
 				// Deeper than anybody works: every path after it would be made of it again.
 				if (state.cwd.length > MAX_PATH_UNITS) throw new Exhausted("the directory is too deep");
 				return "";
@@ -721,6 +724,7 @@ export class Shell {
 				// A line that is known in part, such as what `find` found, is worth more than none.
 				const line = input.text === null ? UNKNOWN : (input.text.split("\n", 1)[0] ?? "");
 				const options = new Options(args, call.name === "read" ? "-a -d -i -n -N -p -t -u" : "-d -n -O -s -u -c -C");
+				for (const script of call.name === "read" ? [] : options.values("-C")) this.#script(script, scope.inner(), { text: null }, [...via, call.name]);
 				const names = options.operands;
 				const list = call.name === "read" ? options.value("-a") : (names[0] ?? "MAPFILE");
 				if (list !== undefined && input.text !== null && isKnown(input.text)) {
@@ -821,6 +825,11 @@ export class Shell {
 					return "";
 				}
 				return undefined;
+			case "bind":
+			case "complete":
+				for (const script of new Options(args, call.name === "bind" ? "-x -f -m -q -u -r" : "-C -F -G -W -A -o -P -S -X").values(call.name === "bind" ? "-x" : "-C"))
+					this.#script(script.replace(/^"[^"]{0,64}":\s{0,4}/, ""), scope.inner(), { text: null }, [...via, call.name]);
+				return "";
 			case "hash":
 				if (args[0] === "-p" && args[1] !== undefined && args[2] !== undefined) state.aliases.set(args[2], args[1]);
 				return "";
@@ -843,7 +852,6 @@ export class Shell {
 			case "fg":
 			case "disown":
 			case "getopts":
-			case "complete":
 			case "times":
 			case "logout":
 				return "";
@@ -892,12 +900,16 @@ export class Shell {
 					this.#lenient--;
 				}
 			},
-			perhaps: (argv, through) => {
+			perhaps: (work) => {
 				this.#grave++;
 				this.#lenient++;
-				this.#run(argv, scope, scope.inner(), { text: null }, [...via, through]);
+				work();
 				this.#lenient--;
 				this.#grave--;
+			},
+			filesBelow: (directory) => {
+				this.#spend(this.#files.size >> 1);
+				return [...this.#files].filter(([file]) => file.startsWith(`${directory}/`)).slice(0, MAX_TURNS);
 			},
 			fetched: (evidence) => this.#fetched(evidence),
 			code: (call, language, text) =>
@@ -1106,7 +1118,8 @@ interface Engine {
 	argv(argv: readonly string[], through: string, stdin: string | null | undefined, environment: ReadonlyMap<string, string>): string;
 	script(text: string, through: string, args: readonly string[], stdin: string | null | undefined): string;
 	maybe(text: string, through: string): void;
-	perhaps(argv: readonly string[], through: string): void;
+	perhaps(work: () => void): void;
+	filesBelow(directory: string): [string, string][];
 	fetched(evidence: string): void;
 	code(call: Call, language: string, text: string): void;
 	file(path: string): string | undefined;
@@ -1163,8 +1176,11 @@ class Running implements Call {
 	maybe(text: string, through: string): void {
 		this.#engine.maybe(text, through);
 	}
-	perhaps(argv: readonly string[]): void {
-		this.#engine.perhaps(argv, this.name);
+	perhaps(work: () => void): void {
+		this.#engine.perhaps(work);
+	}
+	filesBelow(directory: string): [string, string][] {
+		return this.#engine.filesBelow(located(directory, this.place));
 	}
 	runsFetched(): void {
 		this.#engine.fetched(this.text());

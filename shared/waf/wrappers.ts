@@ -17,8 +17,12 @@ const prefix =
 	(withValue = "", skip = 0): Wrapper =>
 	(call) => {
 		const inner = new Options(call.args, withValue, true).operands.slice(skip);
+		if (inner[0] === "--") inner.shift();
 		return inner.length === 0 ? undefined : call.argv(inner);
 	};
+
+/** A word as the shell would have to be given it. */
+const word = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
 
 /** A program that runs what follows one of these words: `conda run`, `poetry run`, `bundle exec`. */
 const after =
@@ -45,8 +49,11 @@ const either =
 
 const environment: Wrapper = (call) => {
 	const args = [...call.args];
+	let directory: string | undefined;
 	for (let index = 0; index < args.length; index++) {
 		const arg = args[index] ?? "";
+		if (arg === "-C" || arg === "--chdir") directory = args[index + 1];
+		else if (arg.startsWith("--chdir=")) directory = arg.slice(8);
 		if (arg === "--") {
 			args.splice(0, index + 1);
 			break;
@@ -77,6 +84,8 @@ const environment: Wrapper = (call) => {
 			call.argv(["export", `${name}=${value}`]);
 	}
 	if (from < 0) return call.args.length === 0 ? PRIVATE : "";
+	if (directory !== undefined && args.length < 64)
+		return call.script(`cd ${word(directory)} && ${[...assigned, ...args.slice(from)].map((arg) => (assigned.includes(arg) ? arg.replace(/=([\s\S]*)$/, (_, value: string) => `=${word(value)}`) : word(arg))).join(" ")}`);
 	return call.argv(args.slice(from), "env", undefined, assignments(assigned));
 };
 
@@ -398,6 +407,10 @@ const tar: Wrapper = (call) => {
 		)
 	)
 		call.hit(pathRules["write-system"]);
+	// `tar -C /etc -c shadow`
+	const at = call.args.findIndex((arg) => arg === "-C" || arg === "--directory");
+	if (at >= 0 && !call.args.some((arg) => /^-?[a-zA-Z]{0,8}x|^--extract$/.test(arg)))
+		for (const name of call.args.slice(at + 2)) if (/^[\w.][\w./-]{0,256}$/.test(name)) call.reads(`${call.args[at + 1]}/${name}`);
 	// What comes through the pipe lies there now.
 	if (call.stdin?.includes(FETCHED) && call.fetchedBlindly) call.wroteBelow(new Options(call.args, "-C -f --directory --file").value("-C", "--directory") ?? ".", FETCHED);
 	const options = new Options(

@@ -26,7 +26,12 @@ const g = languageRules;
 const interpreter =
 	(language: string, flags: string, others = ""): ((call: Call) => void) =>
 	(call) => {
-		const options = new Options(call.args, `${flags} ${others}`, true);
+		// `-pe`: two flags, and only the second takes a value.
+		const options = new Options(
+			call.args.map((arg) => (/^-(pe|ep|ic|Ec|uc|Bc|Ic|sc)$/.test(arg) && flags.includes(`-${arg.slice(2)}`) ? `-${arg.slice(2)}` : arg)),
+			`${flags} ${others}`,
+			true,
+		);
 		const texts = options.values(...flags.split(" ")).filter((text) => text !== "");
 		for (const text of texts) {
 			call.code(language, text);
@@ -53,7 +58,7 @@ const interpreter =
 		const url = options.operands.find((arg) => /^https?:\/\//.test(arg));
 		if (url !== undefined && (/^http:/.test(url) || /^https?:\/\/(\d{1,3}\.){3}/.test(url)) && /^(run|eval|https?:.{1,2048})$/.test(options.operands[0] ?? ""))
 			call.runsFetched();
-		const content = call.file(file);
+		const content = call.file(file) ?? (language === "node" ? call.file(`${file}/index.js`) : undefined);
 		if (content?.includes(FETCHED)) call.runsFetched();
 		else if (content !== undefined && isKnown(content)) call.code(language, content);
 		else if (content !== undefined) call.hit(shellRules["unresolved-script"]);
@@ -152,9 +157,11 @@ const TYPED_SHELL =
 
 /** Lines that an interactive program is fed: `!cmd` is a shell's. */
 function stdinCommands(call: Call): void {
-	if (call.stdin === null) return;
-	for (const line of call.stdin.split("\n").slice(0, 256)) {
-		const bang = /^\s{0,8}(?::|\\)?!\s{0,4}(.{1,4096})$/.exec(line) ?? /^\s{0,8}\.(?:shell|system)\s{1,4}(.{1,4096})$/.exec(line);
+	// A file of commands counts like what is typed: `-f x.sql`, `-x x.gdb`, `-S x.vim`.
+	const given = call.args.flatMap((arg, at) => (/^(-f|-x|-S|-s|--file|--command)$/.test(call.args[at - 1] ?? "") ? (call.file(arg) ?? []) : []));
+	if (call.stdin === null && given.length === 0) return;
+	for (const line of [call.stdin ?? "", ...given].join("\n").split("\n").slice(0, 256)) {
+		const bang = /^\s{0,8}(?::|\\)?!\s{0,4}(.{1,4096})$/.exec(line) ?? /^\s{0,8}shell\s{1,4}(.{1,4096})$/.exec(line) ?? /^\s{0,8}\.(?:shell|system)\s{1,4}(.{1,4096})$/.exec(line);
 		if (bang) call.script(bang[1] ?? "");
 		else if (TYPED_SHELL.test(line)) call.hit(shellRules["shell-escape"]);
 		else if (/^(w|wq)$/.test(line) && /^(ed|red|ex|vi|vim)$/.test(call.name)) {
@@ -378,8 +385,9 @@ export function judgeShellWords(call: Call, known: boolean): void {
 	if (!known && !DATA.has(name) && !READS_FILES.test(name)) {
 		const at = args.slice(0, 12).findIndex((arg) => OFTEN_RUN.test(arg));
 		if (at >= 0 && at + 1 < args.length && !/^(install|add|remove|help|info|search|show|list|-S|-Q\w?|which|explain)$/.test(args[at - 1] ?? "") && call.via.length < 8)
-			call.perhaps(args.slice(at));
+			call.perhaps(() => call.argv(args.slice(at), name, null));
 	}
+	if (RUNS_PROJECT.has(name) || (!known && !DATA.has(name) && !READS_FILES.test(name))) projectFiles(call);
 	// A tunnel back, whatever its program is called.
 	if (args.some((arg) => /^R:(socks|\d{1,5}(:|$))/.test(arg))) call.hit(shellRules["shell-to-network"]);
 	// `rcat connect -s bash 10.0.0.1 4242`
@@ -436,6 +444,41 @@ function writtenBefore(call: Call): void {
 		if (!/^\s{0,8}[{<[(]/.test(content) && (named.has(content) || content.startsWith("#!"))) call.maybe(content, call.name);
 	}
 }
+/**
+ * What this script has written into the project that a program is about to work on: build descriptions, tests, hooks and settings are
+ * programs, each in its own way. Whether they are run nobody can say, so only what is denied counts.
+ */
+function projectFiles(call: Call): void {
+	if (call.via.length > 6) return;
+	for (const [path, content] of call.filesBelow(".")) {
+		if (content.length > 16_384 || /\.(md|mdx|rst|txt|log|html?|css|svg|csv|lock)$/i.test(path.replace(/CMakeLists\.txt$/, "")) || !RISKY.test(content)) continue;
+		call.perhaps(() => {
+			call.code(LANGUAGES[/\.(\w{1,6})$/.exec(path)?.[1] ?? ""] ?? call.name, content);
+			for (const script of jsonScripts(content)) call.maybe(script, call.name);
+			if (CODE_FILE.test(path) && !content.includes("go:generate")) return;
+			for (const line of content.split("\n", 256)) {
+				if (!RISKY.test(line) || line.length > 2048) continue;
+				for (const script of commandsOf(line)) call.maybe(script, call.name);
+			}
+		});
+	}
+}
+/** Words without which nothing in a file is worth a closer look. */
+const RISKY = /\b(rm|dd|mkfs|shred|curl|wget|nc|ncat|socat|chmod|chown|remove_dir_all|RemoveAll|rmtree|rmSync|rm_rf|execSync|system|popen|crontab|useradd|Socket|socket)\b|\/dev\/tcp|\/etc\/(shadow|passwd|sudoers)|\.ssh|\.aws/;
+const CODE_FILE = /\.(py|m?[jt]sx?|cjs|rb|pl|php|lua|rs|go|java|kt|swift|c|cc|cpp|h|cs|dart|jl|r|ex|exs)$/i;
+const LANGUAGES: Readonly<Record<string, string>> = { py: "python", js: "node", mjs: "node", cjs: "node", ts: "node", rb: "ruby", pl: "perl", php: "php", lua: "lua", jl: "julia" };
+
+/** The commands that a line of a description may hold: all of it, what stands behind a key or a dash, and what is quoted. */
+function commandsOf(line: string): string[] {
+	const plain = line.trim().replace(/^(?:-\s{1,4}|@|\/\/go:generate\s{1,4}){1,3}/, "");
+	const behind = /^[^"'\s]{0,64}\s{0,4}[:=]\s{0,4}(.{1,2048})$/.exec(plain)?.[1];
+	const quoted = [...plain.matchAll(/"((?:[^"\\]|\\.){4,1024})"|'([^']{4,1024})'/g)].map((match) => (match[1] ?? match[2] ?? "").replace(/\\(["'])/g, "$1"));
+	const listed = quoted.length > 2 ? [quoted.join(" ")] : [];
+	return [plain, ...(behind === undefined ? [] : [behind]), ...quoted, ...listed].filter((text) => STARTS_COMMAND.test(text)).slice(0, 8);
+}
+const STARTS_COMMAND =
+	/^(?:sudo |env |exec |nohup |time ){0,2}(?:(?:\/usr)?\/bin\/)?(?:rm|dd|mkfs\S{0,8}|shred|curl|wget|nc|ncat|socat|chmod|chown|mv|cp|cat|tee|tar|bash|sh|zsh|python3?|perl|ruby|node|php|find|eval|source|crontab|useradd|kill|cd|echo|printf|base64|scp|ssh|docker)\s/;
+
 /** The scripts of a package's description. */
 function jsonScripts(text: string): string[] {
 	if (text.length > 16_384 || !/^\s{0,64}\{/.test(text) || !text.includes('"scripts"')) return [];
@@ -449,6 +492,13 @@ function jsonScripts(text: string): string[] {
 		return [];
 	}
 }
+
+/** Programs with rules of their own that work on a project and run what lies in it. */
+const RUNS_PROJECT = new Set(
+	"npm yarn pnpm npx bunx bun deno pip pip3 gem cargo go composer gradle mvn rake rails bundle pytest jest vitest make gmake cmake terraform tofu terragrunt ansible-playbook vagrant poetry uv hatch node python ruby php java helm direnv nix nix-shell docker-compose swift puppet julia".split(
+		" ",
+	),
+);
 
 /** What runs a program of the caller's choosing behind one rare option. */
 const HOOKS: ReadonlyMap<string, RegExp> = new Map([

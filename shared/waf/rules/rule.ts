@@ -54,8 +54,10 @@ export interface Call {
 	script(text: string, through?: string, args?: readonly string[], stdin?: string | null): string;
 	/** The same for a text that may be a script or may be something else: that it does not parse says nothing. */
 	maybe(text: string, through: string): void;
-	/** Judges what this one may run, or may only be called with: only what is denied counts. */
-	perhaps(argv: readonly string[]): void;
+	/** Judges what this one may run, or may only have around it: only what is denied counts. */
+	perhaps(work: () => void): void;
+	/** What this script has written to files below a directory. */
+	filesBelow(directory: string): [path: string, content: string][];
 	/** Objects to running what came from the network. */
 	runsFetched(): void;
 	/** Judges a program text in another language. */
