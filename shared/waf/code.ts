@@ -90,7 +90,9 @@ export const codeRules = {
 			reason: "a program text that deletes or overwrites what lies outside the work directory",
 			match: [
 				`python3 -c 'exec("".join(map(chr,[105,109,112,111,114,116,32,115,104,117,116,105,108,59,115,104,117,116,105,108,46,114,109,116,114,101,101,40,34,47,101,116,99,34,41])))'`,
-				`python3 -c 'import shutil; shutil.rmtree("/home")'`, `node -e 'require("fs").rmSync("/etc",{recursive:true})'`],
+				`python3 -c 'import shutil; shutil.rmtree("/home")'`,
+				`node -e 'require("fs").rmSync("/etc",{recursive:true})'`,
+			],
 			pass: [`python3 -c 'import shutil; shutil.rmtree("build")'`, `node -e 'require("fs").rmSync("dist",{recursive:true})'`],
 		},
 	}),
@@ -143,7 +145,8 @@ export function judgeCode(call: Call, language: string, source: string): void {
 		literals.some((literal) =>
 			/^(system|popen|exec[lv]?[pe]{0,2}|subprocess|child_process|os|pty|shell_exec|passthru)$/.test(literal.text),
 		) && /\b(getattr|__import__|import_module|require|send|call_user_func|globals|builtins|\$\w{1,16}\s{0,2}\()/.test(text);
-	if (/\b(send|public_send|__send__|method)\s{0,2}\(?\s{0,2}:(system|exec|spawn|popen|eval|instance_eval)\b/.test(text)) call.hit(codeRules["code-unresolved"]);
+	if (/\b(send|public_send|__send__|method)\s{0,2}\(?\s{0,2}:(system|exec|spawn|popen|eval|instance_eval)\b/.test(text))
+		call.hit(codeRules["code-unresolved"]);
 	if (/\bkill\w{0,4}\s{0,4}\(?\s{0,4}["']?\w{0,8}["']?,?\s{0,4}-1\b/.test(text)) call.hit(codeRules["code-kills"]);
 	if (
 		/\bfork\b/.test(text) &&
@@ -167,9 +170,14 @@ export function judgeCode(call: Call, language: string, source: string): void {
 		call.hit(codeRules["code-sends-environment"]);
 	if (BECOMES.test(text)) call.hit(codeRules["code-setuid"]);
 	// `shell "sh"`, `"sh" run-process`: a call that languages have each in their own words, and the shell's name alone.
-	if (!runs && /\b(shell|run-process|sys\.process|spawn|Process|Command)\b/.test(text) && literals.some((literal) => SHELL_ITSELF.test(literal.text)))
+	if (
+		!runs &&
+		/\b(shell|run-process|sys\.process|spawn|Process|Command)\b/.test(text) &&
+		literals.some((literal) => SHELL_ITSELF.test(literal.text))
+	)
 		call.hit(codeRules["code-shell"]);
-	if (/^(pwsh|powershell)$/.test(language) && TALKS.test(text) && /\b(iex|invoke-expression)\b/i.test(text)) call.hit(codeRules["code-reverse-shell"]);
+	if (/^(pwsh|powershell)$/.test(language) && TALKS.test(text) && /\b(iex|invoke-expression)\b/i.test(text))
+		call.hit(codeRules["code-reverse-shell"]);
 	if (TALKS.test(text) && (runs || /\brun\(/.test(text) || /\bdup2\b|fdopen|STDIN|>&S|\.pipe\(|\bgetline\b|\bfork\b/.test(text)))
 		call.hit(codeRules["code-reverse-shell"]);
 	const evaluates = EVALUATES.test(text);
@@ -179,10 +187,18 @@ export function judgeCode(call: Call, language: string, source: string): void {
 		decodes(call, language, literals, text);
 	else if (evaluates && language !== "node")
 		for (const literal of literals) if (/\w\s{0,2}\(|^\s{0,4}import\b/.test(literal.text)) call.code(language, literal.text);
+	// `chdir("/etc")`: names without a path are found there.
+	const directory = /\bchdir\b/.test(text) ? literals.find((literal) => /^[/~]/.test(literal.text))?.text : undefined;
+	if (directory !== undefined)
+		for (const { text: name } of literals.slice(0, 32)) if (/^[\w.-]{2,64}$/.test(name)) call.reads(`${directory}/${name}`);
 	for (const content of modulesIn(call, language, text, literals)) call.code(language, content);
 	for (const { text: written } of literals) {
 		// `bytes.fromhex("2f65...")`: the path that it spells.
-		const spelt = /^[0-9a-fA-F]{12,512}$/.test(written) ? escapes(written.replace(/../g, "\\x$&")) : /^[A-Za-z0-9+/]{12,512}={0,2}$/.test(written) ? (base64Text(written) ?? "") : "";
+		const spelt = /^[0-9a-fA-F]{12,512}$/.test(written)
+			? escapes(written.replace(/../g, "\\x$&"))
+			: /^[A-Za-z0-9+/]{12,512}={0,2}$/.test(written)
+				? (base64Text(written) ?? "")
+				: "";
 		const literal = DECODES.test(text) && /^[~/][!-~]{3,512}$/.test(spelt) ? spelt : written;
 		if (/(^|\/)\.env(\.\w{1,16})?$/.test(literal) && (SENDS.test(text) || TALKS.test(text))) call.hit(codeRules["code-sends-environment"]);
 		if (literal.length < 1 || literal.length > 4096) continue;
@@ -208,27 +224,29 @@ export function judgeCode(call: Call, language: string, source: string): void {
 
 /** What a program reads from its environment, put in where this script has set it. */
 function withEnvironment(call: Call, text: string): string {
-	return text
-		.replace(
-			/\b(os\.homedir\(\)|(pathlib\.)?Path\.home\(\)|Dir\.home|homedir\(\))/g,
-			text.includes('\\"') ? `\\"${homeOf(call.place)}\\"` : `"${homeOf(call.place)}"`,
-		)
-		.replace(
-			/(?:os\.environ|ENV|process\.env|\$_ENV|%ENV)\s{0,2}(?:\[\s{0,2}|\.get\(\s{0,2}|\.)["']?([A-Za-z_]\w{0,63})["']?(?:\s{0,2}[\])])?|\$ENV\{["']?([A-Za-z_]\w{0,63})["']?\}|\$env:([A-Za-z_]\w{0,63})|(?:os\.)?getenv\(\s{0,2}["']([A-Za-z_]\w{0,63})["']\s{0,2}\)/g,
-			(whole, ...names: unknown[]) => {
-				const name = names.slice(0, 4).find((one) => typeof one === "string");
-				const value = name === "HOME" ? homeOf(call.place) : typeof name === "string" ? call.variable(name) : undefined;
-				return value === undefined ? whole : JSON.stringify(value);
-			},
-		)
-		// Whatever the environment is called there: `e["X"]`, `GetEnvironmentVariable("X")`, `ENV.fetch("X")`.
-		.replace(
-			/\b[A-Za-z_][\w.:]{0,64}(?:\[|\(|\.get\(|\.fetch\()\s{0,2}["']([A-Z_][A-Z0-9_]{1,63})["']\s{0,2}[\])]/g,
-			(whole, name: string) => {
-				const value = call.variable(name);
-				return value === undefined ? whole : JSON.stringify(value);
-			},
-		);
+	return (
+		text
+			.replace(
+				/\b(os\.homedir\(\)|(pathlib\.)?Path\.home\(\)|Dir\.home|homedir\(\))/g,
+				text.includes('\\"') ? `\\"${homeOf(call.place)}\\"` : `"${homeOf(call.place)}"`,
+			)
+			.replace(
+				/(?:os\.environ|ENV|process\.env|\$_ENV|%ENV)\s{0,2}(?:\[\s{0,2}|\.get\(\s{0,2}|\.)["']?([A-Za-z_]\w{0,63})["']?(?:\s{0,2}[\])])?|\$ENV\{["']?([A-Za-z_]\w{0,63})["']?\}|\$env:([A-Za-z_]\w{0,63})|(?:os\.)?getenv\(\s{0,2}["']([A-Za-z_]\w{0,63})["']\s{0,2}\)/g,
+				(whole, ...names: unknown[]) => {
+					const name = names.slice(0, 4).find((one) => typeof one === "string");
+					const value = name === "HOME" ? homeOf(call.place) : typeof name === "string" ? call.variable(name) : undefined;
+					return value === undefined ? whole : JSON.stringify(value);
+				},
+			)
+			// Whatever the environment is called there: `e["X"]`, `GetEnvironmentVariable("X")`, `ENV.fetch("X")`.
+			.replace(
+				/\b[A-Za-z_][\w.:]{0,64}(?:\[|\(|\.get\(|\.fetch\()\s{0,2}["']([A-Z_][A-Z0-9_]{1,63})["']\s{0,2}[\])]/g,
+				(whole, name: string) => {
+					const value = call.variable(name);
+					return value === undefined ? whole : JSON.stringify(value);
+				},
+			)
+	);
 }
 
 /** What this script has written to the modules that a text loads from where it runs. */
@@ -236,9 +254,18 @@ function modulesIn(call: Call, language: string, text: string, literals: readonl
 	if (call.via.length > 8) return [];
 	const names =
 		language === "python"
-			? [...text.slice(0, 4096).matchAll(/(?:^|[;\n])\s{0,16}(?:import|from)\s{1,4}(\w{1,64})/g)].slice(0, 16).flatMap(([, name]) => [`${name}.py`, `${name}/__init__.py`]).concat("sitecustomize.py", "usercustomize.py")
+			? [...text.slice(0, 4096).matchAll(/(?:^|[;\n])\s{0,16}(?:import|from)\s{1,4}(\w{1,64})/g)]
+					.slice(0, 16)
+					.flatMap(([, name]) => [`${name}.py`, `${name}/__init__.py`])
+					.concat("sitecustomize.py", "usercustomize.py")
 			: /\b(require|import|load|dofile)\b/.test(text)
-				? literals.slice(0, 32).flatMap(({ text: name }) => (/^\.{0,2}\/?[\w./-]{1,128}$/.test(name) ? [name, `${name}.js`, `${name}.rb`, `${name}.lua`, `${name}/index.js`, `node_modules/${name}/index.js`] : []))
+				? literals
+						.slice(0, 32)
+						.flatMap(({ text: name }) =>
+							/^\.{0,2}\/?[\w./-]{1,128}$/.test(name)
+								? [name, `${name}.js`, `${name}.rb`, `${name}.lua`, `${name}/index.js`, `node_modules/${name}/index.js`]
+								: [],
+						)
 				: [];
 	return names.flatMap((name) => call.file(name) ?? []).filter((content) => content !== text && isKnown(content));
 }
@@ -391,7 +418,9 @@ function literalsOf(text: string, language: string): Literal[] {
 function isPathJoin(text: string, last: Literal, next: Literal): boolean {
 	const between = text.slice(last.end, next.start);
 	if (/^\s{0,2}\)?\s{0,2}\/\s{0,2}$/.test(between)) return true;
-	return /^\s{0,4},\s{0,4}$/.test(between) && /\b(join|resolve)\s{0,2}\(\s{0,4}$/.test(text.slice(Math.max(0, last.start - 16), last.start));
+	return (
+		/^\s{0,4},\s{0,4}$/.test(between) && /\b(join|resolve)\s{0,2}\(\s{0,4}$/.test(text.slice(Math.max(0, last.start - 16), last.start))
+	);
 }
 
 /** `"r" + "m"`, `"r" . "m"`, `"r" "m"` are one string. */
@@ -402,7 +431,12 @@ function joinedLiterals(text: string, literals: readonly Literal[]): Literal[] {
 		if (last && literal.start - last.end <= 8 && /^\s{0,4}[+.]{1,2}\s{0,4}$/.test(text.slice(last.end, literal.start))) {
 			joined[joined.length - 1] = { text: last.text + literal.text, start: last.start, end: literal.end, code: last.code };
 		} else if (last && literal.start - last.end <= 8 && isPathJoin(text, last, literal)) {
-			joined[joined.length - 1] = { text: `${last.text.replace(/\/$/, "")}/${literal.text}`, start: last.start, end: literal.end, code: false };
+			joined[joined.length - 1] = {
+				text: `${last.text.replace(/\/$/, "")}/${literal.text}`,
+				start: last.start,
+				end: literal.end,
+				code: false,
+			};
 		} else joined.push(literal);
 	}
 	return joined;
@@ -416,7 +450,11 @@ function literalRuns(text: string, literals: readonly Literal[]): string[][] {
 	for (const literal of literals) {
 		const between = end < 0 ? "" : text.slice(end, Math.min(literal.start, end + 80));
 		// `["rm", "-rf"]`, `Command::new("rm").arg("-rf")`
-		if (run.length > 0 && (/^\s{0,8},\s{0,8}(\{\s{0,4}args\s{0,4}:\s{0,4})?\[?\s{0,8}$|^\s{0,4}\]\s{0,4}\+\s{0,4}\[\s{0,4}$/.test(between) || /^\s{0,4}\)\s{0,8}\.args?\(\s{0,4}&?\[?\s{0,4}$/.test(between)))
+		if (
+			run.length > 0 &&
+			(/^\s{0,8},\s{0,8}(\{\s{0,4}args\s{0,4}:\s{0,4})?\[?\s{0,8}$|^\s{0,4}\]\s{0,4}\+\s{0,4}\[\s{0,4}$/.test(between) ||
+				/^\s{0,4}\)\s{0,8}\.args?\(\s{0,4}&?\[?\s{0,4}$/.test(between))
+		)
 			run.push(literal.text);
 		else if (run.length > 0 && /^\s{0,8},\s{0,8}[A-Za-z_$][\w.$[\]()]{0,40}\s{0,8},\s{0,8}$/.test(between)) run.push(UNKNOWN, literal.text);
 		else {

@@ -18,6 +18,9 @@ export const pathRules = {
 				"xxd ~/.aws/credentials",
 				"cat /etc/sh*dow",
 				"less /home/bob/app/.env",
+				"ln -s /etc e; cat e/shadow",
+				"cat /etc/*",
+				"cat /var/lib/jenkins/secrets/master.key",
 				"grep token /home/*/.bash_history",
 				"cat /root/.vnc/passwd",
 				"openssl rsa -in /etc/cups/ssl/server.key",
@@ -107,8 +110,30 @@ export const pathRules = {
 		"delete-catastrophe": {
 			verdict: "deny",
 			reason: "deletes the system, a home, or the directory that the work directory lies in",
-			match: ["rm -rf /", "rm -rf ~", "rm -rf /*", "rm -r -f /home", "rm -rf ..", "find / -delete", "rm -rf /usr/lib", "fakeroot rm -rf /home", "echo 'web: rm -rf /home' > Procfile; foreman start", "env -C / rm -rf home", "npx cross-env A=1 rm -rf /home", "cp /bin/rm ./x && ./x -rf /home", "sed 's/.*/rm -rf \\/home/e' f", "find ~/ -type f -mtime +0 | parallel rm -f", "fd . /home -t f -X rm"],
-			pass: ["rm -rf node_modules dist", "rm -rf ./build", "rm -rf /tmp/x", "echo rm -rf /", "echo 'never rm -rf /home' > NOTES.md; npm test"],
+			match: [
+				"rm -rf /",
+				"rm -rf ~",
+				"rm -rf /*",
+				"rm -r -f /home",
+				"rm -rf ..",
+				"find / -delete",
+				"rm -rf /usr/lib",
+				"fakeroot rm -rf /home",
+				"echo 'web: rm -rf /home' > Procfile; foreman start",
+				"env -C / rm -rf home",
+				"npx cross-env A=1 rm -rf /home",
+				"cp /bin/rm ./x && ./x -rf /home",
+				"sed 's/.*/rm -rf \\/home/e' f",
+				"find ~/ -type f -mtime +0 | parallel rm -f",
+				"fd . /home -t f -X rm",
+			],
+			pass: [
+				"rm -rf node_modules dist",
+				"rm -rf ./build",
+				"rm -rf /tmp/x",
+				"echo rm -rf /",
+				"echo 'never rm -rf /home' > NOTES.md; npm test",
+			],
 		},
 		"delete-outside": {
 			verdict: "ask",
@@ -237,7 +262,7 @@ const HOME_SECRET =
 const HOME_PRIVATE =
 	/^(\.[a-z_]{0,32}history$|\.lesshst|\.viminfo|\.npmrc$|\.yarnrc|\.kube\/|\.docker\/config\.json|\.config\/(containers|helm)|\.claude\.json|\.claude\/|\.purple|\.irssi|\.env$|\.subversion\/auth|\.m2\/settings|\.gradle\/gradle\.properties|\.ansible|\.composer\/auth|\.nuget|Documents\/[^/]{0,64}\.kdbx?$)/;
 const SYSTEM_SECRET =
-	/^\/(etc\/((cups|ssl|pki|nginx|apache2|httpd|haproxy|dovecot|postfix|mysql|etcd|docker)\/([^/]{1,64}\/){0,4}[^/]{1,64}\.key$|shadow|gshadow|sudoers|master\.passwd|security\/opasswd|krb5\.keytab|kubernetes\/|ssh\/ssh_host_[a-z0-9]{1,16}_key$|ssl\/private|ppp\/chap-secrets|NetworkManager\/system-connections|letsencrypt\/(live|archive|keys)|wireguard|openvpn\/|ipsec\.secrets|rndc\.key|mysql\/debian\.cnf|postgresql\/|samba\/private|machine-key|pki\/tls\/private)|proc\/[^/]{1,32}\/(task\/[^/]{1,16}\/)?(environ|mem|auxv|stack)$|proc\/kcore|dev\/(mem|kmem|uinput)$|dev\/input\/|(var\/)?run\/secrets|var\/lib\/(sss|kubelet\/pki|samba\/private|cloud\/instance|docker\/(volumes|swarm))|var\/backups\/(shadow|gshadow|passwd)|run\/user\/[0-9]{1,10}\/(keyring|gnupg)|private\/etc\/master|private\/var\/db\/shadow)/;
+	/^\/(etc\/((cups|ssl|pki|nginx|apache2|httpd|haproxy|dovecot|postfix|mysql|etcd|docker)\/([^/]{1,64}\/){0,4}[^/]{1,64}\.key$|shadow|gshadow|sudoers|master\.passwd|security\/opasswd|krb5\.keytab|kubernetes\/|ssh\/ssh_host_[a-z0-9]{1,16}_key$|ssl\/private|ppp\/chap-secrets|NetworkManager\/system-connections|letsencrypt\/(live|archive|keys)|wireguard|openvpn\/|ipsec\.secrets|rndc\.key|mysql\/debian\.cnf|postgresql\/|samba\/private|machine-key|pki\/tls\/private)|proc\/[^/]{1,32}\/(task\/[^/]{1,16}\/)?(environ|mem|auxv|stack)$|proc\/kcore|dev\/(mem|kmem|uinput)$|dev\/input\/|(var\/)?run\/secrets|var\/lib\/(jenkins\/(secrets|credentials\.xml)|docker\/containers|sss|kubelet\/pki|samba\/private|cloud\/instance|docker\/(volumes|swarm))|var\/backups\/(shadow|gshadow|passwd)|run\/user\/[0-9]{1,10}\/(keyring|gnupg)|private\/etc\/master|private\/var\/db\/shadow)/;
 const KEY_NAME =
 	/^(id_(rsa|dsa|ecdsa|ed25519)|.{0,64}\.(ppk|kdbx)|\.git-credentials|\.netrc|credentials\.tfrc\.json|logins\.json|key4\.db|wallet\.dat)$/;
 const HOME_PERSISTENCE =

@@ -58,17 +58,37 @@ export const isNarrow = (args: readonly string[]): boolean =>
 
 /** Names that are looked for only by who wants what is in them. */
 const SECRET_NAMES = [
-	"id_rsa", "id_ed25519", "id_ecdsa", "credentials", "shadow", ".netrc", ".git-credentials", ".pgpass", ".gnupg", ".ssh", ".aws", "logins.json", "key4.db", ".vault-token", ".bash_history",
+	"id_rsa",
+	"id_ed25519",
+	"id_ecdsa",
+	"credentials",
+	"shadow",
+	".netrc",
+	".git-credentials",
+	".pgpass",
+	".gnupg",
+	".ssh",
+	".aws",
+	"logins.json",
+	"key4.db",
+	".vault-token",
+	".bash_history",
+	".env",
+	".npmrc",
+	".kube",
 ];
 /** The secrets that `find` would find, each at the place where it lies. */
 export function secretsFound(args: readonly string[], start: string): string[] {
-	const wanted = args.flatMap((arg, at) => (/^-i?(name|path|wholename)$/.test(args[at - 1] ?? "") ? [arg.slice(arg.lastIndexOf("/") + 1)] : []));
+	const wanted = args.flatMap((arg, at) =>
+		/^-i?(name|path|wholename)$/.test(args[at - 1] ?? "") ? [arg.slice(arg.lastIndexOf("/") + 1)] : [],
+	);
 	if (!/^(\/|\/(home|root|etc|Users)|\/(home|Users)\/[^/]{1,64}|~)\/?$/.test(start)) return [];
-	return SECRET_NAMES.filter((name) => wanted.some((pattern) => pattern.replace(/\*/g, "").length > 3 && isKnown(pattern) && globMatches(pattern, name))).map(
-		(name) =>
-			name === "shadow"
-				? "/etc/shadow"
-				: `/root/${name.startsWith("id_") ? ".ssh/" : name === "credentials" ? ".aws/" : /^(logins|key4)/.test(name) ? ".mozilla/firefox/x/" : ""}${name}`,
+	return SECRET_NAMES.filter((name) =>
+		wanted.some((pattern) => pattern.replace(/\*/g, "").length > 3 && isKnown(pattern) && globMatches(pattern, name)),
+	).map((name) =>
+		name === "shadow"
+			? "/etc/shadow"
+			: `/root/${name.startsWith("id_") ? ".ssh/" : name === "credentials" ? ".aws/" : /^(logins|key4)/.test(name) ? ".mozilla/firefox/x/" : ""}${name}`,
 	);
 }
 
@@ -256,9 +276,13 @@ const copied: Program = filter("", (text) => text);
 /** What a program text prints that does nothing but print one string. */
 function printed(call: Call): string {
 	const marks = UNKNOWN + (call.stdin === null ? "" : marksOf(call.stdin));
-	const text = call.args.find((arg, at) => !arg.startsWith("-") && (/^-[a-zA-Z]{1,4}$/.test(call.args[at - 1] ?? "") || /awk$/.test(call.name))) ?? "";
+	const text =
+		call.args.find((arg, at) => !arg.startsWith("-") && (/^-[a-zA-Z]{1,4}$/.test(call.args[at - 1] ?? "") || /awk$/.test(call.name))) ?? "";
 	if (call.args.length > 3 || text.length > 4096) return marks;
-	const only = /^\s{0,8}(?:BEGIN\s{0,4}\{\s{0,4})?(?:(?:print|puts|echo|say|console\.log|io\.write)\s{0,4}\(?\s{0,4})?(?:"([^"]{1,4096})"|'([^']{1,4096})')\s{0,4}\)?\s{0,4};?\s{0,4}\}?\s{0,8}$/.exec(text);
+	const only =
+		/^\s{0,8}(?:BEGIN\s{0,4}\{\s{0,4})?(?:(?:print|puts|echo|say|console\.log|io\.write)\s{0,4}\(?\s{0,4})?(?:"([^"]{1,4096})"|'([^']{1,4096})')\s{0,4}\)?\s{0,4};?\s{0,4}\}?\s{0,8}$/.exec(
+			text,
+		);
 	if (!only) return marks;
 	return `${escapes(only[1] ?? only[2] ?? "")}\n`;
 }
@@ -287,7 +311,8 @@ const which: Program = (call) => {
 };
 
 /** Ending these is ending the machine's defence, or the machine. */
-const SYSTEM_PROCESS = /^(auditd|rsyslogd|syslogd|systemd|init|falcon-sensor|osqueryd|dockerd|containerd|sshd|hotplex.{0,16}|clamd|wazuh.{0,16}|fail2ban-server|crond?)$/;
+const SYSTEM_PROCESS =
+	/^(auditd|rsyslogd|syslogd|systemd|init|falcon-sensor|osqueryd|dockerd|containerd|sshd|hotplex.{0,16}|clamd|wazuh.{0,16}|fail2ban-server|crond?)$/;
 
 const PROGRAMS: Record<string, Program> = {
 	echo: (call) => {
@@ -351,6 +376,20 @@ const PROGRAMS: Record<string, Program> = {
 		for (const file of new Options(call.args).operands) call.wrote(file, text);
 		return text;
 	},
+	sponge: (call) => {
+		for (const file of new Options(call.args).operands) call.wrote(file, call.stdin ?? UNKNOWN);
+		return "";
+	},
+	// Built of what came through the pipe.
+	...Object.fromEntries(
+		"gcc cc clang tcc g++".split(" ").map((name) => [
+			name,
+			(call: Call) => {
+				if (call.stdin?.includes(FETCHED)) call.wrote(new Options(call.args, "-x -o").value("-o") ?? "a.out", FETCHED);
+				return UNKNOWN;
+			},
+		]),
+	),
 	sort: kept("-k -t -o"),
 	uniq: kept(""),
 	shuf: kept("-n"),
@@ -387,7 +426,10 @@ const PROGRAMS: Record<string, Program> = {
 	...Object.fromEntries(
 		["docker", "podman"].map((name) => [
 			name,
-			(call: Call) => (/^(ps|images|volume|network|container|image)$/.test(call.args[0] ?? "") && call.args.some((arg) => /^(-f|--filter)/.test(arg)) ? "filtered\n" : UNKNOWN),
+			(call: Call) =>
+				/^(ps|images|volume|network|container|image)$/.test(call.args[0] ?? "") && call.args.some((arg) => /^(-f|--filter)/.test(arg))
+					? "filtered\n"
+					: UNKNOWN,
 		]),
 	),
 	// Whatever runs: for who kills what it prints, that is everything.
@@ -424,10 +466,12 @@ const PROGRAMS: Record<string, Program> = {
 	// What somebody has typed, or has copied to paste it elsewhere.
 	history: () => PRIVATE,
 	...Object.fromEntries(
-		"xclip xsel wl-paste pbpaste".split(" ").map((name) => [
-			name,
-			(call: Call) => (/^(wl-paste|pbpaste)$/.test(name) || call.args.some((arg) => /^(-o|-out|--output)$/.test(arg)) ? PRIVATE : ""),
-		]),
+		"xclip xsel wl-paste pbpaste"
+			.split(" ")
+			.map((name) => [
+				name,
+				(call: Call) => (/^(wl-paste|pbpaste)$/.test(name) || call.args.some((arg) => /^(-o|-out|--output)$/.test(arg)) ? PRIVATE : ""),
+			]),
 	),
 	curl: () => FETCHED,
 	wget: () => FETCHED,

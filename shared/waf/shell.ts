@@ -108,6 +108,8 @@ export class Shell {
 	readonly #place: Place;
 	readonly #seen: (readonly string[])[] | undefined;
 	readonly #files = new Map<string, string>();
+	/** Directories that this script has linked or copied elsewhere: by the new path, the old one. */
+	readonly #links = new Map<string, string>();
 	#units = 0;
 	#depth = 0;
 	#substitutions = 0;
@@ -521,7 +523,10 @@ export class Shell {
 		if (STARTS_SHELL.test(content))
 			this.#hit(r[path.startsWith(`${this.#place.workDir}/`) ? "unresolved-script" : "shell-escape"], `> ${path}`);
 		// Where packages come from.
-		const registry = /(?:^|\n)\s{0,8}(?:[\w@:.-]{0,64}registry|index-url|extra-index-url|find-links)\s{0,4}[=:]\s{0,4}"?(http:\/\/[^\s"]{1,512})/i.exec(content);
+		const registry =
+			/(?:^|\n)\s{0,8}(?:[\w@:.-]{0,64}registry|index-url|extra-index-url|find-links)\s{0,4}[=:]\s{0,4}"?(http:\/\/[^\s"]{1,512})/i.exec(
+				content,
+			);
 		if (registry && isShady(registry[1] ?? "")) this.#hit(exfiltrateRules["install-unverified"], registry[1] ?? "");
 		if (WEB_SHELL.test(content)) this.#hit(remoteRules["web-shell"], `> ${path}`);
 		// A unit or an entry of the desktop: what it starts.
@@ -677,7 +682,9 @@ export class Shell {
 		if (call.program.includes("/")) return undefined;
 		// A subscript is evaluated, whoever takes it: `printf -v 'x[$(a)]'`.
 		if (/^(printf|read|unset|let|test|\[|wait|getopts|mapfile|readarray|declare|typeset|local|export)$/.test(call.name))
-			for (const arg of args) if (/^[A-Za-z_]\w{0,63}\[[^\]]{0,512}(\$\(|`)/.test(arg)) this.#script(`: "${arg.replaceAll('"', "")}"`, scope.inner(), { text: null }, via);
+			for (const arg of args)
+				if (/^[A-Za-z_]\w{0,63}\[[^\]]{0,512}(\$\(|`)/.test(arg))
+					this.#script(`: "${arg.replaceAll('"', "")}"`, scope.inner(), { text: null }, via);
 		switch (call.name) {
 			case "cd":
 			case "pushd": {
@@ -685,7 +692,8 @@ export class Shell {
 				this.#spend(state.cwd.length >> 4);
 				const before = state.cwd;
 				const last = scope.lookup((one) => one.variables, "OLDPWD");
-				state.cwd = to === undefined ? homeOf(this.#place) : to === "-" ? (typeof last === "string" ? last : UNKNOWN) : located(to, call.place);
+				state.cwd =
+					to === undefined ? homeOf(this.#place) : to === "-" ? (typeof last === "string" ? last : UNKNOWN) : located(to, call.place);
 				state.variables.set("OLDPWD", before);
 				// Deeper than anybody works: every path after it would be made of it again.
 				if (state.cwd.length > MAX_PATH_UNITS) throw new Exhausted("the directory is too deep");
@@ -724,7 +732,8 @@ export class Shell {
 				// A line that is known in part, such as what `find` found, is worth more than none.
 				const line = input.text === null ? UNKNOWN : (input.text.split("\n", 1)[0] ?? "");
 				const options = new Options(args, call.name === "read" ? "-a -d -i -n -N -p -t -u" : "-d -n -O -s -u -c -C");
-				for (const script of call.name === "read" ? [] : options.values("-C")) this.#script(script, scope.inner(), { text: null }, [...via, call.name]);
+				for (const script of call.name === "read" ? [] : options.values("-C"))
+					this.#script(script, scope.inner(), { text: null }, [...via, call.name]);
 				const names = options.operands;
 				const list = call.name === "read" ? options.value("-a") : (names[0] ?? "MAPFILE");
 				if (list !== undefined && input.text !== null && isKnown(input.text)) {
@@ -796,7 +805,10 @@ export class Shell {
 				return "";
 			}
 			case "exec": {
-				const inner = new Options(args, "-a", true).operands;
+				const options = new Options(args, "-a", true);
+				const inner = options.operands;
+				// Under the name of one of the kernel's own.
+				if (/^\[|^(kworker|kthreadd|ksoftirqd|migration|rcu_)/.test(options.value("-a") ?? "")) this.#hit(r["hidden-program"], call.text());
 				if (inner.length === 0) return "";
 				if (inner[0] === "/bin/sh") return this.#run(inner, scope, state, input, via);
 				// `exec bash` starts the shell anew; it is no way out of another program.
@@ -827,7 +839,9 @@ export class Shell {
 				return undefined;
 			case "bind":
 			case "complete":
-				for (const script of new Options(args, call.name === "bind" ? "-x -f -m -q -u -r" : "-C -F -G -W -A -o -P -S -X").values(call.name === "bind" ? "-x" : "-C"))
+				for (const script of new Options(args, call.name === "bind" ? "-x -f -m -q -u -r" : "-C -F -G -W -A -o -P -S -X").values(
+					call.name === "bind" ? "-x" : "-C",
+				))
 					this.#script(script.replace(/^"[^"]{0,64}":\s{0,4}/, ""), scope.inner(), { text: null }, [...via, call.name]);
 				return "";
 			case "hash":
@@ -918,6 +932,14 @@ export class Shell {
 					judgeCode(call, language, text);
 				}),
 			file: (path) => this.#content(path),
+			linked: (from, to) => {
+				if (this.#links.size < MAX_TURNS) this.#links.set(to, from);
+			},
+			behind: (path) => {
+				for (const [link, target] of this.#links)
+					if (path.startsWith(`${link}/`)) return `${target === "/" ? "" : target}${path.slice(link.length)}`;
+				return path;
+			},
 			filesIn: (paths) => {
 				const found = new Map<string, string>();
 				const wanted = new Set(paths);
@@ -996,7 +1018,12 @@ export class Shell {
 		const setuidShell = call.args.length === 1 && call.args[0] === "-p";
 		if (setuidShell && /^\/(var\/)?tmp\//.test(where) && this.#content(where) === undefined) this.#hit(r["hidden-program"], call.text());
 		if (TELLING.test(name)) this.#hit(r["hidden-program"], call.text());
-		if (via[0] === LOGIN && /^\/(tmp|var\/tmp|dev\/shm)\//.test(located(program, call.place)))
+		if (
+			via[0] === LOGIN &&
+			[program, ...(SHELLS.has(name) || INTERPRETERS.test(name) ? call.args.slice(0, 2) : [])].some((path) =>
+				/^\/(tmp|var\/tmp|dev\/shm)\//.test(located(path, call.place)),
+			)
+		)
 			this.#hit(pathRules["write-persistence"], call.text());
 		if (program.includes("/")) {
 			const content = this.#content(located(program, call.place));
@@ -1018,7 +1045,11 @@ export class Shell {
 			}
 		}
 		if (SHELLS.has(name)) return this.#shell(call, input, via);
-		if (input.text === null && (INTERACTIVE.test(name) || (INTERPRETERS.test(name) && call.args.every((arg) => /^-[\w-]{0,16}$|^(fsi|repl|console|shell)$/.test(arg)))))
+		if (
+			input.text === null &&
+			(INTERACTIVE.test(name) ||
+				(INTERPRETERS.test(name) && call.args.every((arg) => /^-[\w-]{0,16}$|^(fsi|repl|console|shell)$/.test(arg))))
+		)
 			this.#waiting = [program, ...call.args];
 		const wrapper = Object.hasOwn(wrappers, name) ? wrappers[name] : undefined;
 		judgeAny(call, judges.has(name) || wrapper !== undefined);
@@ -1118,6 +1149,8 @@ interface Engine {
 	argv(argv: readonly string[], through: string, stdin: string | null | undefined, environment: ReadonlyMap<string, string>): string;
 	script(text: string, through: string, args: readonly string[], stdin: string | null | undefined): string;
 	maybe(text: string, through: string): void;
+	linked(from: string, to: string): void;
+	behind(path: string): string;
 	perhaps(work: () => void): void;
 	filesBelow(directory: string): [string, string][];
 	fetched(evidence: string): void;
@@ -1188,7 +1221,18 @@ class Running implements Call {
 	code(language: string, text: string): void {
 		this.#engine.code(this, language, text);
 	}
-	reads(path: string): void {
+	linked(from: string, to: string): void {
+		this.#engine.linked(located(from, this.place), located(to, this.place));
+	}
+	/** A path as it is where what this script has linked is followed. */
+	behind(path: string): string {
+		if (path === "") return path;
+		const where = located(path, this.place);
+		const behind = this.#engine.behind(where);
+		return behind === where ? path : behind;
+	}
+	reads(given: string): void {
+		const path = this.behind(given);
 		// Everybody may read them here; to send them elsewhere is another matter.
 		if (isPersonal(path, this.place)) this.sawSecret = true;
 		const rule = path === "" ? undefined : readRule(path, this.place);
@@ -1196,13 +1240,15 @@ class Running implements Call {
 		if (rule.category === "read_secrets") this.sawSecret = true;
 		this.hit(rule);
 	}
-	writes(path: string, append = false): void {
+	writes(given: string, append = false): void {
+		const path = this.behind(given);
 		// A file that is called like an option becomes one as soon as a pattern finds it.
 		if (/(^|\/)--?[a-z][a-z-]{1,40}=/.test(path)) this.hit(r["shell-escape"]);
 		const rule = path === "" ? undefined : writeRule(path, this.place, append);
 		if (rule) this.hit(rule);
 	}
-	deletes(path: string, recursive: boolean): void {
+	deletes(given: string, recursive: boolean): void {
+		const path = this.behind(given);
 		const rule = path === "" ? undefined : deleteRule(path, recursive, this.place);
 		if (rule) this.hit(rule);
 	}

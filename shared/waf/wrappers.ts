@@ -85,7 +85,9 @@ const environment: Wrapper = (call) => {
 	}
 	if (from < 0) return call.args.length === 0 ? PRIVATE : "";
 	if (directory !== undefined && args.length < 64)
-		return call.script(`cd ${word(directory)} && ${[...assigned, ...args.slice(from)].map((arg) => (assigned.includes(arg) ? arg.replace(/=([\s\S]*)$/, (_, value: string) => `=${word(value)}`) : word(arg))).join(" ")}`);
+		return call.script(
+			`cd ${word(directory)} && ${[...assigned, ...args.slice(from)].map((arg) => (assigned.includes(arg) ? arg.replace(/=([\s\S]*)$/, (_, value: string) => `=${word(value)}`) : word(arg))).join(" ")}`,
+		);
 	return call.argv(args.slice(from), "env", undefined, assignments(assigned));
 };
 
@@ -110,7 +112,11 @@ const xargs: Wrapper = (call) => {
 		from !== undefined
 			? from === "/dev/null"
 				? []
-				: (call.file(from)?.split(/[ \t\n\0]+/).filter(Boolean).slice(0, 64) ?? [UNKNOWN])
+				: (call
+						.file(from)
+						?.split(/[ \t\n\0]+/)
+						.filter(Boolean)
+						.slice(0, 64) ?? [UNKNOWN])
 			: items.slice(0, 64).map((item) => (replace === undefined ? item.replace(/^(["'])(.*)\1$/, "$2") : item));
 	if (replace !== undefined && replace !== "") {
 		let output = "";
@@ -144,7 +150,12 @@ const find: Wrapper = (call) => {
 			let end = index + 1;
 			while (end < args.length && args[end] !== ";" && !(args[end] === "+" && args[end - 1] === "{}")) end++;
 			const inner = args.slice(index + 1, end);
-			for (const secret of secrets) call.argv(inner.map((arg) => arg.replaceAll("{}", () => secret)), "find", null);
+			for (const secret of secrets)
+				call.argv(
+					inner.map((arg) => arg.replaceAll("{}", () => secret)),
+					"find",
+					null,
+				);
 			// To run whatever is found.
 			if (inner[0] === "{}") call.hit(shellRules["shell-escape"]);
 			for (const path of found) {
@@ -176,7 +187,8 @@ const find: Wrapper = (call) => {
 };
 
 /** What programs leave behind everywhere, and what everybody clears away. */
-const LEFTOVERS = /^(\*\.(py[co]|o|a|la|swp|bak|tmp|orig|rej|dpkg-\w{1,8}|apk-new|gz|old|[0-9])|__pycache__|\.DS_Store|Thumbs\.db|core(\.\*)?|\*~|\._\*|node_modules|tests?|\.cache)$/;
+const LEFTOVERS =
+	/^(\*\.(py[co]|o|a|la|swp|bak|tmp|orig|rej|dpkg-\w{1,8}|apk-new|gz|old|[0-9])|__pycache__|\.DS_Store|Thumbs\.db|core(\.\*)?|\*~|\._\*|node_modules|tests?|\.cache)$/;
 
 const git: Wrapper = (call) => {
 	const { args } = call;
@@ -394,7 +406,12 @@ function recipes(call: Call, text: string): void {
 		if (shell) call.script((shell[1] ?? "").replace(/\)$/, ""));
 		const recipe =
 			/^\t[-@+]{0,3}\s{0,8}([\s\S]+)$/.exec(line) ?? /^[^\s:=#][^:=]{0,128}:[^;=]{0,256};\s{0,8}[-@+]{0,3}([\s\S]+)$/.exec(line);
-		if (recipe) call.script((recipe[1] ?? "").replaceAll("$$", "$").replace(/\$[({]([A-Za-z_][\w-]{0,63})[)}]/g, (_, name: string) => defined.get(name) ?? `\${${name}}`));
+		if (recipe)
+			call.script(
+				(recipe[1] ?? "")
+					.replaceAll("$$", "$")
+					.replace(/\$[({]([A-Za-z_][\w-]{0,63})[)}]/g, (_, name: string) => defined.get(name) ?? `\${${name}}`),
+			);
 	}
 }
 
@@ -412,7 +429,8 @@ const tar: Wrapper = (call) => {
 	if (at >= 0 && !call.args.some((arg) => /^-?[a-zA-Z]{0,8}x|^--extract$/.test(arg)))
 		for (const name of call.args.slice(at + 2)) if (/^[\w.][\w./-]{0,256}$/.test(name)) call.reads(`${call.args[at + 1]}/${name}`);
 	// What comes through the pipe lies there now.
-	if (call.stdin?.includes(FETCHED) && call.fetchedBlindly) call.wroteBelow(new Options(call.args, "-C -f --directory --file").value("-C", "--directory") ?? ".", FETCHED);
+	if (call.stdin?.includes(FETCHED) && call.fetchedBlindly)
+		call.wroteBelow(new Options(call.args, "-C -f --directory --file").value("-C", "--directory") ?? ".", FETCHED);
 	const options = new Options(
 		call.args,
 		"-I -F --use-compress-program --to-command --checkpoint-action --info-script --new-volume-script --rsh-command --rmt-command -f -C -T -X --file --directory",
@@ -685,8 +703,12 @@ export const wrappers: Readonly<Record<string, Wrapper>> = {
 	fd: (call) => {
 		const from = call.args.findIndex((arg) => /^(-x|-X|--exec|--exec-batch)$/.test(arg));
 		if (from < 0) return undefined;
-		const [pattern = "", ...starts] = new Options(call.args.slice(0, from), "-t -e -d -E -S --type --extension --max-depth --exclude --size").operands;
-		const all = /^(\.|\.\*|)$/.test(pattern) && !call.args.slice(0, from).some((arg) => /^(-e|-S|--extension|--size|--changed-.{1,16})$/.test(arg));
+		const [pattern = "", ...starts] = new Options(
+			call.args.slice(0, from),
+			"-t -e -d -E -S --type --extension --max-depth --exclude --size",
+		).operands;
+		const all =
+			/^(\.|\.\*|)$/.test(pattern) && !call.args.slice(0, from).some((arg) => /^(-e|-S|--extension|--size|--changed-.{1,16})$/.test(arg));
 		const inner = call.args.slice(from + 1);
 		for (const start of starts.length > 0 ? starts.slice(0, 8) : ["."]) {
 			const found = `${start.replace(/\/$/, "")}/${all ? "**" : ""}${UNKNOWN}`;

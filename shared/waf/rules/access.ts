@@ -48,13 +48,26 @@ export const accessRules = {
 		"unguarded-agent": {
 			verdict: "ask",
 			reason: "starts an agent of its own that nobody watches",
-			match: ["claude --dangerously-skip-permissions -p x", "codex exec --dangerously-bypass-approvals-and-sandbox x", "gemini --yolo -p x"],
+			match: [
+				"claude --dangerously-skip-permissions -p x",
+				"codex exec --dangerously-bypass-approvals-and-sandbox x",
+				"gemini --yolo -p x",
+			],
 			pass: ["claude -p x", "claude --version"],
 		},
 		"change-accounts": {
 			verdict: "deny",
 			reason: "makes or changes users, groups or passwords of this machine",
-			match: ["useradd -m x", "usermod -aG sudo x", "echo root:x | chpasswd", "passwd root", "visudo", "sudo passwd -l root", "userdel x", "userdel -r x"],
+			match: [
+				"useradd -m x",
+				"usermod -aG sudo x",
+				"echo root:x | chpasswd",
+				"passwd root",
+				"visudo",
+				"sudo passwd -l root",
+				"userdel x",
+				"userdel -r x",
+			],
 			pass: ["id", "groups", "passwd --status", "getent passwd"],
 		},
 	}),
@@ -258,7 +271,8 @@ export const accessJudges: Judges = [
 	each("gpg gpg2 openssl ccrypt ccencrypt 7z 7za zip age aescrypt", (call) => {
 		if (call.args.some((arg) => /^--export-secret/.test(arg))) call.hit(a["dump-credentials"]);
 		const encrypts =
-			call.args.some((arg) => /^(-c|--symmetric|-e|--encrypt|enc|-er|-p.{0,64}|-P|--cipher-algo)$/.test(arg)) || /^cc(en)?crypt$/.test(call.name);
+			call.args.some((arg) => /^(-c|--symmetric|-e|--encrypt|enc|-er|-p.{0,64}|-P|--cipher-algo)$/.test(arg)) ||
+			/^cc(en)?crypt$/.test(call.name);
 		const alone =
 			call.args.some((arg) =>
 				/^(--batch|--passphrase.{0,64}|-pass|-k|-kfile|-P.{0,64}|-p.{1,64}|-K|--password.{0,64}|-r|--recipient)$/.test(arg),
@@ -266,7 +280,12 @@ export const accessJudges: Judges = [
 		if (
 			encrypts &&
 			alone &&
-			call.args.some((arg) => /^(\/(etc|home|var|usr|opt|root|srv)\b|~)/.test(arg) && !/\.(pub|pem|crt|cer|key|csr)$/.test(arg) && !arg.startsWith(`${call.place.workDir}/`))
+			call.args.some(
+				(arg) =>
+					/^(\/(etc|home|var|usr|opt|root|srv)\b|~)/.test(arg) &&
+					!/\.(pub|pem|crt|cer|key|csr)$/.test(arg) &&
+					!arg.startsWith(`${call.place.workDir}/`),
+			)
 		)
 			call.hit(a["encrypt-system"]);
 	}),
@@ -365,7 +384,11 @@ export const accessJudges: Judges = [
 			/^(stop|delete|disable|update-trail|put-event-selectors)/.test(verb)
 		)
 			call.hit(a["blind-cloud"]);
-		if (service === "iam" && /^(attach|put|add)-/.test(verb) && call.args.some((arg) => /AdministratorAccess|IAMFullAccess|^Admin(istrator)?s$|"Action"\s?:\s?"\*"/.test(arg)))
+		if (
+			service === "iam" &&
+			/^(attach|put|add)-/.test(verb) &&
+			call.args.some((arg) => /AdministratorAccess|IAMFullAccess|^Admin(istrator)?s$|"Action"\s?:\s?"\*"/.test(arg))
+		)
 			call.hit(a["cloud-admin"]);
 		if (service === "iam" && /^(create|add|attach|put|update|upload)-/.test(verb)) call.hit(a["cloud-accounts"]);
 		if (/^(secretsmanager|ssm|kms)$/.test(service) && /^(get-secret-value|get-parameters?(-by-path)?|decrypt)$/.test(verb))
@@ -391,7 +414,12 @@ export const accessJudges: Judges = [
 		)
 			call.hit(pathRules["read-private"]);
 		// Everybody's, with what is in them.
-		if (call.args.includes("get") && call.args.some((arg) => /^secrets?$/.test(arg)) && call.args.some((arg) => /^(-A|--all-namespaces|kube-system)$/.test(arg)) && call.args.some((arg) => /^(-o|--output=?)(=?(yaml|json).{0,256})?$/.test(arg)))
+		if (
+			call.args.includes("get") &&
+			call.args.some((arg) => /^secrets?$/.test(arg)) &&
+			call.args.some((arg) => /^(-A|--all-namespaces|kube-system)$/.test(arg)) &&
+			call.args.some((arg) => /^(-o|--output=?)(=?(yaml|json).{0,256})?$/.test(arg))
+		)
 			call.hit(pathRules["read-secret"]);
 		if (call.args[0] === "cp") for (const arg of call.args.slice(1)) call.reads(arg);
 	}),
@@ -412,16 +440,22 @@ export const accessJudges: Judges = [
 	),
 	each("gcloud az", (call) => {
 		const text = call.args.slice(0, 8).join(" ");
-		if (/(add-iam-policy-binding|role assignment create)/.test(text) && call.args.some((arg) => /^(--role[= ]?)?(roles\/owner|Owner|User Access Administrator|roles\/iam\.securityAdmin)$/.test(arg)))
+		if (
+			/(add-iam-policy-binding|role assignment create)/.test(text) &&
+			call.args.some((arg) => /^(--role[= ]?)?(roles\/owner|Owner|User Access Administrator|roles\/iam\.securityAdmin)$/.test(arg))
+		)
 			call.hit(a["cloud-admin"]);
 		if (/iam service-accounts (keys )?create|add-iam-policy-binding|^ad (user|app|sp) create|^role assignment create/.test(text))
 			call.hit(a["cloud-accounts"]);
 	}),
 	each("claude codex gemini opencode cursor-agent aider goose amp qwen", (call) => {
-		if (call.args.some((arg) => /^--(dangerously-.{1,64}|yolo|yes-always|allow-all-tools|full-auto)$/.test(arg))) call.hit(a["unguarded-agent"]);
+		if (call.args.some((arg) => /^--(dangerously-.{1,64}|yolo|yes-always|allow-all-tools|full-auto)$/.test(arg)))
+			call.hit(a["unguarded-agent"]);
 	}),
 	each("ssh-keygen", (call) => {
-		if (call.args.includes("-y")) for (const file of new Options(call.args, "-f -t -b -C -N -P -m").values("-f")) if (/^\//.test(file) && !file.startsWith(homeOf(call.place))) call.reads(file);
+		if (call.args.includes("-y"))
+			for (const file of new Options(call.args, "-f -t -b -C -N -P -m").values("-f"))
+				if (/^\//.test(file) && !file.startsWith(homeOf(call.place))) call.reads(file);
 	}),
 	each("ssh-import-id ssh-import-id-gh ssh-import-id-lp", (call) => call.hit(pathRules["write-persistence"])),
 	each("kubectl oc", (call) => {
@@ -430,7 +464,11 @@ export const accessJudges: Judges = [
 			call.args.some((arg) => /^(clusterrolebinding|rolebinding|clusterrole)$/.test(arg)) &&
 			call.args.some((arg) => /admin|\*/.test(arg))
 		)
-			call.hit(a[call.args.includes("clusterrolebinding") && call.args.some((arg) => /cluster-admin$/.test(arg)) ? "cloud-admin" : "cloud-accounts"]);
+			call.hit(
+				a[
+					call.args.includes("clusterrolebinding") && call.args.some((arg) => /cluster-admin$/.test(arg)) ? "cloud-admin" : "cloud-accounts"
+				],
+			);
 	}),
 	each("strace ltrace gdb", (call) => {
 		if (
@@ -448,6 +486,9 @@ export const accessJudges: Judges = [
 	}),
 	each("getcap", (call) => {
 		if (call.args.includes("-r") && call.args.some((arg) => /^\/(usr|home)?\/?$/.test(arg))) call.hit(a["search-secrets"]);
+	}),
+	each("auditctl", (call) => {
+		if (call.args.some((arg) => /^-[aAwR]$/.test(arg))) call.hit(a["change-service"]);
 	}),
 	each("loginctl", (call) => {
 		if (call.args.includes("enable-linger")) call.hit(a["change-service"]);
@@ -488,6 +529,9 @@ export function judgeArguments(call: Call): void {
 	const reader = READERS.test(call.name);
 	outputs(call, reader);
 	if (!DATA.has(call.name)) embedded(call);
+	// All that lies there, the secrets with it.
+	if (/^(cat|tac|base64|xxd|strings|od|tee)$/.test(call.name) && call.args.some((arg) => /^\/(etc|root)\/\*{1,2}\uFFFC?$/.test(arg)))
+		call.hit(pathRules["read-secret"]);
 	if (closed && reader) return;
 	const { cwd, workDir } = call.place;
 	const away = cwd !== workDir && !cwd.startsWith(`${workDir}/`);
@@ -496,7 +540,8 @@ export function judgeArguments(call: Call): void {
 		if (++seen > 256) break;
 		if (arg.length < 4 || arg.length > 4096) continue;
 		// From outside the work directory, a plain name is as good as a path: `cd / && cat etc/shadow`.
-		const path = pathIn(arg) ?? (away && /^[\w.@-]{1,128}(\/[\w.@-]{1,128}){0,16}$/.test(arg) ? arg : undefined);
+		const behind = arg.includes("/") && !/^[-/~.]/.test(arg) ? call.behind(arg) : arg;
+		const path = pathIn(behind) ?? (away && /^[\w.@-]{1,128}(\/[\w.@-]{1,128}){0,16}$/.test(arg) ? arg : undefined);
 		if (path === undefined) continue;
 		if (!closed && (!path.startsWith("/dev/") || RAW_READERS.test(call.name))) call.reads(path);
 		if (!reader) {

@@ -179,7 +179,14 @@ const copying = (call: Call): void => {
 			const name = source.slice(source.lastIndexOf("/") + 1);
 			// Into a directory: which one the rules do not know, so both readings count.
 			if (name !== "" && (directory || !plain)) call.writes(`${target.replace(/\/$/, "")}/${name}`);
-			const content = call.file(source) ?? (/^(\/usr)?(\/local)?\/s?bin\/[\w.+-]{1,64}$/.test(source) ? `\x7f${source}` : undefined);
+			if (/^[/~]/.test(source) && (call.name === "ln" || /^-\w{0,4}[raR]/.test(call.args[0] ?? ""))) {
+				call.linked(source, target);
+				call.linked(source, `${target}/${name}`);
+			}
+			const content =
+				(source === "/dev/stdin" && call.stdin !== null ? call.stdin : undefined) ??
+				call.file(source) ??
+				(/^(\/usr)?(\/local)?\/s?bin\/[\w.+-]{1,64}$/.test(source) ? `\x7f${source}` : undefined);
 			if (content !== undefined) {
 				call.wrote(target, content);
 				call.wrote(`${target}/${name}`, content);

@@ -56,7 +56,11 @@ const interpreter =
 		}
 		// deno and others run what a URL names.
 		const url = options.operands.find((arg) => /^https?:\/\//.test(arg));
-		if (url !== undefined && (/^http:/.test(url) || /^https?:\/\/(\d{1,3}\.){3}/.test(url)) && /^(run|eval|https?:.{1,2048})$/.test(options.operands[0] ?? ""))
+		if (
+			url !== undefined &&
+			(/^http:/.test(url) || /^https?:\/\/(\d{1,3}\.){3}/.test(url)) &&
+			/^(run|eval|https?:.{1,2048})$/.test(options.operands[0] ?? "")
+		)
 			call.runsFetched();
 		const content = call.file(file) ?? (language === "node" ? call.file(`${file}/index.js`) : undefined);
 		if (content?.includes(FETCHED)) call.runsFetched();
@@ -158,10 +162,15 @@ const TYPED_SHELL =
 /** Lines that an interactive program is fed: `!cmd` is a shell's. */
 function stdinCommands(call: Call): void {
 	// A file of commands counts like what is typed: `-f x.sql`, `-x x.gdb`, `-S x.vim`.
-	const given = call.args.flatMap((arg, at) => (/^(-f|-x|-S|-s|--file|--command)$/.test(call.args[at - 1] ?? "") ? (call.file(arg) ?? []) : []));
+	const given = call.args.flatMap((arg, at) =>
+		/^(-f|-x|-S|-s|--file|--command)$/.test(call.args[at - 1] ?? "") ? (call.file(arg) ?? []) : [],
+	);
 	if (call.stdin === null && given.length === 0) return;
 	for (const line of [call.stdin ?? "", ...given].join("\n").split("\n").slice(0, 256)) {
-		const bang = /^\s{0,8}(?::|\\)?!\s{0,4}(.{1,4096})$/.exec(line) ?? /^\s{0,8}shell\s{1,4}(.{1,4096})$/.exec(line) ?? /^\s{0,8}\.(?:shell|system)\s{1,4}(.{1,4096})$/.exec(line);
+		const bang =
+			/^\s{0,8}(?::|\\)?!\s{0,4}(.{1,4096})$/.exec(line) ??
+			/^\s{0,8}shell\s{1,4}(.{1,4096})$/.exec(line) ??
+			/^\s{0,8}\.(?:shell|system)\s{1,4}(.{1,4096})$/.exec(line);
 		if (bang) call.script(bang[1] ?? "");
 		else if (TYPED_SHELL.test(line)) call.hit(shellRules["shell-escape"]);
 		else if (/^(w|wq)$/.test(line) && /^(ed|red|ex|vi|vim)$/.test(call.name)) {
@@ -356,7 +365,8 @@ export const languageJudges: Judges = [
 
 /** Tcl's commands are `exec` and `spawn`. */
 function tcl(call: Call, text: string): void {
-	for (const [, path] of text.matchAll(/\bfile\s{1,4}delete\s{1,4}(?:-force\s{1,4})?(?:--\s{1,4})?["{]?([~/.][^\s"}\];]{0,512})/g)) call.deletes(path ?? "", true);
+	for (const [, path] of text.matchAll(/\bfile\s{1,4}delete\s{1,4}(?:-force\s{1,4})?(?:--\s{1,4})?["{]?([~/.][^\s"}\];]{0,512})/g))
+		call.deletes(path ?? "", true);
 	for (const match of text.matchAll(
 		/(?:^|[;\n[{]|\s)(?:exec|spawn|system|open\s{1,4}"?\|)\s{0,4}(?:-\w{1,16}\s{1,4}){0,2}([^;\n\]}]{1,2048})/g,
 	)) {
@@ -376,6 +386,13 @@ export function judgeShellWords(call: Call, known: boolean): void {
 	if (hooks && args.some((arg) => hooks.test(arg)) && !args.includes("-c"))
 		call.hit(shellRules[name === "script" ? "unresolved-script" : "shell-escape"]);
 	if (!READS_FILES.test(name) && (!known || BUILDS.has(name))) writtenBefore(call);
+	// What has come from nobody knows where, installed or built.
+	if (
+		call.fetchedBlindly &&
+		INSTALLS.test(name) &&
+		[...args.filter((arg) => !arg.startsWith("-")), "./x"].some((file) => call.file(file)?.includes(FETCHED))
+	)
+		call.runsFetched();
 	if (TAKES_SHELLS.has(name)) return;
 	args.slice(0, 256).forEach((arg, at) => {
 		if (arg.length <= 4096) startedBy(call, arg, args[at + 1] ?? "", known);
@@ -384,7 +401,12 @@ export function judgeShellWords(call: Call, known: boolean): void {
 	// Whatever it is, it may be there to run the rest: `fakeroot rm -rf /`.
 	if (!known && !DATA.has(name) && !READS_FILES.test(name)) {
 		const at = args.slice(0, 12).findIndex((arg) => OFTEN_RUN.test(arg));
-		if (at >= 0 && at + 1 < args.length && !/^(install|add|remove|help|info|search|show|list|-S|-Q\w?|which|explain)$/.test(args[at - 1] ?? "") && call.via.length < 8)
+		if (
+			at >= 0 &&
+			at + 1 < args.length &&
+			!/^(install|add|remove|help|info|search|show|list|-S|-Q\w?|which|explain)$/.test(args[at - 1] ?? "") &&
+			call.via.length < 8
+		)
 			call.perhaps(() => call.argv(args.slice(at), name, null));
 	}
 	if (RUNS_PROJECT.has(name) || (!known && !DATA.has(name) && !READS_FILES.test(name))) projectFiles(call);
@@ -394,6 +416,8 @@ export function judgeShellWords(call: Call, known: boolean): void {
 	if (args.some((arg) => PLAIN_SHELL.test(arg)) && args.some((arg) => /^(tcp:\/\/)?(\d{1,3}\.){3}\d{1,3}(:\d{1,5})?$/.test(arg)))
 		call.hit(shellRules["shell-to-network"]);
 }
+const INSTALLS =
+	/^(dpkg|rpm|apt|apt-get|dnf|yum|pip|npm|yarn|pnpm|make|gmake|cmake|cargo|go|gem|python|node|ruby|perl|php|snap|flatpak|docker|docker-compose)$/;
 /** Programs by whose names a wrapper's command is found. */
 const OFTEN_RUN =
 	/^((\/usr)?\/s?bin\/)?(rm|shred|dd|mkfs(\.\w{1,8})?|wipefs|chmod|chown|mv|cp|cat|tee|truncate|curl|wget|nc|ncat|socat|telnet|bash|sh|zsh|dash|python3?|perl|ruby|node|php|find|sudo|su|env|nohup|xargs|kill|pkill|killall|reboot|shutdown|poweroff|useradd|usermod|userdel|passwd|chpasswd|crontab|systemctl|iptables|insmod|modprobe|mount|tar|scp|ssh|sed|awk)$/;
@@ -413,7 +437,8 @@ function startedBy(call: Call, arg: string, next: string, known: boolean): void 
 	const library = LIBRARY_OPTION.exec(arg);
 	if (library) {
 		const loaded = library[2] ?? next;
-		if (/^(\/tmp|\/var\/tmp|\/dev\/shm)\/|^(\.\.?\/){1,16}[^\s]{0,256}(\.so|\/lib[^/]{0,64})$|^(\.\.\/){3}/.test(loaded)) call.hit(g["load-library"]);
+		if (/^(\/tmp|\/var\/tmp|\/dev\/shm)\/|^(\.\.?\/){1,16}[^\s]{0,256}(\.so|\/lib[^/]{0,64})$|^(\.\.\/){3}/.test(loaded))
+			call.hit(g["load-library"]);
 	}
 	// fzf, m4 and others: `enter:execute(...)`, `esyscmd(...)`.
 	for (const match of arg.matchAll(/(?:execute|execute-silent|reload|become|transform|esyscmd|syscmd|preview)\(([^)]{1,2048})\)/g))
@@ -421,7 +446,8 @@ function startedBy(call: Call, arg: string, next: string, known: boolean): void 
 	const alias = /^alias\.[\w-]{1,64}=!([\s\S]{1,2048})$/.exec(arg);
 	if (alias) call.script(alias[1] ?? "", call.name, [], null);
 }
-const LIBRARY_OPTION = /^--?[a-z-]{0,32}(default-auth|plugin|plugin-dir|plugins|module|engine|provider|load|library|lib|preload|extension)(?:=(.{1,512}))?$/;
+const LIBRARY_OPTION =
+	/^--?[a-z-]{0,32}(default-auth|plugin|plugin-dir|plugins|module|engine|provider|load|library|lib|preload|extension)(?:=(.{1,512}))?$/;
 const HOOK_OPTION =
 	/^--?[a-z-]{0,32}(script|hook|exec|cmd|command|askpass|plugin|helper|program|pager|editor|on-[a-z-]{1,24}|-bin)(?:=(.{1,512}))?$/;
 
@@ -431,7 +457,10 @@ function writtenBefore(call: Call): void {
 	if (call.via.length > 8) return;
 	// A build's files lie around the one that is named.
 	const around = BUILDS.has(call.name)
-		? [".", ...call.args.filter((arg) => arg.includes("/")).flatMap((arg) => [arg.replace(/\/[^/]*$/, ""), arg.replace(/\/[^/]*$/, "/src")])]
+		? [
+				".",
+				...call.args.filter((arg) => arg.includes("/")).flatMap((arg) => [arg.replace(/\/[^/]*$/, ""), arg.replace(/\/[^/]*$/, "/src")]),
+			]
 		: [];
 	const named = new Set(call.filesIn(call.args));
 	for (const content of around.length > 0 ? call.filesIn([...call.args, ...around]) : named) {
@@ -451,7 +480,12 @@ function writtenBefore(call: Call): void {
 function projectFiles(call: Call): void {
 	if (call.via.length > 6) return;
 	for (const [path, content] of call.filesBelow(".")) {
-		if (content.length > 16_384 || /\.(md|mdx|rst|txt|log|html?|css|svg|csv|lock)$/i.test(path.replace(/CMakeLists\.txt$/, "")) || !RISKY.test(content)) continue;
+		if (
+			content.length > 16_384 ||
+			/\.(md|mdx|rst|txt|log|html?|css|svg|csv|lock)$/i.test(path.replace(/CMakeLists\.txt$/, "")) ||
+			!RISKY.test(content)
+		)
+			continue;
 		call.perhaps(() => {
 			call.code(LANGUAGES[/\.(\w{1,6})$/.exec(path)?.[1] ?? ""] ?? call.name, content);
 			for (const script of jsonScripts(content)) call.maybe(script, call.name);
@@ -464,15 +498,29 @@ function projectFiles(call: Call): void {
 	}
 }
 /** Words without which nothing in a file is worth a closer look. */
-const RISKY = /\b(rm|dd|mkfs|shred|curl|wget|nc|ncat|socat|chmod|chown|remove_dir_all|RemoveAll|rmtree|rmSync|rm_rf|execSync|system|popen|crontab|useradd|Socket|socket)\b|\/dev\/tcp|\/etc\/(shadow|passwd|sudoers)|\.ssh|\.aws/;
+const RISKY =
+	/\b(rm|dd|mkfs|shred|curl|wget|nc|ncat|socat|chmod|chown|remove_dir_all|RemoveAll|rmtree|rmSync|rm_rf|execSync|system|popen|crontab|useradd|Socket|socket)\b|\/dev\/tcp|\/etc\/(shadow|passwd|sudoers)|\.ssh|\.aws/;
 const CODE_FILE = /\.(py|m?[jt]sx?|cjs|rb|pl|php|lua|rs|go|java|kt|swift|c|cc|cpp|h|cs|dart|jl|r|ex|exs)$/i;
-const LANGUAGES: Readonly<Record<string, string>> = { py: "python", js: "node", mjs: "node", cjs: "node", ts: "node", rb: "ruby", pl: "perl", php: "php", lua: "lua", jl: "julia" };
+const LANGUAGES: Readonly<Record<string, string>> = {
+	py: "python",
+	js: "node",
+	mjs: "node",
+	cjs: "node",
+	ts: "node",
+	rb: "ruby",
+	pl: "perl",
+	php: "php",
+	lua: "lua",
+	jl: "julia",
+};
 
 /** The commands that a line of a description may hold: all of it, what stands behind a key or a dash, and what is quoted. */
 function commandsOf(line: string): string[] {
 	const plain = line.trim().replace(/^(?:-\s{1,4}|@|\/\/go:generate\s{1,4}){1,3}/, "");
 	const behind = /^[^"'\s]{0,64}\s{0,4}[:=]\s{0,4}(.{1,2048})$/.exec(plain)?.[1];
-	const quoted = [...plain.matchAll(/"((?:[^"\\]|\\.){4,1024})"|'([^']{4,1024})'/g)].map((match) => (match[1] ?? match[2] ?? "").replace(/\\(["'])/g, "$1"));
+	const quoted = [...plain.matchAll(/"((?:[^"\\]|\\.){4,1024})"|'([^']{4,1024})'/g)].map((match) =>
+		(match[1] ?? match[2] ?? "").replace(/\\(["'])/g, "$1"),
+	);
 	const listed = quoted.length > 2 ? [quoted.join(" ")] : [];
 	return [plain, ...(behind === undefined ? [] : [behind]), ...quoted, ...listed].filter((text) => STARTS_COMMAND.test(text)).slice(0, 8);
 }

@@ -1,5 +1,5 @@
 import { isKnown } from "../words.ts";
-import { type Call, each, hostOf, isLoopback, type Judges, Options, rules } from "./rule.ts";
+import { type Call, each, hostOf, isLoopback, type Judges, Options, type Rule, rules } from "./rule.ts";
 
 export const lossRules = rules("rewrite_history", {
 	"git-lose-work": {
@@ -52,14 +52,28 @@ export const lossRules = rules("rewrite_history", {
 			"git update-ref -d refs/heads/x",
 			"git worktree remove --force x",
 		],
-		pass: ["git branch -d merged",  "git reflog", "git gc", "git branch"],
+		pass: ["git branch -d merged", "git reflog", "git gc", "git branch"],
+	},
+	"destroy-production": {
+		verdict: "deny",
+		reason: "deletes data or infrastructure that is called production, or everything of a kind there is",
+		suggestion: "A person who answers for it does this, and not in an agent's session.",
+		match: [
+			"kubectl delete namespace production",
+			"psql -h db.prod.example.com -c 'DROP SCHEMA public CASCADE'",
+			"dropdb prod",
+			"aws s3 rb s3://acme-prod-backups --force",
+			"kubectl delete all --all --all-namespaces",
+			"helm ls -A -q | xargs -n1 helm uninstall",
+		],
+		pass: ["kubectl get pods -n production", "psql -h db.prod.example.com -c 'SELECT 1'"],
 	},
 	"cloud-destroy": {
 		verdict: "ask",
 		reason: "deletes infrastructure or data in a cloud or cluster",
 		match: [
 			"terraform destroy -auto-approve",
-			"kubectl delete namespace prod",
+			"kubectl delete namespace shop",
 			"aws s3 rb s3://b --force",
 			"aws s3 rm s3://b --recursive",
 			"gcloud projects delete x",
@@ -67,16 +81,27 @@ export const lossRules = rules("rewrite_history", {
 			"az group delete -n x",
 			"pulumi destroy",
 		],
-		pass: ["terraform plan", "kubectl get pods", "kind delete cluster --name ci", "kubectl delete ns pr-123", "terraform -chdir=envs/dev destroy", "aws s3 sync dist/ s3://www.example.com --delete", "aws s3 ls", "gcloud config list", "helm list", "kubectl delete pod x"],
+		pass: [
+			"terraform plan",
+			"kubectl get pods",
+			"kind delete cluster --name ci",
+			"kubectl delete ns pr-123",
+			"terraform -chdir=envs/dev destroy",
+			"aws s3 sync dist/ s3://www.example.com --delete",
+			"aws s3 ls",
+			"gcloud config list",
+			"helm list",
+			"kubectl delete pod x",
+		],
 	},
 	"database-destroy": {
 		verdict: "ask",
 		reason: "deletes a database, a table or all of its rows",
 		match: [
-			"psql -c 'DROP DATABASE prod'",
+			"psql -c 'DROP DATABASE shop'",
 			"mysql -e 'TRUNCATE users'",
 			"redis-cli FLUSHALL",
-			"dropdb prod",
+			"dropdb shop",
 			"mongosh --eval 'db.dropDatabase()'",
 			"sqlite3 x.db 'DELETE FROM users;'",
 		],
@@ -107,7 +132,14 @@ export const lossRules = rules("rewrite_history", {
 			"gh repo delete a/b --yes",
 			"gh release delete v1",
 		],
-		pass: ["npm pack", "npm publish --dry-run", "npm publish --registry http://localhost:4873", "gh run cancel 1", "cargo build", "gh repo view"],
+		pass: [
+			"npm pack",
+			"npm publish --dry-run",
+			"npm publish --registry http://localhost:4873",
+			"gh run cancel 1",
+			"cargo build",
+			"gh repo view",
+		],
 	},
 	"docker-destroy": {
 		verdict: "ask",
@@ -119,7 +151,14 @@ export const lossRules = rules("rewrite_history", {
 			"docker compose down -v",
 			"docker rm -f $(docker ps -aq)",
 		],
-		pass: ["docker system df", "docker compose -f compose.test.yml down -v", "docker rm -f $(docker ps -aq --filter label=ci)", "docker rm x", "docker compose down", "docker image prune"],
+		pass: [
+			"docker system df",
+			"docker compose -f compose.test.yml down -v",
+			"docker rm -f $(docker ps -aq --filter label=ci)",
+			"docker rm x",
+			"docker compose down",
+			"docker image prune",
+		],
 	},
 });
 const l = lossRules;
@@ -135,7 +174,8 @@ const isPassing = (call: Call): boolean =>
 	call.args.some((arg) => arg.length < 256 && (PASSING.test(arg) || /(Dev|Test|Staging|Preview|Sandbox)[A-Z]?\w{0,32}$/.test(arg))) &&
 	!call.args.some((arg) => LASTING.test(arg) || /^(--all|-A|--all-namespaces)$/.test(arg) || !isKnown(arg));
 /** Branches for one piece of work. */
-const WORK_BRANCH = /^(origin\/)?(feature|feat|fix|bugfix|hotfix|chore|docs|refactor|test|tests|wip|tmp|temp|pr|dependabot|renovate|spike|try|users?|revert|ci|build|style|perf)[/_-]/;
+const WORK_BRANCH =
+	/^(origin\/)?(feature|feat|fix|bugfix|hotfix|chore|docs|refactor|test|tests|wip|tmp|temp|pr|dependabot|renovate|spike|try|users?|revert|ci|build|style|perf)[/_-]/;
 /** Directories that the next build brings back. */
 const REBUILT =
 	/^(\.\/)?([\w.-]{1,64}\/){0,8}(node_modules|dist|build|out|target|coverage|__pycache__|\.next|\.nuxt|\.cache|\.venv|venv|tmp|\.turbo|\.pytest_cache)\/?$/;
@@ -146,7 +186,9 @@ function mirrorsBuild(call: Call): boolean {
 	const target = operands.at(-1) ?? "";
 	const source = operands.at(-2) ?? "";
 	return (
-		/^(\.\/)?([\w.-]{1,64}\/){0,8}(dist|build|out|public|site|_site|www|html|htmlcov|coverage|docs|storybook-static|target|web|website|static)\/?$/.test(source) &&
+		/^(\.\/)?([\w.-]{1,64}\/){0,8}(dist|build|out|public|site|_site|www|html|htmlcov|coverage|docs|storybook-static|target|web|website|static)\/?$/.test(
+			source,
+		) &&
 		/^(s3|gs):\/\/|^[\w-]{1,32}:/.test(target) &&
 		!/prod-?(data|backup|db)|backup|uploads|archive/i.test(target)
 	);
@@ -154,7 +196,23 @@ function mirrorsBuild(call: Call): boolean {
 
 /** A few files, each by its name. */
 const plainFiles = (paths: readonly string[]): boolean =>
-	paths.length > 0 && paths.length <= 3 && paths.every((path) => /^[\w@+-][\w@+./-]{0,255}\.[A-Za-z0-9]{1,12}$/.test(path) && !path.includes(".."));
+	paths.length > 0 &&
+	paths.length <= 3 &&
+	paths.every((path) => /^[\w@+-][\w@+./-]{0,255}\.[A-Za-z0-9]{1,12}$/.test(path) && !path.includes(".."));
+
+/** Objects to a loss; gravely, if it is production that is lost, or whatever a listing of everything has named. */
+function loses(call: Call, rule: Rule): void {
+	const production = call.args.some(
+		(arg) => arg.length < 1024 && /(^|[^a-z])(prod|production)([^a-z]|$)/i.test(arg) && !/non-?prod|pre-?prod/i.test(arg),
+	);
+	const everything =
+		call.args.some((arg) => /^(-A|--all-namespaces)$/.test(arg)) ||
+		(call.via.includes("xargs") && /^(helm|aws|gcloud|az|doctl|hcloud|linode-cli)$/.test(call.name)) ||
+		(/^(kubectl|oc)$/.test(call.name) &&
+			call.args.includes("--all") &&
+			call.args.some((arg) => /^(ns|namespaces?|pvc?|nodes?|crds?)$/.test(arg)));
+	call.hit(production || everything ? l["destroy-production"] : rule);
+}
 
 /** SQL that loses data: looked at statement by statement, comments off. */
 export function losesData(sql: string): boolean {
@@ -186,18 +244,31 @@ const sqlClient = (call: Call): void => {
 	// `postgres://localhost:5432/app_test`
 	const given = options.value("-d", "--dbname", "-D", "--database") ?? options.operands[0] ?? "";
 	const url = /^[a-z+]{2,16}:\/\/[^\s]{1,512}$/.test(given) ? given : "";
-	const database = /^(sqlite3|duckdb)$/.test(call.name) ? given.replace(/^.*\/|\.\w{1,8}$/g, "") : url === "" ? given : (url.split(/[?#]/, 1)[0] ?? "").replace(/^.*\//, "");
+	const database = /^(sqlite3|duckdb)$/.test(call.name)
+		? given.replace(/^.*\/|\.\w{1,8}$/g, "")
+		: url === ""
+			? given
+			: (url.split(/[?#]/, 1)[0] ?? "").replace(/^.*\//, "");
 	if (/^(sqlite3|duckdb)$/.test(call.name) && /^\/tmp\//.test(given)) return;
 	// A database that the statement itself names so.
-	const named = texts.flatMap((text) => [...text.slice(0, 4096).matchAll(/\bdrop\s{1,4}(?:database|schema)\s{1,4}(?:if\s{1,4}exists\s{1,4})?["'`]?([\w-]{1,64})/gi)].map((match) => match[1] ?? ""));
-	if (named.length > 0 && named.every((name) => SCRATCH.test(name)) && !texts.some((text) => /\b(truncate|delete\s{1,4}from|drop\s{1,4}(table|role|user|owned))\b/i.test(text))) return;
+	const named = texts.flatMap((text) =>
+		[...text.slice(0, 4096).matchAll(/\bdrop\s{1,4}(?:database|schema)\s{1,4}(?:if\s{1,4}exists\s{1,4})?["'`]?([\w-]{1,64})/gi)].map(
+			(match) => match[1] ?? "",
+		),
+	);
+	if (
+		named.length > 0 &&
+		named.every((name) => SCRATCH.test(name)) &&
+		!texts.some((text) => /\b(truncate|delete\s{1,4}from|drop\s{1,4}(table|role|user|owned))\b/i.test(text))
+	)
+		return;
 	if (
 		texts.every((text) => !/^\s{0,64}(drop\s{1,8}(database|role|user|owned)|\\c)/im.test(text)) &&
 		/^[\w-]{1,64}$/.test(database) &&
 		SCRATCH.test(database)
 	)
 		return;
-	if (texts.some(losesData)) call.hit(l["database-destroy"]);
+	if (texts.some(losesData)) loses(call, l["database-destroy"]);
 };
 
 const isForce = (options: Options): boolean =>
@@ -314,9 +385,9 @@ export const lossJudges: Judges = [
 			(verb === "state" && call.args.includes("rm")) ||
 			(verb === "workspace" && call.args.includes("delete"))
 		)
-			call.hit(l["cloud-destroy"]);
-		if (verb === "run-all" && call.args.includes("destroy")) call.hit(l["cloud-destroy"]);
-		if (verb === "taint") call.hit(l["cloud-destroy"]);
+			loses(call, l["cloud-destroy"]);
+		if (verb === "run-all" && call.args.includes("destroy")) loses(call, l["cloud-destroy"]);
+		if (verb === "taint") loses(call, l["cloud-destroy"]);
 	}),
 	each(
 		"pulumi cdk sls serverless copilot eksctl flyctl fly heroku vercel netlify railway firebase wrangler doctl linode-cli hcloud ibmcloud oci openstack civo render supabase vault op doppler velero kafka-topics kafka-topics.sh rabbitmqctl zfs zpool etcdctl nomad consul bosh cf juju argocd flux restic borg borgmatic fastly circleci ldcli flipt unleash datadog-ci newrelic pd splunk stripe sendgrid mailgun apigeecli deck kong jenkins-cli nats rabbitmqadmin kafka-configs kafka-acls kafka-consumer-groups kafka-delete-records kafka-delete-records.sh snapper azcopy cloudflared traefik rancher kops kubeadm skaffold helmfile kustomize meilisearch algolia elasticdump curator glab jfrog nexus temporal airflow dbt influx clickhouse neo4j-admin couchbase-cli cockroach vtctl pscale turso neonctl",
@@ -332,7 +403,7 @@ export const lossJudges: Judges = [
 				) &&
 				!call.args.includes("--help")
 			)
-				call.hit(l["cloud-destroy"]);
+				loses(call, l["cloud-destroy"]);
 		},
 	),
 	each("kubectl oc", (call) => {
@@ -340,9 +411,9 @@ export const lossJudges: Judges = [
 		const at = operands.findIndex((arg) => arg === "delete" || arg === "drain" || arg === "replace");
 		if (at < 0 || (operands[at] === "delete" && isPassing(call))) return;
 		const kinds = (operands[at + 1] ?? "").split(",");
-		if (operands[at] === "drain") call.hit(l["cloud-destroy"]);
+		if (operands[at] === "drain") loses(call, l["cloud-destroy"]);
 		else if (operands[at] === "replace") {
-			if (call.args.includes("--force")) call.hit(l["cloud-destroy"]);
+			if (call.args.includes("--force")) loses(call, l["cloud-destroy"]);
 		} else if (
 			call.args.some((arg) => /^(--all|--all=true|-A|--all-namespaces|--force|--grace-period=0|-k|--kustomize)$/.test(arg)) ||
 			kinds.some((kind) =>
@@ -351,11 +422,11 @@ export const lossJudges: Judges = [
 				),
 			)
 		)
-			call.hit(l["cloud-destroy"]);
+			loses(call, l["cloud-destroy"]);
 	}),
 	each("helm", (call) => {
 		if (isPassing(call)) return;
-		if (call.args.some((arg) => /^(uninstall|delete|del|un)$/.test(arg))) call.hit(l["cloud-destroy"]);
+		if (call.args.some((arg) => /^(uninstall|delete|del|un)$/.test(arg))) loses(call, l["cloud-destroy"]);
 	}),
 	each("aws", (call) => {
 		const [service = "", verb = ""] = call.args.filter((arg) => !arg.startsWith("-"));
@@ -365,13 +436,13 @@ export const lossJudges: Judges = [
 			!(verb !== "rm" && verb !== "rb" && mirrorsBuild(call)) &&
 			(verb === "rb" || (verb === "rm" && call.args.includes("--recursive")) || (verb === "sync" && call.args.includes("--delete")))
 		)
-			call.hit(l["cloud-destroy"]);
+			loses(call, l["cloud-destroy"]);
 		else if (/^(delete|terminate|deregister|remove|purge|schedule-key-deletion|destroy|reset|batch-delete)/.test(verb) && service !== "s3")
-			call.hit(l["cloud-destroy"]);
+			loses(call, l["cloud-destroy"]);
 	}),
 	each("gcloud", (call) => {
 		if (isPassing(call)) return;
-		if (call.args.includes("delete") || call.args.includes("destroy")) call.hit(l["cloud-destroy"]);
+		if (call.args.includes("delete") || call.args.includes("destroy")) loses(call, l["cloud-destroy"]);
 	}),
 	each("gsutil", (call) => {
 		if (mirrorsBuild(call) || isPassing(call)) return;
@@ -380,18 +451,18 @@ export const lossJudges: Judges = [
 			(call.args.includes("rm") && call.args.some((arg) => /^-[a-zA-Z]{0,4}[rR]|\*\*/.test(arg))) ||
 			(call.args.includes("rsync") && call.args.includes("-d"))
 		)
-			call.hit(l["cloud-destroy"]);
+			loses(call, l["cloud-destroy"]);
 	}),
 	each("az", (call) => {
-		if (call.args.some((arg) => /^(delete|purge|delete-batch)$/.test(arg))) call.hit(l["cloud-destroy"]);
+		if (call.args.some((arg) => /^(delete|purge|delete-batch)$/.test(arg))) loses(call, l["cloud-destroy"]);
 	}),
 	each("rclone mc s3cmd s5cmd", (call) => {
 		if (
-			!(call.args.includes("sync") && mirrorsBuild(call)) &&
-			call.args.some((arg) => /^(purge|delete|rb|sync|--delete-removed|--recursive-delete|deletefile)$/.test(arg)) ||
+			(!(call.args.includes("sync") && mirrorsBuild(call)) &&
+				call.args.some((arg) => /^(purge|delete|rb|sync|--delete-removed|--recursive-delete|deletefile)$/.test(arg))) ||
 			(call.args.includes("rm") && call.args.some((arg) => /recursive|^-r/.test(arg)))
 		)
-			call.hit(l["cloud-destroy"]);
+			loses(call, l["cloud-destroy"]);
 	}),
 	each(
 		"psql mysql mariadb sqlite3 duckdb cockroach sqlcmd mycli pgcli clickhouse-client cqlsh isql usql impala-shell hive beeline sqlplus",
@@ -406,29 +477,32 @@ export const lossJudges: Judges = [
 			[...call.args, call.stdin ?? ""].some((arg) => /^\s{0,64}(flushall|flushdb|shutdown|debug segfault)\b/im.test(arg)) ||
 			/config set (save|dir|dbfilename)/i.test(call.args.join(" "))
 		)
-			call.hit(l["database-destroy"]);
+			loses(call, l["database-destroy"]);
 	}),
 	each("mongo mongosh", (call) => {
 		if (
-			!call.args.some((arg) => /^[\w-]{1,64}$|^mongodb:\/\/(localhost|127\.0\.0\.1)[:/]/.test(arg) && SCRATCH.test(arg.slice(arg.lastIndexOf("/") + 1))) &&
+			!call.args.some(
+				(arg) => /^[\w-]{1,64}$|^mongodb:\/\/(localhost|127\.0\.0\.1)[:/]/.test(arg) && SCRATCH.test(arg.slice(arg.lastIndexOf("/") + 1)),
+			) &&
 			[...call.args, call.stdin ?? ""].some((arg) =>
 				/dropDatabase|\.drop\(|deleteMany\(\s*(\{\s*\})?\s*\)|\.remove\(\s*\{\s*\}\s*\)/.test(arg),
 			)
 		)
-			call.hit(l["database-destroy"]);
+			loses(call, l["database-destroy"]);
 	}),
 	each("ssh-add", (call) => {
 		if (call.args.includes("-D")) call.hit(l["git-lose-work"]);
 	}),
 	each("nginx", (call) => {
-		if (call.args.some((arg, at) => arg === "-s" && /^(stop|quit)$/.test(call.args[at + 1] ?? ""))) call.hit(l["cloud-destroy"]);
+		if (call.args.some((arg, at) => arg === "-s" && /^(stop|quit)$/.test(call.args[at + 1] ?? ""))) loses(call, l["cloud-destroy"]);
 	}),
 	each("mongorestore", (call) => {
-		if (call.args.includes("--drop")) call.hit(l["database-destroy"]);
+		if (call.args.includes("--drop")) loses(call, l["database-destroy"]);
 	}),
 	each("python", (call) => {
 		if (call.args.some((arg) => /^--settings=/.test(arg) && /(^|[._=])(test|tests|testing|ci|local|dev|development)$/.test(arg))) return;
-		if (/manage\.py$/.test(call.args[0] ?? "") && /^(flush|reset_db|sqlflush)$/.test(call.args[1] ?? "")) call.hit(l["database-destroy"]);
+		if (/manage\.py$/.test(call.args[0] ?? "") && /^(flush|reset_db|sqlflush)$/.test(call.args[1] ?? ""))
+			loses(call, l["database-destroy"]);
 	}),
 	each("curl", (call) => {
 		if (
@@ -443,39 +517,49 @@ export const lossJudges: Judges = [
 						(/^https?:\/\//.test(arg) && !isLoopback(hostOf(arg)) && hostOf(arg) !== "")),
 			)
 		)
-			call.hit(l["database-destroy"]);
+			loses(call, l["database-destroy"]);
 	}),
 	each("php", (call) => {
 		if (call.args.some((arg) => /^--env=(testing|test|local|ci)$/.test(arg))) return;
 		if (/artisan$/.test(call.args[0] ?? "") && /^(migrate:(fresh|reset|refresh|rollback)|db:wipe)$/.test(call.args[1] ?? ""))
-			call.hit(l["database-destroy"]);
+			loses(call, l["database-destroy"]);
 	}),
 	each("btrfs", (call) => {
-		if (call.args.includes("delete") || call.args.includes("del")) call.hit(l["cloud-destroy"]);
+		if (call.args.includes("delete") || call.args.includes("del")) loses(call, l["cloud-destroy"]);
 	}),
 	each("dropdb dropuser", (call) => {
 		const { operands } = new Options(call.args, "-h -p -U --host --port --username --maintenance-db");
-		if (operands.length !== 1 || !SCRATCH.test(operands[0] ?? "")) call.hit(l["database-destroy"]);
+		if (operands.length !== 1 || !SCRATCH.test(operands[0] ?? "")) loses(call, l["database-destroy"]);
 	}),
 	each("mysqladmin", (call) => {
-		if (call.args.includes("drop")) call.hit(l["database-destroy"]);
+		if (call.args.includes("drop")) loses(call, l["database-destroy"]);
 	}),
 	each("rails rake bin/rails", (call) => {
-		if (["RAILS_ENV", "RACK_ENV"].some((name) => /^(test|ci|development)$/.test(call.environment.get(name) ?? call.variable(name) ?? "")) || call.args.some((arg) => /^RA(ILS|CK)_ENV=(test|development)$/.test(arg)))
+		if (
+			["RAILS_ENV", "RACK_ENV"].some((name) => /^(test|ci|development)$/.test(call.environment.get(name) ?? call.variable(name) ?? "")) ||
+			call.args.some((arg) => /^RA(ILS|CK)_ENV=(test|development)$/.test(arg))
+		)
 			return;
-		if (call.args.some((arg) => /^db:(drop|reset|purge|truncate|migrate:reset)/.test(arg))) call.hit(l["database-destroy"]);
+		if (call.args.some((arg) => /^db:(drop|reset|purge|truncate|migrate:reset)/.test(arg))) loses(call, l["database-destroy"]);
 	}),
 	each("prisma sequelize artisan knex alembic", (call) => {
 		if (
 			call.args.some((arg) => /^(reset|db:drop|migrate:(fresh|reset|refresh)|db:wipe|--force-reset|base)$/.test(arg)) &&
 			!call.args.includes("--help")
 		)
-			call.hit(l["database-destroy"]);
+			loses(call, l["database-destroy"]);
 	}),
 	each("npm yarn pnpm cargo", (call) => {
 		const verb = call.args.find((arg) => !arg.startsWith("-") && arg !== "npm") ?? "";
 		// A registry on this machine, for trying it.
-		if (call.args.some((arg, at) => /^--registry/.test(at > 0 && !arg.startsWith("-") ? (call.args[at - 1] ?? "") : arg) && isLoopback(hostOf(arg.replace(/^--registry=/, ""))))) return;
+		if (
+			call.args.some(
+				(arg, at) =>
+					/^--registry/.test(at > 0 && !arg.startsWith("-") ? (call.args[at - 1] ?? "") : arg) &&
+					isLoopback(hostOf(arg.replace(/^--registry=/, ""))),
+			)
+		)
+			return;
 		if (/^(publish|unpublish|deprecate|yank|owner)$/.test(verb) && !call.args.includes("--dry-run")) call.hit(l["publish-or-unpublish"]);
 	}),
 	each("twine", (call) => {
@@ -493,9 +577,7 @@ export const lossJudges: Judges = [
 		const [what = "", verb = ""] = call.args.filter((arg) => !arg.startsWith("-"));
 		if (
 			/^(delete|archive|rename|disable|remove|cancel)$/.test(verb) &&
-			/^(repo|release|secret|variable|environment|webhook|hook|project|codespace|ruleset|gist|ssh-key|gpg-key)$/.test(
-				what,
-			)
+			/^(repo|release|secret|variable|environment|webhook|hook|project|codespace|ruleset|gist|ssh-key|gpg-key)$/.test(what)
 		)
 			call.hit(l["publish-or-unpublish"]);
 		if (what === "api" && call.args.some((arg, at) => /^(-X|--method)$/.test(arg) && /^delete$/i.test(call.args[at + 1] ?? "")))
@@ -509,8 +591,16 @@ export const lossJudges: Judges = [
 		const options = new Options(args);
 		const volumes = options.has("-v", "--volumes");
 		// What a test has put up is taken down with all that it has written.
-		if (operands[0] === "compose" && args.some((arg, at) => /^(-f|-p|--file|--project-name)$/.test(args[at - 1] ?? "") && PASSING.test(arg) && !LASTING.test(arg))) return;
-		if (has("volume", "rm") && operands.slice(2).every((name) => PASSING.test(name.replaceAll("_", "-")) || /node_?modules|cache/.test(name))) return;
+		if (
+			operands[0] === "compose" &&
+			args.some((arg, at) => /^(-f|-p|--file|--project-name)$/.test(args[at - 1] ?? "") && PASSING.test(arg) && !LASTING.test(arg))
+		)
+			return;
+		if (
+			has("volume", "rm") &&
+			operands.slice(2).every((name) => PASSING.test(name.replaceAll("_", "-")) || /node_?modules|cache/.test(name))
+		)
+			return;
 		if (
 			(has("system", "prune") && (options.has("-a", "--all") || volumes)) ||
 			has("volume", "rm") ||

@@ -261,7 +261,9 @@ export const machineJudges: Judges = [
 	}),
 	// What defends the machine, taken off it.
 	each("apt apt-get aptitude dpkg yum dnf zypper pacman apk rpm snap rm mv chmod", (call) => {
-		const removes = /^(rm|mv|chmod)$/.test(call.name) || call.args.some((arg) => /^(remove|purge|erase|autoremove|uninstall|del|-r|-P|--purge|--remove|-R\w{0,3}|-e)$/.test(arg));
+		const removes =
+			/^(rm|mv|chmod)$/.test(call.name) ||
+			call.args.some((arg) => /^(remove|purge|erase|autoremove|uninstall|del|-r|-P|--purge|--remove|-R\w{0,3}|-e)$/.test(arg));
 		if (!removes) return;
 		for (const arg of call.args)
 			if (/^(rm|mv|chmod)$/.test(call.name) ? DEFENCE_PATH.test(arg) : DEFENCE.test(arg)) call.hit(m["disable-defence"]);

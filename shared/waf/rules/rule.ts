@@ -66,6 +66,10 @@ export interface Call {
 	reads(path: string): void;
 	writes(path: string, append?: boolean): void;
 	deletes(path: string, recursive: boolean): void;
+	/** A path as it is where such links are followed. */
+	behind(path: string): string;
+	/** Says that a directory is found at another path as well. */
+	linked(from: string, to: string): void;
 	/** Content of a file that this script has written before; undefined: not by it. */
 	file(path: string): string | undefined;
 	/** Contents of what this script has written to these paths and to files right below them. */
