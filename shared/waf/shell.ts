@@ -735,9 +735,14 @@ export class Shell {
 				for (const script of call.name === "read" ? [] : options.values("-C"))
 					this.#script(script, scope.inner(), { text: null }, [...via, call.name]);
 				const names = options.operands;
+				const separators = scope.lookup((one) => one.variables, "IFS");
+				const blanks =
+					typeof separators === "string" && separators !== "" && /[^\s]/.test(separators)
+						? new RegExp(`[${separators.slice(0, 8).replace(/[\\\]^-]/g, "\\$&")}]`)
+						: /[ \t]+/;
 				const list = call.name === "read" ? options.value("-a") : (names[0] ?? "MAPFILE");
 				if (list !== undefined && input.text !== null && isKnown(input.text)) {
-					const end = call.name === "read" ? /[ \t]+/ : options.value("-d") || "\n";
+					const end = call.name === "read" ? blanks : options.value("-d") || "\n";
 					const whole = call.name === "read" ? line.trim() : input.text;
 					const all = whole.split(end, MAX_WORDS);
 					if (call.name !== "read" && all.at(-1)?.trim() === "") all.pop();
@@ -746,7 +751,7 @@ export class Shell {
 					return "";
 				}
 				if (input.text !== null && squeezed(input.text).trim() !== "") input.text = input.text.slice(line.length + 1);
-				const fields = isKnown(line) ? line.trim().split(/[ \t]+/) : [];
+				const fields = isKnown(line) ? line.trim().split(blanks) : [];
 				names.forEach((name, at) => {
 					const rest = at === names.length - 1 ? fields.slice(at).join(" ") : (fields[at] ?? "");
 					this.#assign(name, isKnown(line) ? rest : names.length === 1 ? line.trim() : marksOf(line), state, via);

@@ -283,7 +283,13 @@ function curl(call: Call): void {
 	}
 	for (const file of options.values("-K", "--config")) if (file !== "-") call.reads(file);
 	for (const socket of options.values("--unix-socket", "--abstract-unix-socket")) call.reads(socket);
-	for (const url of urls) if (/^file:\/\//i.test(url)) call.reads(url.slice(7));
+	for (const url of urls) {
+		if (!/^file:\/\//i.test(url)) continue;
+		// curl has braces of its own.
+		const braces = /^([^{}]{0,512})\{([^{}]{1,512})\}([^{}]{0,512})$/.exec(url.slice(7));
+		for (const path of braces ? (braces[2] ?? "").split(",", 32).map((one) => `${braces[1]}${one}${braces[3]}`) : [url.slice(7)])
+			call.reads(path);
+	}
 }
 
 /** Text that a request carries: with secrets in it, it is what it must not send. */
