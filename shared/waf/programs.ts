@@ -1,6 +1,6 @@
 import { located } from "./paths.ts";
-import { type Call, Options } from "./rules/rule.ts";
-import { escapes, FETCHED, isKnown, marksOf, PRIVATE, UNKNOWN } from "./words.ts";
+import { type Call, isLoopback, Options } from "./rules/rule.ts";
+import { escapes, FETCHED, globMatches, isKnown, marksOf, PRIVATE, UNKNOWN } from "./words.ts";
 
 /*
  * What programs print, where it can be said without running them. This is what makes `echo ... | base64 -d | sh` readable.
@@ -32,6 +32,67 @@ const filter =
 		const text = inputOf(call, options.operands.slice(filesFrom));
 		return isKnown(text) ? (turn(text, options) ?? UNKNOWN) : UNKNOWN + marksOf(text);
 	};
+
+/** A filter that gives back lines as they came, at least of its standard input; `skip` operands are no files. */
+const kept =
+	(withValue: string, skip = 0): Program =>
+	(call) => {
+		const options = new Options(call.args, withValue);
+		const files = options.operands.slice(options.has("-e", "-f") ? 0 : skip);
+		if (options.has("-c", "-q", "-o", "--count", "--quiet", "--only-matching")) return UNKNOWN + marksOf(call.stdin ?? "");
+		if (files.length > 0 && files[0] !== "-") {
+			const text = inputOf(call, files);
+			return skip === 0 && isKnown(text) ? text : UNKNOWN + marksOf(text);
+		}
+		// Of everything that lies there, what a pattern picks.
+		const picks = skip === 1 && !options.has("-v", "--invert-match") && /\w{2}/.test(options.operands[0] ?? "");
+		return picks ? (call.stdin ?? UNKNOWN).replaceAll("/**", "/") : (call.stdin ?? UNKNOWN);
+	};
+
+/** Whether `find` picks by more than the kind and the depth. */
+export const isNarrow = (args: readonly string[]): boolean =>
+	args.some(
+		(arg, at) =>
+			/^-(name|iname|path|ipath|wholename|regex|iregex|mtime|mmin|ctime|atime|amin|newer|size|empty|user|perm|inum|samefile|links)/.test(
+				arg,
+			) && !/^(\*{0,3}|\+0)$/.test(args[at + 1] ?? ""),
+	);
+
+/** Names that are looked for only by who wants what is in them. */
+const SECRET_NAMES = [
+	"id_rsa",
+	"id_ed25519",
+	"id_ecdsa",
+	"credentials",
+	"shadow",
+	".netrc",
+	".git-credentials",
+	".pgpass",
+	".gnupg",
+	".ssh",
+	".aws",
+	"logins.json",
+	"key4.db",
+	".vault-token",
+	".bash_history",
+	".env",
+	".npmrc",
+	".kube",
+];
+/** The secrets that `find` would find, each at the place where it lies. */
+export function secretsFound(args: readonly string[], start: string): string[] {
+	const wanted = args.flatMap((arg, at) =>
+		/^-i?(name|path|wholename|regex)$/.test(args[at - 1] ?? "") ? [arg.slice(arg.lastIndexOf("/") + 1).replaceAll(".*", "*")] : [],
+	);
+	if (!/^(\/|\/(home|root|etc|Users)|\/(home|Users)\/[^/]{1,64}|~)\/?$/.test(start)) return [];
+	return SECRET_NAMES.filter((name) =>
+		wanted.some((pattern) => pattern.replace(/\*/g, "").length > 3 && isKnown(pattern) && globMatches(pattern, name)),
+	).map((name) =>
+		name === "shadow"
+			? "/etc/shadow"
+			: `/root/${name.startsWith("id_") ? ".ssh/" : name === "credentials" ? ".aws/" : /^(logins|key4)/.test(name) ? ".mozilla/firefox/x/" : ""}${name}`,
+	);
+}
 
 const lines = (text: string): string[] => text.replace(/\n$/, "").split("\n");
 const silent: Program = () => "";
@@ -177,6 +238,13 @@ const stream: Program = (call) => {
 			const separator = /^s([^A-Za-z0-9\\\s])/.exec(one.trim())?.[1];
 			if (separator === undefined) return UNKNOWN;
 			const [, pattern = "", replacement = "", flags = ""] = one.trim().split(separator);
+			// `s/^/x/`, `s/$/x/`: before or after every line.
+			if (/^[\^$]$/.test(pattern) && !/[&\\]/.test(replacement)) {
+				result = lines(result)
+					.map((line) => (pattern === "^" ? replacement + line : line + replacement))
+					.join("\n");
+				continue;
+			}
 			// Only literal patterns: a pattern in full would be a program of the author's choosing.
 			if (/[.*[\]^$\\]/.test(pattern) || /[&\\]/.test(replacement) || pattern === "") return UNKNOWN;
 			result = /g/.test(flags)
@@ -212,6 +280,22 @@ function cut(text: string, options: Options): string | undefined {
 		.join("\n")}\n`;
 }
 
+const copied: Program = filter("", (text) => text);
+
+/** What a program text prints that does nothing but print one string. */
+function printed(call: Call): string {
+	const marks = UNKNOWN + (call.stdin === null ? "" : marksOf(call.stdin));
+	const text =
+		call.args.find((arg, at) => !arg.startsWith("-") && (/^-[a-zA-Z]{1,4}$/.test(call.args[at - 1] ?? "") || /awk$/.test(call.name))) ?? "";
+	if (call.args.length > 3 || text.length > 4096) return marks;
+	const only =
+		/^\s{0,8}(?:BEGIN\s{0,4}\{\s{0,4})?(?:(?:print|puts|echo|say|console\.log|io\.write)\s{0,4}\(?\s{0,4})?(?:"([^"]{1,4096})"|'([^']{1,4096})')\s{0,4}\)?\s{0,4};?\s{0,4}\}?\s{0,8}$/.exec(
+			text,
+		);
+	if (!only) return marks;
+	return `${escapes(only[1] ?? only[2] ?? "")}\n`;
+}
+
 /** `head -c 3`, `tail -n 1`, `head -5`. */
 const part =
 	(end: "head" | "tail"): Program =>
@@ -236,7 +320,8 @@ const which: Program = (call) => {
 };
 
 /** Ending these is ending the machine's defence, or the machine. */
-const SYSTEM_PROCESS = /^(auditd|rsyslogd|syslogd|systemd|init|falcon-sensor|osqueryd|clamd|wazuh.{0,16}|fail2ban-server|crond?)$/;
+const SYSTEM_PROCESS =
+	/^(auditd|rsyslogd|syslogd|systemd|init|falcon-sensor|osqueryd|dockerd|containerd|sshd|hotplex.{0,16}|clamd|wazuh.{0,16}|fail2ban-server|crond?)$/;
 
 const PROGRAMS: Record<string, Program> = {
 	echo: (call) => {
@@ -252,7 +337,13 @@ const PROGRAMS: Record<string, Program> = {
 		return (escaped ? escapes(args.join(" ")) : args.join(" ")) + newline;
 	},
 	printf: format,
-	cat: filter("", (text) => text),
+	cat: (call) => {
+		const [file, more] = new Options(call.args).operands;
+		// A program of the system, copied byte by byte.
+		if (file !== undefined && more === undefined && /^(\/usr)?(\/local)?\/s?bin\/[\w.+-]{1,64}$/.test(file)) return `\x7f${file}`;
+		return copied(call);
+	},
+	...Object.fromEntries("python perl ruby php node lua awk gawk mawk jq".split(" ").map((name) => [name, printed])),
 	tac: filter("", (text) => `${lines(text).reverse().join("\n")}\n`),
 	rev: filter(
 		"",
@@ -278,6 +369,7 @@ const PROGRAMS: Record<string, Program> = {
 			: undefined,
 	),
 	openssl: (call) => {
+		if (call.args[0] === "s_client") return FETCHED;
 		const text = call.stdin ?? UNKNOWN;
 		if (!isKnown(text)) return UNKNOWN + marksOf(text);
 		const decodes = call.args.includes("-d") && (call.args.includes("-base64") || call.args.includes("-a") || call.args.includes("base64"));
@@ -293,8 +385,27 @@ const PROGRAMS: Record<string, Program> = {
 		for (const file of new Options(call.args).operands) call.wrote(file, text);
 		return text;
 	},
-	sort: filter("-k -t -o", (text) => text),
-	uniq: filter("", (text) => text),
+	sponge: (call) => {
+		for (const file of new Options(call.args).operands) call.wrote(file, call.stdin ?? UNKNOWN);
+		return "";
+	},
+	// Built of what came through the pipe.
+	...Object.fromEntries(
+		"gcc cc clang tcc g++".split(" ").map((name) => [
+			name,
+			(call: Call) => {
+				if (call.stdin?.includes(FETCHED)) call.wrote(new Options(call.args, "-x -o").value("-o") ?? "a.out", FETCHED);
+				return UNKNOWN;
+			},
+		]),
+	),
+	sort: kept("-k -t -o"),
+	uniq: kept(""),
+	shuf: kept("-n"),
+	// They leave lines out; what is left is what came in.
+	grep: kept("-e -f -A -B -C -m", 1),
+	egrep: kept("-e -f -A -B -C -m", 1),
+	rg: kept("-e -f -A -B -C -m -g", 1),
 	fold: filter("-w", () => undefined),
 	paste: filter("-d", (text, options) => (options.has("-s") ? lines(text).join(options.value("-d") ?? "\t") : undefined)),
 	xargs: () => UNKNOWN,
@@ -320,6 +431,16 @@ const PROGRAMS: Record<string, Program> = {
 		const options = new Options(call.args, "-I -w -T --ignore --hide --width");
 		return options.has("-d", "--directory") && options.operands.length > 0 ? `${options.operands.join("\n")}\n` : UNKNOWN;
 	},
+	// What a filter picks is not everything.
+	...Object.fromEntries(
+		["docker", "podman"].map((name) => [
+			name,
+			(call: Call) =>
+				/^(ps|images|volume|network|container|image)$/.test(call.args[0] ?? "") && call.args.some((arg) => /^(-f|--filter)/.test(arg))
+					? "filtered\n"
+					: UNKNOWN,
+		]),
+	),
 	// Whatever runs: for who kills what it prints, that is everything.
 	// Every process, by number and nothing else: somebody is about to end them.
 	ps: (call) =>
@@ -328,14 +449,11 @@ const PROGRAMS: Record<string, Program> = {
 	pgrep: (call) =>
 		call.args.some((arg) => SYSTEM_PROCESS.test(arg)) || call.args.some((arg) => /^(\.|\.\*|\^|\$|)$/.test(arg)) ? "-1\n1\n" : UNKNOWN,
 	find: (call) => {
-		const _narrow = call.args.some((arg) =>
-			/^-(name|iname|path|ipath|wholename|regex|iregex|mtime|mmin|ctime|atime|amin|newer|size|empty|user|perm|inum|samefile|links)/.test(
-				arg,
-			),
-		);
 		const tests = call.args.findIndex((arg) => /^[-(!]/.test(arg));
 		const starts = call.args.slice(0, tests < 0 ? 64 : Math.min(tests, 64));
-		return `${(starts.length > 0 ? starts : ["."]).map((start) => `${start.replace(/\/$/, "")}/${UNKNOWN}`).join("\n")}\n`;
+		return `${(starts.length > 0 ? starts : ["."])
+			.flatMap((start) => [...secretsFound(call.args, start), `${start.replace(/\/$/, "")}/${isNarrow(call.args) ? "" : "**"}${UNKNOWN}`])
+			.join("\n")}\n`;
 	},
 	mktemp: (call) =>
 		`/tmp/tmp.${call.args.join("").length}${call.args.some((arg) => /^-[a-z]{0,3}d|^--directory$/.test(arg)) ? "d" : "f"}\n`,
@@ -346,7 +464,7 @@ const PROGRAMS: Record<string, Program> = {
 			.map((name) => [name, () => ""]),
 	),
 	...Object.fromEntries(
-		"kubectl helm gh npm pip pip3 docker oc kind k3d flux argocd hugo poetry yq tilt skaffold eksctl doctl"
+		"kubectl helm gh npm pip pip3 oc kind k3d flux argocd hugo poetry yq tilt skaffold eksctl doctl"
 			.split(" ")
 			.map((name) => [name, (call: Call) => (call.args.some((arg) => /^completions?$|^--completion/.test(arg)) ? "" : UNKNOWN)]),
 	),
@@ -354,6 +472,16 @@ const PROGRAMS: Record<string, Program> = {
 	hostname: () => `${UNKNOWN}\n`,
 	env: () => PRIVATE,
 	printenv: () => PRIVATE,
+	// What somebody has typed, or has copied to paste it elsewhere.
+	history: () => PRIVATE,
+	...Object.fromEntries(
+		"xclip xsel wl-paste pbpaste"
+			.split(" ")
+			.map((name) => [
+				name,
+				(call: Call) => (/^(wl-paste|pbpaste)$/.test(name) || call.args.some((arg) => /^(-o|-out|--output)$/.test(arg)) ? PRIVATE : ""),
+			]),
+	),
 	curl: () => FETCHED,
 	wget: () => FETCHED,
 	fetch: () => FETCHED,
@@ -362,13 +490,19 @@ const PROGRAMS: Record<string, Program> = {
 	w3m: () => FETCHED,
 	http: () => FETCHED,
 	https: () => FETCHED,
-	nc: () => FETCHED,
-	ncat: () => FETCHED,
-	netcat: () => FETCHED,
 	GET: () => FETCHED,
-	ftp: () => FETCHED,
 	dig: () => FETCHED,
 	nslookup: () => FETCHED,
+	// Nobody fetches programs with these but who has nothing better, or may not be seen.
+	...Object.fromEntries(
+		"nc ncat netcat ftp tftp whois finger rlogin socat ab smbclient lwp-request".split(" ").map((name) => [
+			name,
+			(call: Call) => {
+				if (!call.args.some((arg) => isLoopback(arg))) call.fetches(true);
+				return FETCHED;
+			},
+		]),
+	),
 	mkdir: silent,
 	rm: silent,
 	cp: silent,

@@ -14,7 +14,7 @@ import { judgeCode } from "./code.ts";
 import { deleteRule, homeOf, isPersonal, located, pathRules, readRule, writeRule } from "./paths.ts";
 import { outputOf } from "./programs.ts";
 import { destroyRules, isSystemLog } from "./rules/destroy.ts";
-import { remoteRules } from "./rules/network.ts";
+import { exfiltrateRules, isShady, remoteRules } from "./rules/network.ts";
 import { baseName, type Call, isLoopback, judgementOf, Options, type Rule } from "./rules/rule.ts";
 import { shellRules as r } from "./rules/shell.ts";
 import { judgeAny, judges } from "./rules.ts";
@@ -55,6 +55,7 @@ const MAX_PATH_UNITS = 1_024;
 const MAX_DEPTH = 60;
 const MAX_OUTPUT = 65_536;
 const MAX_TURNS = 32;
+const MAX_TYPED = 8_192;
 /** Of one command; rules look at some words together. */
 const MAX_WORDS = 4096;
 
@@ -99,12 +100,16 @@ const COMMAND_VARIABLES = new Set(
 		" ",
 	),
 );
+/** Variables that hold a secret, by their names. */
+const SECRET_VARIABLE = /(^|_)(SECRET|TOKEN|PASSWORD|PASSWD|PASS|CREDENTIALS?|(API|ACCESS|PRIVATE|SECRET|AUTH)_?KEY(_ID)?|PAT)(_|$)/;
 const PRELOADS = new Set(["LD_PRELOAD", "LD_AUDIT", "DYLD_INSERT_LIBRARIES"]);
 
 export class Shell {
 	readonly #place: Place;
 	readonly #seen: (readonly string[])[] | undefined;
 	readonly #files = new Map<string, string>();
+	/** Directories that this script has linked or copied elsewhere: by the new path, the old one. */
+	readonly #links = new Map<string, string>();
 	#units = 0;
 	#depth = 0;
 	#substitutions = 0;
@@ -117,6 +122,12 @@ export class Shell {
 	/** Functions that have run. */
 	readonly #called = new Set<string>();
 	#lenient = 0;
+	/** Above zero only what is denied counts. */
+	#grave = 0;
+	/** The text that is being followed, if positions in it are known. */
+	#source: string | undefined;
+	/** A program that the last statement has left waiting for input. */
+	#waiting: readonly string[] | undefined;
 	#fifo = false;
 	/** What the pipe that is being followed has: a `shell` that reads it, a `connection`. */
 	#ends = new Set<string>();
@@ -142,7 +153,20 @@ export class Shell {
 		return this.#worst;
 	}
 
+	/** Judges the lines after a program that waits for somebody who types as typed into it. Perhaps nobody does: only what is denied counts. */
+	#typed(waiting: readonly string[], text: string, scope: Scope, via: readonly string[]): void {
+		const source = this.#source;
+		this.#source = undefined;
+		this.#grave++;
+		this.#lenient++;
+		this.#run(waiting, scope, scope.inner(), { text }, via);
+		this.#lenient--;
+		this.#grave--;
+		this.#source = source;
+	}
+
 	#hit(rule: Rule, evidence: string): void {
+		if (this.#grave > 0 && rule.verdict !== "deny") return;
 		if (!this.objections.has(rule.id)) this.objections.set(rule.id, judgementOf(rule, evidence));
 		if (rule.verdict === "ask" && this.#worst.verdict !== "allow") return;
 		this.#worst = graver(this.#worst, judgementOf(rule, evidence));
@@ -168,20 +192,33 @@ export class Shell {
 		this.#spend(1 + (text.length >> 5));
 		return this.#deeper(() => {
 			refuseDepth(text);
-			return this.#parsed(parse(text), scope, input, via);
+			return this.#parsed(parse(text), scope, input, via, text);
 		});
 	}
 
-	#parsed(script: ParsedScript | undefined, scope: Scope, input: Input, via: readonly string[]): string {
+	#parsed(script: ParsedScript | undefined, scope: Scope, input: Input, via: readonly string[], text?: string): string {
 		if (!script) return UNKNOWN;
 		const error = script.errors?.[0];
 		if (error && this.#lenient === 0) this.#hit(r["parse-error"], error.message);
-		return this.#statements(script.commands, scope, input, via);
+		const around = this.#source;
+		this.#source = text;
+		const output = this.#statements(script.commands, scope, input, via);
+		this.#source = around;
+		return output;
 	}
 
 	#statements(statements: readonly Statement[], scope: Scope, input: Input, via: readonly string[]): string {
 		let output = "";
-		for (const statement of statements) output = join(output, this.#statement(statement, scope, input, via));
+		for (const statement of statements) {
+			this.#waiting = undefined;
+			output = join(output, this.#statement(statement, scope, input, via));
+			if (this.#waiting === undefined || this.#source === undefined || this.#grave > 0) continue;
+			const rest = this.#source.slice(statement.end, statement.end + MAX_TYPED);
+			// `env -S tclsh`: where nothing follows in here, what follows outside is meant.
+			if (rest.trim() === "") continue;
+			if (/^[ \t;]{0,8}\n/.test(rest)) this.#typed(this.#waiting, rest.trimStart(), scope, via);
+			this.#waiting = undefined;
+		}
 		return output;
 	}
 
@@ -205,7 +242,11 @@ export class Shell {
 				return this.#command(node, scope, input, via);
 			case "AndOr": {
 				let output = "";
-				for (const command of node.commands) output = join(output, this.#node(command, scope, input, via));
+				node.commands.forEach((command, at) => {
+					const printed = this.#node(command, scope, input, via);
+					// `which a || which b` prints one of them.
+					if (node.operators[at - 1] !== "||" || output.trim() === "" || !isKnown(output)) output = join(output, printed);
+				});
 				return output;
 			}
 			case "Pipeline": {
@@ -316,7 +357,9 @@ export class Shell {
 			cwd: () => scope.cwd,
 			get: (given) => {
 				const name = this.#references.get(given) ?? given;
-				return scope.lookup((one) => one.variables, name) ?? this.#wellKnown(name, scope);
+				const value = scope.lookup((one) => one.variables, name) ?? this.#wellKnown(name, scope);
+				if (value === undefined && SECRET_VARIABLE.test(name)) this.#namedSecret = true;
+				return value;
 			},
 			set: (name, value) => this.#assign(name, value, scope, via),
 			positional: () => scope.args,
@@ -363,6 +406,15 @@ export class Shell {
 			case "PYTHON":
 			case "MAKE":
 			case "SUDO":
+			case "GO":
+			case "NPM":
+			case "NODE":
+			case "CARGO":
+			case "DOCKER":
+			case "PIP":
+			case "KUBECTL":
+			case "HELM":
+			case "PYTEST":
 				return name.toLowerCase();
 			case "-":
 				return "hB";
@@ -387,6 +439,8 @@ export class Shell {
 			this.#hit(r["preload-library"], `${name}=${value}`);
 		else if (COMMAND_VARIABLES.has(name) && value !== "" && isKnown(value))
 			this.#script(value, scope.inner(), { text: null }, [...via, name]);
+		else if (name === "PERL5DB" && isKnown(value))
+			this.#run(["perl", "-e", value], scope.inner(), scope.inner(), { text: null }, [...via, name]);
 		else if ((name === "BASH_ENV" || name === "ENV") && /[$`]/.test(value))
 			this.#script(`: "${value}"`, scope.inner(), { text: null }, [...via, name]);
 		else if (/^PS[0-4]$/.test(name) && /\$\(|`/.test(value)) this.#script(`: "${value}"`, scope.inner(), { text: null }, [...via, name]);
@@ -445,8 +499,6 @@ export class Shell {
 				if (operator !== ">>" && operator !== "&>>" && isSystemLog(path)) this.#hit(destroyRules["clear-traces"], text);
 				if (/(^|\/)--?[a-z][a-z-]{1,40}=/.test(text)) this.#hit(r["shell-escape"], text);
 				this.#rule(writeRule(text, place, operator === ">>" || operator === "&>>"), text);
-				if (program !== null && /^(yes|\/usr\/bin\/yes)$/.test(program) && !path.startsWith("/dev/"))
-					this.#hit(destroyRules["fill-disk"], text);
 				const descriptor = redirect.descriptor?.type === "FileDescriptor" ? redirect.descriptor.value : 1;
 				if (descriptor === 1) target = { path, append: operator === ">>" || operator === "&>>" };
 			}
@@ -467,8 +519,25 @@ export class Shell {
 			this.#script(content, new Scope(undefined, this.#place.cwd, []), { text: null }, [LOGIN]);
 			this.#lenient--;
 		}
-		// A file that starts a shell by its own means is there to be run by whoever reads it.
-		if (STARTS_SHELL.test(content)) this.#hit(r["unresolved-script"], `> ${path}`);
+		// A file that starts a shell by its own means is there to be run by whoever reads it; in a project, that may be its business.
+		if (STARTS_SHELL.test(content))
+			this.#hit(r[path.startsWith(`${this.#place.workDir}/`) ? "unresolved-script" : "shell-escape"], `> ${path}`);
+		// Where packages come from.
+		const registry =
+			/(?:^|\n)\s{0,8}(?:[\w@:.-]{0,64}registry|index-url|extra-index-url|find-links)\s{0,4}[=:]\s{0,4}"?(http:\/\/[^\s"]{1,512})/i.exec(
+				content,
+			);
+		if (registry && isShady(registry[1] ?? "")) this.#hit(exfiltrateRules["install-unverified"], registry[1] ?? "");
+		if (WEB_SHELL.test(content)) this.#hit(remoteRules["web-shell"], `> ${path}`);
+		// A unit or an entry of the desktop: what it starts.
+		if (/\.(service|timer|path|socket|desktop)$/.test(path) && isKnown(content)) {
+			this.#lenient++;
+			for (const line of content.split("\n", 256)) {
+				const command = /^Exec(?:Start(?:Pre|Post)?|Stop|Reload)?=[-@:+!]{0,4}(.{1,4096})$/.exec(line);
+				if (command) this.#script(command[1] ?? "", new Scope(undefined, this.#place.cwd, []), { text: null }, [LOGIN]);
+			}
+			this.#lenient--;
+		}
 	}
 
 	/** What a file holds, if this script has written it; what was fetched into a directory holds for all below it. */
@@ -538,7 +607,10 @@ export class Shell {
 		if (source !== undefined && stdin === UNKNOWN && argv.length === 1 && SHELLS.has(nameOf(program))) argv.push(source);
 		const environment = new Map([...assigned].map(([name, value]) => [name, typeof value === "string" ? value : value.join(" ")]));
 		const given: Input = stdin === undefined ? input : { text: stdin, file: source !== undefined && stdin === UNKNOWN };
+		this.#endless = false;
 		const output = this.#run(argv, where, scope, given, via, environment);
+		if (this.#endless && target && (target.path === "/dev/null" || !target.path.startsWith("/dev/")))
+			this.#hit(destroyRules[target.path === "/dev/null" ? "fill-machine" : "fill-disk"], argv.join(" "));
 		return this.#kept(output, target);
 	}
 
@@ -608,12 +680,21 @@ export class Shell {
 	#builtin(call: Running, scope: Scope, state: Scope, input: Input, via: readonly string[]): string | undefined {
 		const { args } = call;
 		if (call.program.includes("/")) return undefined;
+		// A subscript is evaluated, whoever takes it: `printf -v 'x[$(a)]'`.
+		if (/^(printf|read|unset|let|test|\[|wait|getopts|mapfile|readarray|declare|typeset|local|export)$/.test(call.name))
+			for (const arg of args)
+				if (/^[A-Za-z_]\w{0,63}\[[^\]]{0,512}(\$\(|`)/.test(arg))
+					this.#script(`: "${arg.replaceAll('"', "")}"`, scope.inner(), { text: null }, via);
 		switch (call.name) {
 			case "cd":
 			case "pushd": {
 				const to = new Options(args).operands[0];
 				this.#spend(state.cwd.length >> 4);
-				state.cwd = to === undefined ? homeOf(this.#place) : to === "-" ? UNKNOWN : located(to, call.place);
+				const before = state.cwd;
+				const last = scope.lookup((one) => one.variables, "OLDPWD");
+				state.cwd =
+					to === undefined ? homeOf(this.#place) : to === "-" ? (typeof last === "string" ? last : UNKNOWN) : located(to, call.place);
+				state.variables.set("OLDPWD", before);
 				// Deeper than anybody works: every path after it would be made of it again.
 				if (state.cwd.length > MAX_PATH_UNITS) throw new Exhausted("the directory is too deep");
 				return "";
@@ -627,8 +708,15 @@ export class Shell {
 			case "local":
 			case "readonly": {
 				const references = call.name !== "export" && args.some((flag) => /^-[a-zA-Z]{0,8}n/.test(flag));
+				// `declare -l x=RM`: what is assigned changes its case.
+				const cased = args.some((flag) => /^-[a-zA-Z]{0,8}l/.test(flag))
+					? (text: string) => text.toLowerCase()
+					: args.some((flag) => /^-[a-zA-Z]{0,8}u/.test(flag))
+						? (text: string) => text.toUpperCase()
+						: undefined;
 				for (const arg of args) {
 					const equals = arg.indexOf("=");
+					if (equals > 0 && cased) state.variables.set(arg.slice(0, equals), cased(arg.slice(equals + 1)));
 					if (equals > 0 && references) this.#references.set(arg.slice(0, equals), arg.slice(equals + 1));
 					// An assignment in a quoted word: `export "x=1"`.
 					if (equals > 0 && /^[A-Za-z_][A-Za-z0-9_]{0,127}$/.test(arg.slice(0, equals)) && !state.variables.has(arg.slice(0, equals)))
@@ -641,14 +729,32 @@ export class Shell {
 			case "mapfile":
 			case "readarray": {
 				if (call.name === "read" && input.file) input.text = UNKNOWN;
-				const line =
-					input.text === null ? UNKNOWN : !isKnown(input.text) ? marksOf(input.text) || UNKNOWN : (input.text.split("\n", 1)[0] ?? "");
-				const names = new Options(args, "-a -d -i -n -N -p -t -u -O -s -c -C").operands;
-				if (input.text !== null && isKnown(input.text)) input.text = input.text.slice(line.length + 1);
-				const fields = isKnown(line) ? line.trim().split(/[ \t]+/) : [];
+				// A line that is known in part, such as what `find` found, is worth more than none.
+				const line = input.text === null ? UNKNOWN : (input.text.split("\n", 1)[0] ?? "");
+				const options = new Options(args, call.name === "read" ? "-a -d -i -n -N -p -t -u" : "-d -n -O -s -u -c -C");
+				for (const script of call.name === "read" ? [] : options.values("-C"))
+					this.#script(script, scope.inner(), { text: null }, [...via, call.name]);
+				const names = options.operands;
+				const separators = scope.lookup((one) => one.variables, "IFS");
+				const blanks =
+					typeof separators === "string" && separators !== "" && /[^\s]/.test(separators)
+						? new RegExp(`[${separators.slice(0, 8).replace(/[\\\]^-]/g, "\\$&")}]`)
+						: /[ \t]+/;
+				const list = call.name === "read" ? options.value("-a") : (names[0] ?? "MAPFILE");
+				if (list !== undefined && input.text !== null && isKnown(input.text)) {
+					const end = call.name === "read" ? blanks : options.value("-d") || "\n";
+					const whole = call.name === "read" ? line.trim() : input.text;
+					const all = whole.split(end, MAX_WORDS);
+					if (call.name !== "read" && all.at(-1)?.trim() === "") all.pop();
+					this.#assign(list, all, state, via);
+					input.text = call.name === "read" ? input.text.slice(line.length + 1) : "";
+					return "";
+				}
+				if (input.text !== null && squeezed(input.text).trim() !== "") input.text = input.text.slice(line.length + 1);
+				const fields = isKnown(line) ? line.trim().split(blanks) : [];
 				names.forEach((name, at) => {
 					const rest = at === names.length - 1 ? fields.slice(at).join(" ") : (fields[at] ?? "");
-					this.#assign(name, isKnown(line) ? rest : line, state, via);
+					this.#assign(name, isKnown(line) ? rest : names.length === 1 ? line.trim() : marksOf(line), state, via);
 				});
 				if (names.length === 0) state.variables.set("REPLY", line);
 				return "";
@@ -695,13 +801,19 @@ export class Shell {
 				return content === undefined ? UNKNOWN : this.#text(content, state, input, via, args);
 			}
 			case "trap": {
-				const [script] = new Options(args).operands;
+				const [script, ...signals] = new Options(args).operands;
+				// Every command that somebody types, written down.
+				if (via[0] === LOGIN && signals.includes("DEBUG") && /BASH_COMMAND|history|fc -/.test(script ?? "") && /[>|]/.test(script ?? ""))
+					this.#hit(pathRules["write-persistence"], script ?? "");
 				if (script !== undefined && args.length > 1 && script !== "-" && script !== "")
 					this.#text(script, scope.inner(), { text: null }, via, args);
 				return "";
 			}
 			case "exec": {
-				const inner = new Options(args, "-a", true).operands;
+				const options = new Options(args, "-a", true);
+				const inner = options.operands;
+				// Under the name of one of the kernel's own.
+				if (/^\[|^(kworker|kthreadd|ksoftirqd|migration|rcu_)/.test(options.value("-a") ?? "")) this.#hit(r["hidden-program"], call.text());
 				if (inner.length === 0) return "";
 				if (inner[0] === "/bin/sh") return this.#run(inner, scope, state, input, via);
 				// `exec bash` starts the shell anew; it is no way out of another program.
@@ -730,6 +842,16 @@ export class Shell {
 					return "";
 				}
 				return undefined;
+			case "bind":
+			case "complete":
+				for (const script of new Options(args, call.name === "bind" ? "-x -f -m -q -u -r" : "-C -F -G -W -A -o -P -S -X").values(
+					call.name === "bind" ? "-x" : "-C",
+				))
+					this.#script(script.replace(/^"[^"]{0,64}":\s{0,4}/, ""), scope.inner(), { text: null }, [...via, call.name]);
+				return "";
+			case "hash":
+				if (args[0] === "-p" && args[1] !== undefined && args[2] !== undefined) state.aliases.set(args[2], args[1]);
+				return "";
 			case "enable":
 				if (args.includes("-f")) this.#hit(r["preload-library"], call.text());
 				return "";
@@ -742,7 +864,6 @@ export class Shell {
 			case "continue":
 			case "exit":
 			case "wait":
-			case "hash":
 			case "shopt":
 			case "umask":
 			case "jobs":
@@ -750,7 +871,6 @@ export class Shell {
 			case "fg":
 			case "disown":
 			case "getopts":
-			case "complete":
 			case "times":
 			case "logout":
 				return "";
@@ -772,14 +892,18 @@ export class Shell {
 		this.#hit(this.#dubious ? r["run-downloaded-blindly"] : r["run-downloaded"], evidence);
 	}
 	#dubious = false;
+	/** The command that is being followed never stops to print. */
+	#endless = false;
+	/** A variable that is called like a secret, and that the environment has, has been looked at. */
+	#namedSecret = false;
 
 	#engine(scope: Scope, input: Input, via: readonly string[]): Engine {
 		return {
 			hit: (rule, evidence) => this.#hit(rule, evidence),
-			argv: (argv, through, stdin) => {
+			argv: (argv, through, stdin, environment) => {
 				if (argv.length === 0) return "";
 				const given = stdin === undefined ? input : { text: stdin };
-				return this.#run(argv, scope, scope.inner(), given, [...via, through]);
+				return this.#run(argv, scope, scope.inner(), given, [...via, through], environment);
 			},
 			script: (text, through, args, stdin) => {
 				const inner = new Scope(scope, scope.cwd, args.slice(1));
@@ -795,6 +919,17 @@ export class Shell {
 					this.#lenient--;
 				}
 			},
+			perhaps: (work) => {
+				this.#grave++;
+				this.#lenient++;
+				work();
+				this.#lenient--;
+				this.#grave--;
+			},
+			filesBelow: (directory) => {
+				this.#spend(this.#files.size >> 1);
+				return [...this.#files].filter(([file]) => file.startsWith(`${directory}/`)).slice(0, MAX_TURNS);
+			},
 			fetched: (evidence) => this.#fetched(evidence),
 			code: (call, language, text) =>
 				this.#deeper(() => {
@@ -802,14 +937,34 @@ export class Shell {
 					judgeCode(call, language, text);
 				}),
 			file: (path) => this.#content(path),
+			linked: (from, to) => {
+				if (this.#links.size < MAX_TURNS) this.#links.set(to, from);
+			},
+			behind: (path) => {
+				for (const [link, target] of this.#links)
+					if (path.startsWith(`${link}/`)) return `${target === "/" ? "" : target}${path.slice(link.length)}`;
+				return path;
+			},
 			filesIn: (paths) => {
-				const found: string[] = [];
-				for (const [file, content] of this.#files) {
-					this.#spend(1);
-					const slash = file.lastIndexOf("/");
-					if (paths.includes(file) || paths.includes(file.slice(0, slash))) found.push(content);
+				const found = new Map<string, string>();
+				const wanted = new Set(paths);
+				// What such a file names is looked for as well: a configuration and the plugins that it loads.
+				for (let turn = 0; turn < 3; turn++) {
+					const before = found.size;
+					for (const [file, content] of this.#files) {
+						this.#spend(1);
+						if (found.has(file) || !(wanted.has(file) || wanted.has(file.slice(0, file.lastIndexOf("/"))))) continue;
+						found.set(file, content);
+						this.#spend(1 + (Math.min(content.length, 8192) >> 6));
+						for (const named of content
+							.slice(0, 8192)
+							.match(/\/[\w.+/-]{2,256}/g)
+							?.slice(0, 32) ?? [])
+							wanted.add(named);
+					}
+					if (found.size === before || found.size === this.#files.size) break;
 				}
-				return found;
+				return [...found.values()];
 			},
 			variable: (name) => {
 				const value = scope.lookup((one) => one.variables, name);
@@ -823,6 +978,8 @@ export class Shell {
 			fetches: (dubious) => {
 				if (dubious) this.#dubious = true;
 			},
+			dubious: () => this.#dubious,
+			namedSecret: () => this.#namedSecret,
 		};
 	}
 
@@ -835,11 +992,13 @@ export class Shell {
 				this.#hit(r["unresolved-command"], call.text());
 			return UNKNOWN;
 		}
+		const where = located(program, call.place);
+		if (program.includes("/") && this.#content(where) === undefined && HIDDEN.test(where)) this.#hit(r["hidden-program"], call.text());
 		// A pattern: whichever known program it could mean.
 		if (/[*?[]/.test(program) && name !== "[" && name !== "[[") {
+			judgeAny(call, false);
 			// As it is written: `/???` is /bin here, and not the /etc that a file's pattern would be taken for.
-			const where = /^\/[^./][^/]*\/[^/]+$/.test(program) ? program : located(program, call.place);
-			const meant = candidates(where);
+			const meant = candidates(/^\/[^./][^/]*\/[^/]+$/.test(program) ? program : where);
 			if (meant === null) {
 				// A program of the project, whichever: it is not one of the system's.
 				if (program.includes("/")) return UNKNOWN;
@@ -861,19 +1020,21 @@ export class Shell {
 			);
 			return UNKNOWN;
 		}
-		const where = located(program, call.place);
 		const setuidShell = call.args.length === 1 && call.args[0] === "-p";
-		if (
-			program.includes("/") &&
-			this.#content(where) === undefined &&
-			(HIDDEN.test(where) || (setuidShell && /^\/(var\/)?tmp\//.test(where)))
-		)
-			this.#hit(r["hidden-program"], call.text());
+		if (setuidShell && /^\/(var\/)?tmp\//.test(where) && this.#content(where) === undefined) this.#hit(r["hidden-program"], call.text());
 		if (TELLING.test(name)) this.#hit(r["hidden-program"], call.text());
-		if (via[0] === LOGIN && /^\/(tmp|var\/tmp|dev\/shm)\//.test(located(program, call.place)))
+		if (
+			via[0] === LOGIN &&
+			[program, ...(SHELLS.has(name) || INTERPRETERS.test(name) ? call.args.slice(0, 2) : [])].some((path) =>
+				/^\/(tmp|var\/tmp|dev\/shm)\//.test(located(path, call.place)),
+			)
+		)
 			this.#hit(pathRules["write-persistence"], call.text());
 		if (program.includes("/")) {
 			const content = this.#content(located(program, call.place));
+			// A copy of a program of the system is that program.
+			if (content?.startsWith(COPIED))
+				return this.#run([content.slice(1), ...call.args], scope, scope.inner(), input, via, call.environment);
 			if (content !== undefined) {
 				const text = content.replace(/^#![^\n]*/, "");
 				if (content.includes(FETCHED)) this.#fetched(call.text());
@@ -889,8 +1050,15 @@ export class Shell {
 			}
 		}
 		if (SHELLS.has(name)) return this.#shell(call, input, via);
+		if (
+			input.text === null &&
+			(INTERACTIVE.test(name) ||
+				(INTERPRETERS.test(name) && call.args.every((arg) => /^-[\w-]{0,16}$|^(fsi|repl|console|shell)$/.test(arg))))
+		)
+			this.#waiting = [program, ...call.args];
 		const wrapper = Object.hasOwn(wrappers, name) ? wrappers[name] : undefined;
 		judgeAny(call, judges.has(name) || wrapper !== undefined);
+		if (name === "yes") this.#endless = true;
 		if (name === "mkfifo" || (name === "mknod" && call.args.includes("p"))) this.#fifo = true;
 		if (this.#fifo && /^(nc|ncat|netcat|telnet|openssl|socat)$/.test(name)) this.#hit(remoteRules["net-shell"], call.text());
 		if (/^(nc|ncat|netcat|telnet|socat|rlogin)$/.test(name) || (name === "openssl" && call.args[0] === "s_client"))
@@ -983,9 +1151,13 @@ export const SHELLS = new Set([
 /** What a `Running` call asks of the shell. */
 interface Engine {
 	hit(rule: Rule, evidence: string): void;
-	argv(argv: readonly string[], through: string, stdin: string | null | undefined): string;
+	argv(argv: readonly string[], through: string, stdin: string | null | undefined, environment: ReadonlyMap<string, string>): string;
 	script(text: string, through: string, args: readonly string[], stdin: string | null | undefined): string;
 	maybe(text: string, through: string): void;
+	linked(from: string, to: string): void;
+	behind(path: string): string;
+	perhaps(work: () => void): void;
+	filesBelow(directory: string): [string, string][];
 	fetched(evidence: string): void;
 	code(call: Call, language: string, text: string): void;
 	file(path: string): string | undefined;
@@ -993,6 +1165,8 @@ interface Engine {
 	variable(name: string): string | undefined;
 	wrote(path: string, content: string): void;
 	fetches(dubious: boolean): void;
+	dubious(): boolean;
+	namedSecret(): boolean;
 }
 
 class Running implements Call {
@@ -1031,8 +1205,8 @@ class Running implements Call {
 		if (rule.id === "print-credential") this.sawSecret = true;
 		this.#engine.hit(rule, evidence ?? this.text());
 	}
-	argv(argv: readonly string[], through = this.name, stdin?: string | null): string {
-		return this.#engine.argv(argv, through, stdin);
+	argv(argv: readonly string[], through = this.name, stdin?: string | null, environment = this.environment): string {
+		return this.#engine.argv(argv, through, stdin, environment);
 	}
 	script(text: string, through = this.name, args: readonly string[] = [], stdin?: string | null): string {
 		return this.#engine.script(text, through, args, stdin);
@@ -1040,13 +1214,30 @@ class Running implements Call {
 	maybe(text: string, through: string): void {
 		this.#engine.maybe(text, through);
 	}
+	perhaps(work: () => void): void {
+		this.#engine.perhaps(work);
+	}
+	filesBelow(directory: string): [string, string][] {
+		return this.#engine.filesBelow(located(directory, this.place));
+	}
 	runsFetched(): void {
 		this.#engine.fetched(this.text());
 	}
 	code(language: string, text: string): void {
 		this.#engine.code(this, language, text);
 	}
-	reads(path: string): void {
+	linked(from: string, to: string): void {
+		this.#engine.linked(located(from, this.place), located(to, this.place));
+	}
+	/** A path as it is where what this script has linked is followed. */
+	behind(path: string): string {
+		if (path === "") return path;
+		const where = located(path, this.place);
+		const behind = this.#engine.behind(where);
+		return behind === where ? path : behind;
+	}
+	reads(given: string): void {
+		const path = this.behind(given);
 		// Everybody may read them here; to send them elsewhere is another matter.
 		if (isPersonal(path, this.place)) this.sawSecret = true;
 		const rule = path === "" ? undefined : readRule(path, this.place);
@@ -1054,13 +1245,15 @@ class Running implements Call {
 		if (rule.category === "read_secrets") this.sawSecret = true;
 		this.hit(rule);
 	}
-	writes(path: string, append = false): void {
+	writes(given: string, append = false): void {
+		const path = this.behind(given);
 		// A file that is called like an option becomes one as soon as a pattern finds it.
 		if (/(^|\/)--?[a-z][a-z-]{1,40}=/.test(path)) this.hit(r["shell-escape"]);
 		const rule = path === "" ? undefined : writeRule(path, this.place, append);
 		if (rule) this.hit(rule);
 	}
-	deletes(path: string, recursive: boolean): void {
+	deletes(given: string, recursive: boolean): void {
+		const path = this.behind(given);
 		const rule = path === "" ? undefined : deleteRule(path, recursive, this.place);
 		if (rule) this.hit(rule);
 	}
@@ -1084,6 +1277,12 @@ class Running implements Call {
 	fetches(dubious: boolean): void {
 		this.#engine.fetches(dubious);
 	}
+	get namedSecret(): boolean {
+		return this.#engine.namedSecret();
+	}
+	get fetchedBlindly(): boolean {
+		return this.#engine.dubious();
+	}
 }
 
 /** `/usr/bin/python3.11` is `python`; `nc.traditional` is `nc`. */
@@ -1102,13 +1301,18 @@ export function nameOf(program: string): string {
 }
 
 /** Where programs lie that nobody shall find. */
-const HIDDEN = /^\/(var\/)?tmp\/\.[^/]{1,255}$|^\/dev\/shm\//;
+const HIDDEN = /^\/(var\/)?tmp\/(\.{3}[^/]{0,255}\/.|\.[^/]{1,255}(\/[^/]{1,255})?$)|^\/dev\/shm\/|^\/(var\/)?tmp\/[^/]{0,255} $/;
+/** Begins what stands for a program of the system in a file; the rest is its path. */
+export const COPIED = "\x7f/";
 /** Names that say what a program is for. */
 const TELLING =
 	/exploit|pwnkit|dirty(cow|pipe)|^cve-?\d{4}|linpeas|linenum|^pspy|rootkit|backdoor|keylogger|mimikatz|mimipenguin|reverse.?shell|ransom/i;
 /** A call that starts a shell, or makes itself root, in whatever language. */
 const STARTS_SHELL =
-	/\b(exec[lv]?[pe]{0,2}|system|spawn|popen|execute|Pre-Invoke)\b[^\n]{0,40}["'/ ]\/?bin\/(ba)?sh["',;]|\bset(res|re)?uid\(0/;
+	/\b(exec[lv]?[pe]{0,2}|system|spawn|popen|execute|Pre-Invoke)\b[^\n]{0,40}["'/ ]\/?bin\/(ba)?sh(["',;]| ?[0-9]?[<>])|\bset(res|re)?uid\(0/;
+/** A page that runs whatever a request brings. */
+const WEB_SHELL =
+	/\b(system|exec|shell_exec|passthru|eval|assert|popen|proc_open|create_function)\s{0,2}\([^;\n]{0,80}\$_(GET|POST|REQUEST|COOKIE|SERVER)\b|`[^`\n]{0,80}\$_(GET|POST|REQUEST)|\beval\b[^\n]{0,80}QUERY_STRING|getRuntime\(\)\.exec\([^;\n]{0,40}request\.getParameter|\bexec(Sync)?\(\s{0,2}req\.(query|body|params)|\b(system|popen|getoutput|check_output|run)\(\s{0,2}(flask\.)?request\.(args|form|values|GET|POST)/;
 /** Absolute paths that are not in their shortest form. */
 const ROUNDABOUT = /^(?=[^\n]{0,1024}(?:\/\/|\/\.{1,2}(?:\/|$)))\/[\w.@+/-]{0,1024}$/;
 /** Programs whose arguments are text. */
@@ -1125,6 +1329,12 @@ function candidates(pattern: string): string[] | null {
 	const found = [...names].filter((name) => globMatches(last, name));
 	return found.map((name) => `/bin/${name}`);
 }
+
+/** Programs that wait for somebody who types; the first ones only without a program of their own. */
+const INTERPRETERS =
+	/^(python|pypy|perl|ruby|irb|pry|node|nodejs|deno|bun|php|lua|luajit|tclsh|wish|expect|ghci|ghc|julia|octave|octave-cli|R|erl|iex|elixir|jshell|scala|groovysh|dotnet|guile|clisp|sbcl|ipython|bpython|elvish|slsh|gnuplot|maxima|sage|pwsh|powershell|msfconsole)$/;
+const INTERACTIVE =
+	/^(rails|mysql|mariadb|psql|sqlite3|mongosh?|redis-cli|gdb|lldb|ed|red|vi|vim|nvim|view|ex|nano|pico|emacs|joe|less|more|man|ftp|lftp|sftp|tftp|psftp|smbclient|telnet|mail|mailx|bc|dc|pdb|jdb|pic|hping3|ranger|mc|tdbtool|tasksh|jtag|scanmem|crash|ginsh|bconsole|debugfs|terraform|cscope|top|htop)$/;
 
 const join = (a: string, b: string): string => {
 	const all = a + b;

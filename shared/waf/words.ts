@@ -325,6 +325,8 @@ function changedBy(operation: ParameterOperation, text: string, at: Surroundings
 			if (how === "L") return text.toLowerCase();
 			if (how === "u") return text.charAt(0).toUpperCase() + text.slice(1);
 			if (how === "E") return escapes(text);
+			// As a prompt: substitutions in it are run.
+			if (how === "P" && /\$\(|`/.test(text)) return at.substitute(parse(`: "${text.replaceAll('"', "")}"`));
 			return how === "Q" ? text : UNKNOWN;
 		}
 		default:

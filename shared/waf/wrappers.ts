@@ -1,7 +1,9 @@
 import { pathRules } from "./paths.ts";
+import { isNarrow, secretsFound } from "./programs.ts";
+import { destroyRules } from "./rules/destroy.ts";
 import { baseName, type Call, hostOf, isLoopback, Options } from "./rules/rule.ts";
 import { shellRules } from "./rules/shell.ts";
-import { globMatches, isKnown, PRIVATE, UNKNOWN } from "./words.ts";
+import { FETCHED, globMatches, isKnown, PRIVATE, UNKNOWN } from "./words.ts";
 
 /*
  * Programs that run other programs. Each takes its own options off and hands what is left to the same judgement as if it stood alone.
@@ -15,8 +17,12 @@ const prefix =
 	(withValue = "", skip = 0): Wrapper =>
 	(call) => {
 		const inner = new Options(call.args, withValue, true).operands.slice(skip);
+		if (inner[0] === "--") inner.shift();
 		return inner.length === 0 ? undefined : call.argv(inner);
 	};
+
+/** A word as the shell would have to be given it. */
+const word = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
 
 /** A program that runs what follows one of these words: `conda run`, `poetry run`, `bundle exec`. */
 const after =
@@ -43,8 +49,11 @@ const either =
 
 const environment: Wrapper = (call) => {
 	const args = [...call.args];
+	let directory: string | undefined;
 	for (let index = 0; index < args.length; index++) {
 		const arg = args[index] ?? "";
+		if (arg === "-C" || arg === "--chdir") directory = args[index + 1];
+		else if (arg.startsWith("--chdir=")) directory = arg.slice(8);
 		if (arg === "--") {
 			args.splice(0, index + 1);
 			break;
@@ -61,7 +70,7 @@ const environment: Wrapper = (call) => {
 		}
 		if (index >= args.length - 1) return PRIVATE;
 	}
-	const from = args.findIndex((arg) => !/^[A-Za-z_][A-Za-z0-9_]{0,127}=/.test(arg));
+	const from = args.findIndex((arg) => !/^([A-Za-z_][A-Za-z0-9_]{0,127}|BASH_FUNC_[^=]{1,64})=/.test(arg));
 	// Assignments are the shell's to judge: LD_PRELOAD=x is the same with env before it.
 	const assigned = from < 0 ? args : args.slice(0, from);
 	for (const one of assigned) {
@@ -75,8 +84,16 @@ const environment: Wrapper = (call) => {
 			call.argv(["export", `${name}=${value}`]);
 	}
 	if (from < 0) return call.args.length === 0 ? PRIVATE : "";
-	return call.argv(args.slice(from));
+	if (directory !== undefined && args.length < 64)
+		return call.script(
+			`cd ${word(directory)} && ${[...assigned, ...args.slice(from)].map((arg) => (assigned.includes(arg) ? arg.replace(/=([\s\S]*)$/, (_, value: string) => `=${word(value)}`) : word(arg))).join(" ")}`,
+		);
+	return call.argv(args.slice(from), "env", undefined, assignments(assigned));
 };
+
+/** `A=1 B=2` before a command. */
+const assignments = (words: readonly string[]): ReadonlyMap<string, string> =>
+	new Map(words.map((word) => [word.slice(0, word.indexOf("=")), word.slice(word.indexOf("=") + 1)]));
 
 const xargs: Wrapper = (call) => {
 	const options = new Options(
@@ -95,7 +112,11 @@ const xargs: Wrapper = (call) => {
 		from !== undefined
 			? from === "/dev/null"
 				? []
-				: [UNKNOWN]
+				: (call
+						.file(from)
+						?.split(/[ \t\n\0]+/)
+						.filter(Boolean)
+						.slice(0, 64) ?? [UNKNOWN])
 			: items.slice(0, 64).map((item) => (replace === undefined ? item.replace(/^(["'])(.*)\1$/, "$2") : item));
 	if (replace !== undefined && replace !== "") {
 		let output = "";
@@ -120,19 +141,21 @@ const find: Wrapper = (call) => {
 		args.some((arg) => /^-i?name$/.test(arg)) && isKnown(name)
 			? `/${["id_rsa", "credentials", "shadow", ".netrc"].find((one) => name.length > 3 && globMatches(name, one)) ?? (/[?[]/.test(name) ? "x" : name.replace(/^\*/, "x"))}`
 			: "";
+	const secrets = (starts.length > 0 ? starts.slice(0, 8) : ["."]).flatMap((start) => secretsFound(args, start));
 	const found = (starts.length > 0 ? starts.slice(0, 64) : ["."]).map((start) => `${start.replace(/\/{1,64}$/, "")}/${UNKNOWN}`);
-	const narrow = args.some(
-		(arg, at) =>
-			/^-(name|iname|path|ipath|wholename|regex|iregex|mtime|mmin|ctime|atime|amin|newer|size|empty|user|perm|inum|samefile|links)/.test(
-				arg,
-			) && !/^\*{0,3}$/.test(args[at + 1] ?? ""),
-	);
+	const narrow = isNarrow(args);
 	for (let index = 0; index < args.length; index++) {
 		const action = args[index] ?? "";
 		if (/^-(exec|execdir|ok|okdir)$/.test(action)) {
 			let end = index + 1;
 			while (end < args.length && args[end] !== ";" && !(args[end] === "+" && args[end - 1] === "{}")) end++;
 			const inner = args.slice(index + 1, end);
+			for (const secret of secrets)
+				call.argv(
+					inner.map((arg) => arg.replaceAll("{}", () => secret)),
+					"find",
+					null,
+				);
 			// To run whatever is found.
 			if (inner[0] === "{}") call.hit(shellRules["shell-escape"]);
 			for (const path of found) {
@@ -152,12 +175,20 @@ const find: Wrapper = (call) => {
 			for (const path of found) {
 				const start = path.slice(0, -1);
 				if (!narrow) call.deletes(path === `./${UNKNOWN}` ? "./*" : `${start}*`, true);
-				else call.deletes(`${path}/x`, false);
+				else if (/^\/(home|root|etc|var)?\/?$/.test(start) && !LEFTOVERS.test(name)) {
+					// All over the machine: by such a name, or because they are new.
+					if (/log|history|wtmp|journal/i.test(name)) call.hit(destroyRules["clear-traces"]);
+					else call.hit(pathRules["delete-outside"]);
+				} else call.deletes(`${path}/x`, false);
 			}
 		} else if (/^-f(printf?|ls|print0)$/.test(action)) call.writes(args[index + 1] ?? "");
 	}
 	return undefined;
 };
+
+/** What programs leave behind everywhere, and what everybody clears away. */
+const LEFTOVERS =
+	/^(\*\.(py[co]|o|a|la|swp|bak|tmp|orig|rej|dpkg-\w{1,8}|apk-new|gz|old|[0-9])|__pycache__|\.DS_Store|Thumbs\.db|core(\.\*)?|\*~|\._\*|node_modules|tests?|\.cache)$/;
 
 const git: Wrapper = (call) => {
 	const { args } = call;
@@ -208,7 +239,19 @@ const git: Wrapper = (call) => {
 		case "ls-remote":
 		case "archive":
 			for (const arg of rest) {
-				if (/^ext::/.test(arg)) call.script(arg.slice(5).replace(/%S/g, ""), "git ext");
+				// Blanks part its words; `% ` is one within a word.
+				if (/^ext::/.test(arg))
+					call.argv(
+						arg
+							.slice(5)
+							.replace(/%S/g, "")
+							.replaceAll("% ", "\0")
+							.split(" ")
+							.filter(Boolean)
+							.map((word) => word.replaceAll("\0", " ")),
+						"git ext",
+						null,
+					);
 				const pack = /^--(?:upload-pack|receive-pack|exec)=([\s\S]+)$/.exec(arg);
 				if (pack) call.script(pack[1] ?? "", "git pack");
 			}
@@ -352,14 +395,23 @@ const make: Wrapper = (call) => {
 
 /** A makefile's lines that a shell runs. */
 function recipes(call: Call, text: string): void {
+	// `GO ?= go`
+	const defined = new Map<string, string>();
 	for (const line of text.split("\n")) {
+		const definition = /^(?:export\s{1,4})?([A-Za-z_][\w-]{0,63})\s{0,8}[:?]{0,2}=\s{0,8}(.{0,1024})$/.exec(line);
+		if (definition) defined.set(definition[1] ?? "", definition[2] ?? "");
 		const file = /\$\(file\s{0,4}>{1,2}\s{0,4}([^,)]{1,512})/.exec(line);
 		if (file) call.writes(file[1] ?? "");
 		const shell = /\$\(shell ([\s\S]+)\)/.exec(line);
 		if (shell) call.script((shell[1] ?? "").replace(/\)$/, ""));
 		const recipe =
 			/^\t[-@+]{0,3}\s{0,8}([\s\S]+)$/.exec(line) ?? /^[^\s:=#][^:=]{0,128}:[^;=]{0,256};\s{0,8}[-@+]{0,3}([\s\S]+)$/.exec(line);
-		if (recipe) call.script((recipe[1] ?? "").replaceAll("$$", "$").replace(/\$\(([A-Za-z_]{1,32})\)/g, "${$1}"));
+		if (recipe)
+			call.script(
+				(recipe[1] ?? "")
+					.replaceAll("$$", "$")
+					.replace(/\$[({]([A-Za-z_][\w-]{0,63})[)}]/g, (_, name: string) => defined.get(name) ?? `\${${name}}`),
+			);
 	}
 }
 
@@ -372,6 +424,13 @@ const tar: Wrapper = (call) => {
 		)
 	)
 		call.hit(pathRules["write-system"]);
+	// `tar -C /etc -c shadow`
+	const at = call.args.findIndex((arg) => arg === "-C" || arg === "--directory");
+	if (at >= 0 && !call.args.some((arg) => /^-?[a-zA-Z]{0,8}x|^--extract$/.test(arg)))
+		for (const name of call.args.slice(at + 2)) if (/^[\w.][\w./-]{0,256}$/.test(name)) call.reads(`${call.args[at + 1]}/${name}`);
+	// What comes through the pipe lies there now.
+	if (call.stdin?.includes(FETCHED) && call.fetchedBlindly)
+		call.wroteBelow(new Options(call.args, "-C -f --directory --file").value("-C", "--directory") ?? ".", FETCHED);
 	const options = new Options(
 		call.args,
 		"-I -F --use-compress-program --to-command --checkpoint-action --info-script --new-volume-script --rsh-command --rmt-command -f -C -T -X --file --directory",
@@ -432,7 +491,8 @@ const npx: Wrapper = (call) => {
 	}
 	const options = new Options(args, "-c --call -p --package -w --workspace", true);
 	for (const script of options.values("-c", "--call")) call.script(script);
-	return options.operands.length > 0 && !options.has("-c", "--call") ? call.argv(options.operands) : undefined;
+	const [program = "", ...rest] = options.operands;
+	return program !== "" && !options.has("-c", "--call") ? call.argv([program, ...(rest[0] === "--" ? rest.slice(1) : rest)]) : undefined;
 };
 
 const busybox: Wrapper = (call) => {
@@ -542,6 +602,8 @@ const ansible: Wrapper = (call) => {
 	const options = new Options(call.args, "-m -a -i -u -e -f -l --module-name --args --limit --inventory");
 	const module = options.value("-m", "--module-name") ?? "command";
 	const text = options.value("-a", "--args");
+	if (text !== undefined && /^(ansible\.builtin\.)?file$/.test(module) && /\bstate=absent\b/.test(text))
+		call.deletes(/\b(?:path|dest|name)=(\S{1,512})/.exec(text)?.[1] ?? "", true);
 	if (text !== undefined && /^(ansible\.builtin\.)?(shell|command|raw|script)$/.test(module)) call.script(text, "ansible");
 	return undefined;
 };
@@ -640,7 +702,19 @@ export const wrappers: Readonly<Record<string, Wrapper>> = {
 	find,
 	fd: (call) => {
 		const from = call.args.findIndex((arg) => /^(-x|-X|--exec|--exec-batch)$/.test(arg));
-		return from >= 0 ? call.argv(call.args.slice(from + 1).map((arg) => (arg === "{}" ? UNKNOWN : arg))) : undefined;
+		if (from < 0) return undefined;
+		const [pattern = "", ...starts] = new Options(
+			call.args.slice(0, from),
+			"-t -e -d -E -S --type --extension --max-depth --exclude --size",
+		).operands;
+		const all =
+			/^(\.|\.\*|)$/.test(pattern) && !call.args.slice(0, from).some((arg) => /^(-e|-S|--extension|--size|--changed-.{1,16})$/.test(arg));
+		const inner = call.args.slice(from + 1);
+		for (const start of starts.length > 0 ? starts.slice(0, 8) : ["."]) {
+			const found = `${start.replace(/\/$/, "")}/${all ? "**" : ""}${UNKNOWN}`;
+			call.argv(inner.includes("{}") ? inner.map((arg) => arg.replaceAll("{}", () => found)) : [...inner, found], "fd", null);
+		}
+		return undefined;
 	},
 	fdfind: (call) => wrappers.fd?.(call),
 	git,
@@ -762,6 +836,8 @@ export const wrappers: Readonly<Record<string, Wrapper>> = {
 	daemonize: prefix("-a -c -e -o -p -l -u -E"),
 	daemon: prefix("-n -u -D -F -o -O -r"),
 	"run-one": prefix(),
+	fakeroot: prefix("-l -f -i -s -b"),
+	wsl: prefix("-d -u --cd --distribution --user"),
 	ifne: prefix(),
 	pee: (call) => {
 		for (const script of call.args) call.script(script);
@@ -779,5 +855,5 @@ function sudo(call: Call): string | undefined {
 	const options = new Options(call.args, "-u -g -h -p -C -r -t -T -U -D -R --user --group --host --prompt --close-from --chdir", true);
 	const from = options.operands.findIndex((arg) => !/^[A-Za-z_][A-Za-z0-9_]{0,127}=/.test(arg));
 	if (from < 0) return undefined;
-	return call.argv(options.operands.slice(from), "sudo");
+	return call.argv(options.operands.slice(from), "sudo", undefined, assignments(options.operands.slice(0, from)));
 }

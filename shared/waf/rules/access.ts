@@ -1,4 +1,4 @@
-import { pathRules, readRule, writeRule } from "../paths.ts";
+import { homeOf, pathRules, readRule, writeRule } from "../paths.ts";
 import { isKnown, squeezed } from "../words.ts";
 import { type Call, each, type Judges, Options, rules } from "./rule.ts";
 
@@ -35,10 +35,39 @@ export const accessRules = {
 			match: ["aws iam create-access-key --user-name x", "gcloud iam service-accounts keys create k.json --iam-account a@b"],
 			pass: ["aws iam list-users", "gcloud iam roles list"],
 		},
+		"cloud-admin": {
+			verdict: "deny",
+			reason: "gives somebody all rights in a cloud account",
+			match: [
+				"aws iam attach-user-policy --user-name x --policy-arn arn:aws:iam::aws:policy/AdministratorAccess",
+				"gcloud projects add-iam-policy-binding p --member=user:a@b --role=roles/owner",
+				"az role assignment create --assignee x --role Owner",
+			],
+			pass: ["aws iam list-attached-user-policies --user-name x", "az role assignment list"],
+		},
+		"unguarded-agent": {
+			verdict: "ask",
+			reason: "starts an agent of its own that nobody watches",
+			match: [
+				"claude --dangerously-skip-permissions -p x",
+				"codex exec --dangerously-bypass-approvals-and-sandbox x",
+				"gemini --yolo -p x",
+			],
+			pass: ["claude -p x", "claude --version"],
+		},
 		"change-accounts": {
 			verdict: "deny",
 			reason: "makes or changes users, groups or passwords of this machine",
-			match: ["useradd -m x", "usermod -aG sudo x", "echo root:x | chpasswd", "passwd root", "visudo", "userdel x", "userdel -r x"],
+			match: [
+				"useradd -m x",
+				"usermod -aG sudo x",
+				"echo root:x | chpasswd",
+				"passwd root",
+				"visudo",
+				"sudo passwd -l root",
+				"userdel x",
+				"userdel -r x",
+			],
 			pass: ["id", "groups", "passwd --status", "getent passwd"],
 		},
 	}),
@@ -68,6 +97,7 @@ export const accessRules = {
 				"john hashes.txt",
 				"medusa -h 10.0.0.1 -u admin -P pass.txt -M ssh",
 				"strace -f -p $(pgrep -o sshd)",
+				"for p in $(cat words); do echo $p | sudo -k -S id; done",
 				"security dump-keychain",
 				"gpg --export-secret-keys",
 			],
@@ -138,7 +168,7 @@ const a = accessRules;
 
 /** Commands that everyday scripts run with sudo; they are judged by themselves. */
 const ORDINARY =
-	/^(apt|apt-get|apt-cache|apt-key|add-apt-repository|aptitude|dpkg|dpkg-reconfigure|yum|dnf|microdnf|zypper|pacman|apk|rpm|snap|flatpak|port|brew|pip|pip3|npm|yarn|gem|cpan|cpanm|systemctl|service|journalctl|docker|docker-compose|podman|make|cmake|ninja|install|cp|mv|mkdir|rm|rmdir|ln|touch|chmod|chown|chgrp|tee|ls|cat|less|createdb|createuser|dropdb|dropuser|pg_dump|pg_restore|pg_isready|pg_ctlcluster|head|tail|grep|egrep|zgrep|find|du|df|lsof|netstat|ss|ps|top|htop|iotop|kill|killall|pkill|ldconfig|update-alternatives|update-ca-certificates|update-locale|locale-gen|localedef|hostnamectl|timedatectl|nginx|apachectl|apache2ctl|a2enmod|a2ensite|a2dissite|certbot|sed|awk|sort|wc|echo|printf|true|test|mount|umount|tcpdump|nmap|ping|traceroute|dmesg|lshw|lsblk|blkid|fdisk|parted|smartctl|iptables|ufw|firewall-cmd|ip|ifconfig|sysctl|modprobe|tar|unzip|gzip|gunzip|rsync|scp|curl|wget|gpg|git|useradd|usermod|groupadd|adduser|addgroup|passwd|crontab|swapoff|swapon|xargs|env|sh|bash|time|timeout|nice|date|updatedb|locate|lsusb|lspci|dmidecode|reboot|shutdown|snapctl|gitlab-runner|n|nvm|corepack|softwareupdate|xcode-select|xcodebuild|launchctl|setfacl|strace|perf|gdb|file|stat|dd|mkfs.*|mkswap|wipefs|truncate|fallocate|chattr|lsattr|visudo|su|sudo|dpkg-divert|debconf-set-selections|postconf|newaliases|mysql|psql|mysqladmin|-.*)$/;
+	/^(apt|apt-get|apt-cache|apt-key|add-apt-repository|aptitude|dpkg|dpkg-reconfigure|yum|dnf|microdnf|zypper|pacman|apk|rpm|snap|flatpak|port|brew|pip|pip3|npm|yarn|gem|cpan|cpanm|systemctl|service|journalctl|docker|docker-compose|podman|make|cmake|ninja|install|cp|mv|mkdir|rm|rmdir|ln|touch|chmod|chown|chgrp|tee|ls|cat|less|createdb|createuser|dropdb|dropuser|pg_dump|pg_restore|pg_isready|pg_ctlcluster|head|tail|grep|egrep|zgrep|find|du|df|lsof|netstat|ss|ps|top|htop|iotop|kill|killall|pkill|ldconfig|update-alternatives|update-ca-certificates|update-locale|locale-gen|localedef|hostnamectl|timedatectl|nginx|apachectl|apache2ctl|a2enmod|a2ensite|a2dissite|certbot|sed|awk|sort|wc|echo|printf|true|test|mount|umount|tcpdump|nmap|ping|traceroute|dmesg|lshw|lsblk|blkid|fdisk|parted|smartctl|iptables|ufw|firewall-cmd|ip|ifconfig|sysctl|modprobe|tar|unzip|gzip|gunzip|rsync|scp|curl|wget|gpg|git|useradd|usermod|groupadd|adduser|addgroup|passwd|crontab|swapoff|swapon|xargs|env|sh|bash|time|timeout|nice|date|updatedb|locate|lsusb|lspci|dmidecode|reboot|shutdown|snapctl|gitlab-runner|n|nvm|corepack|softwareupdate|xcode-select|xcodebuild|launchctl|setfacl|strace|perf|gdb|file|stat|dd|mkfs.*|mkswap|wipefs|truncate|fallocate|chattr|lsattr|visudo|su|sudo|dpkg-divert|debconf-set-selections|postconf|newaliases|mysql|psql|mysqladmin|apt-mark|apt-config|logrotate|supervisorctl|rabbitmqctl|rabbitmq-plugins|nvidia-smi|ethtool|nmcli|resolvectl|netplan|networkctl|localectl|loginctl|cloud-init|fail2ban-client|haproxy|caddy|k3s|microk8s|kubectl|kubeadm|crictl|helm|minikube|getent|id|whoami|who|w|last|uptime|free|vmstat|iostat|mpstat|sar|chronyc|resize2fs|growpart|xfs_growfs|pvs|vgs|lvs|pvdisplay|lvdisplay|vgdisplay|dig|host|nslookup|arp|route|jq|tree|md5sum|sha256sum|uniq|cut|tr|rpmbuild|mdadm|lspci|brctl|bridge|conntrack|nft|auditctl|ausearch|aureport|getcap|getenforce|sestatus|restorecon|aa-status|phpenmod|phpdismod|a2enconf|a2disconf|php-fpm|pg_ctl|pg_lsclusters|redis-cli|mongod|ntpq|pwd|hostname|uname|which|command|sync|sleep|-.*)$/;
 /** Programs that nobody needs as another user, and that give a shell to whoever has them so. */
 const DOORS = new Set(
 	"ansible-test aoss as ascii-xfr asterisk bconsole bee bpftrace byebug capsh check_by_ssh check_log cobc cowsay cowthink cpulimit crash dialog distcc dmsetup dosbox dstat easy_install easyrsa eb efax elvish enscript espeak exiftool expect fish fping ftp gcore genie genisoimage ghc ghci gimp ginsh gtester hping3 iftop irb ispell jjs joe jrunscript jtag knife ksh ksshell ksu latex logsave ltrace lua luatex lualatex minicom mosquitto msfconsole msgfilter msgattrib msgconv msgmerge msguniq multitime nasm ncdu ncftp neofetch nroff octave pandoc pdb pdflatex perlbug pexec pic pidstat posh pry psftp pwsh rake rc redcarpet restic rlogin rlwrap rpmdb rpmquery rpmverify rtorrent run-mailcap run-parts rview rvim sash scanmem script scrot setlock sg slsh softlimit split sqlmap ssh-agent start-stop-daemon stdbuf tclsh tdbtool tex tic tmate torify torsocks troff unsquashfs uuencode valgrind varnishncsa vigr vipw volatility w3m whiptail wireshark wish xdotool xelatex xmodmap xpad yash yelp zathura zsoelim".split(
@@ -155,6 +185,8 @@ function sudo(call: Call): void {
 		if (operands.length === 0 || options.has("-e", "--edit")) return void call.hit(a["become-root"]);
 		call.script(operands.join(" "), "sudo");
 	}
+	// Asks anew and takes what the pipe says: somebody tries one after the other.
+	if (options.has("-k") && options.has("-S") && call.stdin !== null && operands.length > 0) call.hit(a["dump-credentials"]);
 	if (call.name === "sudoedit") return void call.hit(a["become-root"]);
 	if (options.values("-u", "--user").some((user) => /^#?-1$|^#4294967295$/.test(user))) call.hit(a["become-root"]);
 	const program = operands[0];
@@ -166,6 +198,9 @@ function sudo(call: Call): void {
 	if (/^(su|sudo|doas|pkexec|machinectl)$/.test(name)) return void call.hit(a["become-root"]);
 	if (DOORS.has(name)) return void call.hit(a["become-root"]);
 	if (EDITORS.test(name)) return void call.hit(a["become-root"]);
+	// What is root's alone, by a program that nobody needs there.
+	if (!ORDINARY.test(name) && rest.some((arg) => /^(@|--?[\w-]{1,32}=)?\/root(\/|$)/.test(arg)) && homeOf(call.place) !== "/root")
+		call.hit(pathRules["read-secret"]);
 	// -S reads the password from standard input: nobody is there to type it.
 	if (!ORDINARY.test(name) || !isKnown(name)) call.hit(a["sudo-other"]);
 }
@@ -180,7 +215,8 @@ export const accessJudges: Judges = [
 	}),
 	each("runuser setpriv gosu su-exec machinectl newgrp sg", (call) => {
 		if (call.name === "machinectl" && call.args[0] !== "shell") return;
-		call.hit(call.name === "machinectl" || call.name === "newgrp" ? a["become-root"] : a["sudo-other"]);
+		// `newgrp docker`: what follows being made a member of it.
+		if (call.name !== "newgrp") call.hit(call.name === "machinectl" ? a["become-root"] : a["sudo-other"]);
 	}),
 	each("chmod", (call) => {
 		if (
@@ -204,7 +240,8 @@ export const accessJudges: Judges = [
 		(call) => {
 			if (
 				call.args.some((arg) => /^(--help|--version|-S|--status|-c|-l|--list|-cf|-read|-list)$/.test(arg)) &&
-				/^(passwd|visudo|chage|dscl)$/.test(call.name)
+				/^(passwd|visudo|chage|dscl)$/.test(call.name) &&
+				!(call.name === "passwd" && call.args.includes("-l"))
 			)
 				return;
 			if (call.args.length === 1 && /^--(help|version)$/.test(call.args[0] ?? "")) return;
@@ -231,23 +268,40 @@ export const accessJudges: Judges = [
 		if (call.args.some((arg) => /^(dump-keychain|find-generic-password|find-internet-password|export)$/.test(arg)))
 			call.hit(a["dump-credentials"]);
 	}),
-	each("gpg gpg2 openssl ccrypt 7z 7za zip age aescrypt", (call) => {
+	each("gpg gpg2 openssl ccrypt ccencrypt 7z 7za zip age aescrypt", (call) => {
 		if (call.args.some((arg) => /^--export-secret/.test(arg))) call.hit(a["dump-credentials"]);
 		const encrypts =
-			call.args.some((arg) => /^(-c|--symmetric|-e|--encrypt|enc|-er|-p.{0,64}|-P|--cipher-algo)$/.test(arg)) || call.name === "ccrypt";
+			call.args.some((arg) => /^(-c|--symmetric|-e|--encrypt|enc|-er|-p.{0,64}|-P|--cipher-algo)$/.test(arg)) ||
+			/^cc(en)?crypt$/.test(call.name);
 		const alone =
 			call.args.some((arg) =>
 				/^(--batch|--passphrase.{0,64}|-pass|-k|-kfile|-P.{0,64}|-p.{1,64}|-K|--password.{0,64}|-r|--recipient)$/.test(arg),
-			) || call.name === "ccrypt";
+			) || /^cc(en)?crypt$/.test(call.name);
 		if (
 			encrypts &&
 			alone &&
-			call.args.some((arg) => /^(\/(etc|home|var|usr|opt|root|srv)\b|~)/.test(arg) && !/\.(pub|pem|crt|cer|key|csr)$/.test(arg))
+			call.args.some(
+				(arg) =>
+					/^(\/(etc|home|var|usr|opt|root|srv)\b|~)/.test(arg) &&
+					!/\.(pub|pem|crt|cer|key|csr)$/.test(arg) &&
+					!arg.startsWith(`${call.place.workDir}/`),
+			)
 		)
 			call.hit(a["encrypt-system"]);
 	}),
 	each("ssh-copy-id", (call) => {
-		if (call.args.some((arg) => /(^|@)(localhost|127\.0\.0\.1)$/.test(arg) || /^root@/.test(arg))) call.hit(pathRules["write-shell-start"]);
+		if (call.args.some((arg) => /(^|@)(localhost|127\.0\.0\.1)$/.test(arg) || /^root@/.test(arg))) call.hit(pathRules["write-persistence"]);
+	}),
+	each("tmux", (call) => {
+		const { operands } = new Options(call.args, "-c -f -L -S -T", true);
+		// Somebody else's terminal.
+		if (/\/tmux-0\//.test(call.args.join(" ")) && !/^(ls|list-)/.test(operands[0] ?? "")) call.hit(a["become-root"]);
+	}),
+	each("screen", (call) => {
+		if (call.args.some((arg, at) => /^-(x|r)$/.test(call.args[at - 1] ?? "") && /^root\//.test(arg))) call.hit(a["become-root"]);
+	}),
+	each("newgrp sg", (call) => {
+		if (/^(root|sudo|wheel|shadow|disk|adm)$/.test(call.args.find((arg) => !arg.startsWith("-")) ?? "")) call.hit(a["become-root"]);
 	}),
 	each("getent", (call) => {
 		if (call.args.some((arg) => /^g?shadow$/.test(arg))) call.hit(pathRules["read-secret"]);
@@ -330,12 +384,19 @@ export const accessJudges: Judges = [
 			/^(stop|delete|disable|update-trail|put-event-selectors)/.test(verb)
 		)
 			call.hit(a["blind-cloud"]);
+		if (
+			service === "iam" &&
+			/^(attach|put|add)-/.test(verb) &&
+			call.args.some((arg) => /AdministratorAccess|IAMFullAccess|^Admin(istrator)?s$|"Action"\s?:\s?"\*"/.test(arg))
+		)
+			call.hit(a["cloud-admin"]);
 		if (service === "iam" && /^(create|add|attach|put|update|upload)-/.test(verb)) call.hit(a["cloud-accounts"]);
 		if (/^(secretsmanager|ssm|kms)$/.test(service) && /^(get-secret-value|get-parameters?(-by-path)?|decrypt)$/.test(verb))
 			call.hit(pathRules["read-private"]);
 	}),
 	each("git", (call) => {
-		if (call.args.some((arg) => /^(diff|grep|apply|am|hash-object|blame)$/.test(arg)))
+		if (call.args.includes("apply") && call.args.includes("--unsafe-paths")) call.hit(pathRules["write-system"]);
+		if (call.args.some((arg) => /^(add|diff|grep|apply|am|hash-object|blame)$/.test(arg)))
 			for (const arg of call.args) if (/^[/~]/.test(arg)) call.reads(arg);
 	}),
 	each("docker podman", (call) => {
@@ -352,6 +413,14 @@ export const accessJudges: Judges = [
 			!call.args.some((arg) => /^(-o)?(name|wide)$/.test(arg))
 		)
 			call.hit(pathRules["read-private"]);
+		// Everybody's, with what is in them.
+		if (
+			call.args.includes("get") &&
+			call.args.some((arg) => /^secrets?$/.test(arg)) &&
+			call.args.some((arg) => /^(-A|--all-namespaces|kube-system)$/.test(arg)) &&
+			call.args.some((arg) => /^(-o|--output=?)(=?(yaml|json).{0,256})?$/.test(arg))
+		)
+			call.hit(pathRules["read-secret"]);
 		if (call.args[0] === "cp") for (const arg of call.args.slice(1)) call.reads(arg);
 	}),
 	each("gdb lldb", (call) => {
@@ -371,8 +440,22 @@ export const accessJudges: Judges = [
 	),
 	each("gcloud az", (call) => {
 		const text = call.args.slice(0, 8).join(" ");
+		if (
+			/(add-iam-policy-binding|role assignment create)/.test(text) &&
+			call.args.some((arg) => /^(--role[= ]?)?(roles\/owner|Owner|User Access Administrator|roles\/iam\.securityAdmin)$/.test(arg))
+		)
+			call.hit(a["cloud-admin"]);
 		if (/iam service-accounts (keys )?create|add-iam-policy-binding|^ad (user|app|sp) create|^role assignment create/.test(text))
 			call.hit(a["cloud-accounts"]);
+	}),
+	each("claude codex gemini opencode cursor-agent aider goose amp qwen", (call) => {
+		if (call.args.some((arg) => /^--(dangerously-.{1,64}|yolo|yes-always|allow-all-tools|full-auto)$/.test(arg)))
+			call.hit(a["unguarded-agent"]);
+	}),
+	each("ssh-keygen", (call) => {
+		if (call.args.includes("-y"))
+			for (const file of new Options(call.args, "-f -t -b -C -N -P -m").values("-f"))
+				if (/^\//.test(file) && !file.startsWith(homeOf(call.place))) call.reads(file);
 	}),
 	each("ssh-import-id ssh-import-id-gh ssh-import-id-lp", (call) => call.hit(pathRules["write-persistence"])),
 	each("kubectl oc", (call) => {
@@ -381,7 +464,11 @@ export const accessJudges: Judges = [
 			call.args.some((arg) => /^(clusterrolebinding|rolebinding|clusterrole)$/.test(arg)) &&
 			call.args.some((arg) => /admin|\*/.test(arg))
 		)
-			call.hit(a["cloud-accounts"]);
+			call.hit(
+				a[
+					call.args.includes("clusterrolebinding") && call.args.some((arg) => /cluster-admin$/.test(arg)) ? "cloud-admin" : "cloud-accounts"
+				],
+			);
 	}),
 	each("strace ltrace gdb", (call) => {
 		if (
@@ -399,6 +486,9 @@ export const accessJudges: Judges = [
 	}),
 	each("getcap", (call) => {
 		if (call.args.includes("-r") && call.args.some((arg) => /^\/(usr|home)?\/?$/.test(arg))) call.hit(a["search-secrets"]);
+	}),
+	each("auditctl", (call) => {
+		if (call.args.some((arg) => /^-[aAwR]$/.test(arg))) call.hit(a["change-service"]);
 	}),
 	each("loginctl", (call) => {
 		if (call.args.includes("enable-linger")) call.hit(a["change-service"]);
@@ -439,6 +529,9 @@ export function judgeArguments(call: Call): void {
 	const reader = READERS.test(call.name);
 	outputs(call, reader);
 	if (!DATA.has(call.name)) embedded(call);
+	// All that lies there, the secrets with it.
+	if (/^(cat|tac|base64|xxd|strings|od|tee)$/.test(call.name) && call.args.some((arg) => /^\/(etc|root)\/\*{1,2}\uFFFC?$/.test(arg)))
+		call.hit(pathRules["read-secret"]);
 	if (closed && reader) return;
 	const { cwd, workDir } = call.place;
 	const away = cwd !== workDir && !cwd.startsWith(`${workDir}/`);
@@ -447,7 +540,8 @@ export function judgeArguments(call: Call): void {
 		if (++seen > 256) break;
 		if (arg.length < 4 || arg.length > 4096) continue;
 		// From outside the work directory, a plain name is as good as a path: `cd / && cat etc/shadow`.
-		const path = pathIn(arg) ?? (away && /^[\w.@-]{1,128}(\/[\w.@-]{1,128}){0,16}$/.test(arg) ? arg : undefined);
+		const behind = arg.includes("/") && !/^[-/~.]/.test(arg) ? call.behind(arg) : arg;
+		const path = pathIn(behind) ?? (away && /^[\w.@-]{1,128}(\/[\w.@-]{1,128}){0,16}$/.test(arg) ? arg : undefined);
 		if (path === undefined) continue;
 		if (!closed && (!path.startsWith("/dev/") || RAW_READERS.test(call.name))) call.reads(path);
 		if (!reader) {
@@ -496,8 +590,8 @@ const PRINTS_CREDENTIALS: ReadonlyMap<string, RegExp> = new Map([
 ]);
 const RAW_READERS = /^(cat|dd|strings|xxd|od|hexdump|head|tail|less|more|base64|tar|cp|nc|grep|pv|gzip|tee)$/;
 /** Programs whose arguments are text and not names. */
-const DATA = new Set(
-	"echo printf grep egrep fgrep rg ag ack git gh : true false test [ [[ export declare local readonly typeset alias unset expr seq say notify-send logger ssh docker podman kubectl find fd sed awk gawk mawk ls stat chmod chown chgrp mkdir touch rm rmdir ln ssh-keygen ssh-add ssh-copy-id scp rsync sftp jq yq man eval trap bash sh zsh dash read case which type command make helm ansible ansible-playbook terraform aws gcloud az sudo su env xargs parallel watch timeout nohup nice python perl ruby node php lua".split(
+export const DATA = new Set(
+	"cowsay figlet tldr whatis apropos info howdoi cheat whereis gum toilet lolcat pip pip3 npm brew code open dpkg-query rpm-query debsums hash history complete compgen echo printf grep egrep fgrep rg ag ack git gh : true false test [ [[ export declare local readonly typeset alias unset expr seq say notify-send logger ssh docker podman kubectl find fd sed awk gawk mawk ls stat chmod chown chgrp mkdir touch rm rmdir ln ssh-keygen ssh-add ssh-copy-id scp rsync sftp jq yq man eval trap bash sh zsh dash read case which type command make helm ansible ansible-playbook terraform aws gcloud az sudo su env xargs parallel watch timeout nohup nice python perl ruby node php lua".split(
 		" ",
 	),
 );
@@ -511,6 +605,12 @@ function embedded(call: Call): void {
 			? []
 			: [call.stdin]),
 	]) {
+		// `c:\\etc\\shadow`: an emulator's way to the same file.
+		if (/^(dosbox|wine|cmd)/.test(call.name) && /\\(etc|root|home)\\/i.test(text) && text.length < 4096) {
+			const path = /(\\(?:etc|root|home)\\[^\s"'>]{1,512})/i.exec(text)?.[1]?.replaceAll("\\", "/").toLowerCase() ?? "";
+			call.reads(path);
+			if (/>/.test(text)) call.writes(path);
+		}
 		if (text.length > 16_384 || !/[\s"'{}(),;<>|=]/.test(text) || !/\/(etc|root|proc|\.ssh|\.aws|\.gnupg|home|var)\b/.test(text)) continue;
 		for (const token of text.split(/[\s"'{}(),;<>|=@:]+/).slice(0, 128))
 			if (/^[/~][^/]/.test(token) && token.length > 4 && token.length < 1024)

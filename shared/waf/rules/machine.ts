@@ -47,6 +47,9 @@ export const machineRules = {
 				"nft flush ruleset",
 				"systemctl disable --now firewalld",
 				"systemctl disable --now falco",
+				"sudo apt-get remove -y auditd",
+				"rm -rf /opt/CrowdStrike",
+				"sudo /opt/CrowdStrike/falconctl -d -f",
 				"aa-teardown",
 			],
 			pass: ["iptables -L", "ufw status", "getenforce", "systemctl status auditd", "systemctl restart nginx"],
@@ -88,6 +91,7 @@ export const machineRules = {
 				"docker run --pid=host alpine nsenter -t 1 -m sh",
 				"docker run --cap-add=SYS_ADMIN x",
 				"docker -H tcp://10.0.0.1:2375 ps",
+				"printf 'services:\\n  a:\\n    image: alpine\\n    privileged: true\\n' > compose.yml; docker compose up",
 			],
 			pass: ["docker run -v $PWD:/app node:22 npm test", "docker run --rm -p 8080:80 nginx", "docker run -v /tmp/x:/x alpine ls"],
 		},
@@ -116,6 +120,8 @@ export const machineRules = {
 };
 const m = machineRules;
 
+const COMPOSE = ["docker-compose.yml", "docker-compose.yaml", "compose.yml", "compose.yaml"];
+
 /** Modules of the distribution that build tools and containers need. */
 const EVERYDAY_MODULE =
 	/^(-a|-v|fuse|loop|overlay|br_netfilter|nf_\w{1,32}|ip_\w{1,32}|ip6_\w{1,32}|ip6?tables?|iptable_\w{1,32}|kvm(_intel|_amd)?|tun|tap|dummy|wireguard|vboxdrv|binder_linux|zram|nbd|bridge|veth|vxlan|xt_\w{1,32}|binfmt_misc|squashfs|nfs|cifs|btrfs|zfs|snd-aloop|v4l2loopback|vcan|can)$/;
@@ -125,6 +131,9 @@ const EVERYDAY_SETTING =
 
 const DEFENCE =
 	/^(auditd|firewalld|ufw|iptables|ip6tables|nftables|apparmor|selinux|rsyslog|syslog|syslog-ng|systemd-journald|fail2ban|clamav.{0,16}|clamd|falcon.{0,16}|falco.{0,16}|tetragon|crowdstrike|osqueryd?|wazuh.{0,16}|sysmon|ossec.{0,16}|aide|snort|suricata|mdatp|cbdaemon|cbagentd|elastic-agent|auditbeat|filebeat|sentinelone|sophos.{0,16}|esets|chkrootkit|rkhunter|unattended-upgrades|systemd-timesyncd|crond?)(\.service)?$/;
+
+const DEFENCE_PATH =
+	/^\/(opt\/(CrowdStrike|eset|sophos\w{0,16}|sentinelone|carbonblack|microsoft\/mdatp|osquery|ds_agent|Elastic|traps|FireEye|cisco\/amp)|var\/ossec|etc\/(falco|osquery|wazuh\w{0,8}|clamav|aide|crowdsec)|var\/lib\/(clamav|aide|osquery))(\/|$)/i;
 
 function firewall(call: Call): void {
 	const { args } = call;
@@ -250,6 +259,19 @@ export const machineJudges: Judges = [
 		)
 			call.hit(m["disable-defence"]);
 	}),
+	// What defends the machine, taken off it.
+	each("apt apt-get aptitude dpkg yum dnf zypper pacman apk rpm snap rm mv chmod", (call) => {
+		const removes =
+			/^(rm|mv|chmod)$/.test(call.name) ||
+			call.args.some((arg) => /^(remove|purge|erase|autoremove|uninstall|del|-r|-P|--purge|--remove|-R\w{0,3}|-e)$/.test(arg));
+		if (!removes) return;
+		for (const arg of call.args)
+			if (/^(rm|mv|chmod)$/.test(call.name) ? DEFENCE_PATH.test(arg) : DEFENCE.test(arg)) call.hit(m["disable-defence"]);
+	}),
+	each("falconctl esetuninstall sophos-uninstall mdatp s1ctl sentinelctl osqueryctl wazuh-control ossec-control", (call) => {
+		if (/uninstall/.test(call.name) || call.args.some((arg) => /^(-d|-f|stop|disable|unload|uninstall|--del.{0,16}|offboard)$/.test(arg)))
+			call.hit(m["disable-defence"]);
+	}),
 	each("iptables ip6tables ufw nft firewall-cmd ebtables arptables iptables-legacy iptables-nft pfctl", firewall),
 	each("iptables-restore ip6tables-restore", (call) => call.hit(m["network-settings"])),
 	each("setenforce", (call) => {
@@ -309,6 +331,21 @@ export const machineJudges: Judges = [
 	each("kubectl oc", (call) => {
 		for (const arg of call.args)
 			if (/"privileged"\s{0,4}:\s{0,4}true|"hostPID"\s{0,4}:\s{0,4}true|"hostPath"/.test(arg)) call.hit(m["container-escape"]);
+	}),
+	// What is written out for a runtime counts like its options.
+	each("docker podman nerdctl docker-compose kubectl oc", (call) => {
+		const verb = call.args.find((arg) => /^(up|run|create|apply|start|deploy|replace)$/.test(arg));
+		if (verb === undefined) return;
+		const files = COMPOSE.some((file) => call.file(file) !== undefined) && !/^(kubectl|oc)$/.test(call.name) ? COMPOSE : [];
+		for (const text of [call.stdin ?? "", ...call.filesIn(call.args), ...files.map((file) => call.file(file) ?? "")]) {
+			if (text.length > 32_768) continue;
+			if (
+				/^\s{0,64}"?(privileged"?:\s{0,4}true|pid"?:\s{0,4}"?host|hostPID"?:\s{0,4}true|hostIPC"?:\s{0,4}true)/m.test(text) ||
+				/^\s{0,64}(-\s{0,4}|volumes:\s{0,4}\[\s{0,4})"?'?\/(etc|root|var\/run\/docker\.sock)?\/?:\//m.test(text) ||
+				/hostPath"?:\s{0,4}\{?\s{0,64}"?path"?:\s{0,4}"?\/(etc|root|var\/run|var\/lib\/kubelet|proc)?\/?"?\s/.test(`${text} `)
+			)
+				call.hit(m[/docker\.sock/.test(text) && !/privileged|host(PID|IPC)/.test(text) ? "container-rights" : "container-escape"]);
+		}
 	}),
 	each("newuidmap", (call) => call.hit(m["enter-namespace"])),
 	each("newgidmap", (call) => call.hit(m["enter-namespace"])),

@@ -49,11 +49,15 @@ export interface Call {
 	/** Objects. The gravest objection counts; of equal ones the first. */
 	hit(rule: Rule, evidence?: string): void;
 	/** Judges a command that this one runs; what it prints. */
-	argv(argv: readonly string[], through?: string, stdin?: string | null): string;
+	argv(argv: readonly string[], through?: string, stdin?: string | null, environment?: ReadonlyMap<string, string>): string;
 	/** Judges a script that this one has a shell run; what it prints. `args` are `$0`, `$1` ... */
 	script(text: string, through?: string, args?: readonly string[], stdin?: string | null): string;
 	/** The same for a text that may be a script or may be something else: that it does not parse says nothing. */
 	maybe(text: string, through: string): void;
+	/** Judges what this one may run, or may only have around it: only what is denied counts. */
+	perhaps(work: () => void): void;
+	/** What this script has written to files below a directory. */
+	filesBelow(directory: string): [path: string, content: string][];
 	/** Objects to running what came from the network. */
 	runsFetched(): void;
 	/** Judges a program text in another language. */
@@ -62,6 +66,10 @@ export interface Call {
 	reads(path: string): void;
 	writes(path: string, append?: boolean): void;
 	deletes(path: string, recursive: boolean): void;
+	/** A path as it is where such links are followed. */
+	behind(path: string): string;
+	/** Says that a directory is found at another path as well. */
+	linked(from: string, to: string): void;
 	/** Content of a file that this script has written before; undefined: not by it. */
 	file(path: string): string | undefined;
 	/** Contents of what this script has written to these paths and to files right below them. */
@@ -74,6 +82,10 @@ export interface Call {
 	wroteBelow(directory: string, content: string): void;
 	/** Says that this script fetches something, and whether from where nobody should run code from. */
 	fetches(dubious: boolean): void;
+	/** Whether this script has looked at a variable that is called like a secret. */
+	readonly namedSecret: boolean;
+	/** Whether this script has fetched something from there. */
+	readonly fetchedBlindly: boolean;
 }
 
 export type Judge = (call: Call) => void;
