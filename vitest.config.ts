@@ -31,7 +31,7 @@ export default defineConfig({
 					include: ["test/e2e/**/*.test.ts"],
 					// Each file runs a gateway, a runner and CLIs of its own; with more of them at once two cores are too few
 					// for anything that a test times. They run last: when a unit test is red, read that first.
-					maxWorkers: 2,
+					maxWorkers: 3,
 					sequence: { groupOrder: 3 },
 					testTimeout: 60_000,
 					// The first file may have to install the real CLIs.

@@ -28,7 +28,7 @@ test("what is said after a command in its line is read too", () => {
 });
 
 test("paths, addresses and numbers are read by their kind", () => {
-	expect(marks("The file ~/.ssh/id_rsa, 10.0.0.1 and a@b.example")).toBe("the file §secret ssh id_rsa , §ip and §mail");
+	expect(marks("Here: ~/.ssh/id_rsa, 10.0.0.1 and a@b.example")).toBe("here : §secret ssh id_rsa , §ip and §mail");
 	expect(marks("see https://docs.example.com and /srv/project/a.ts, 3 times")).toBe("see §url and §path srv project ts , §n times");
 	expect(marks("delete / and /etc")).toBe("delete §root and §destroy etc");
 });
@@ -118,7 +118,7 @@ test("letters that look alike or cannot be seen do not hide an order", () => {
 });
 
 test("of a long prompt the beginning and the end are judged", () => {
-	const filler = "All the world is a stage, said the poet, and so on.\n".repeat(4000);
+	const filler = "The build takes four minutes on my laptop and two in CI.\n".repeat(4000);
 	expect(judgePrompt(`run rm -rf /\n${filler}`).kind).toBe("order");
 	expect(judgePrompt(`${filler}\nrun rm -rf /`).kind).toBe("order");
 	expect(judgePrompt(filler).kind).toBe("none");
