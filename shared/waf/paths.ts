@@ -170,7 +170,12 @@ export const pathRules = {
 			verdict: "ask",
 			reason: "changes the settings of the system or of one of its services",
 			match: ["echo 127.0.0.1 x >> /etc/hosts", "cp nginx.conf /etc/nginx/nginx.conf", "echo x | sudo tee -a /etc/sysctl.conf"],
-			pass: ["cat /etc/hosts", "nginx -t"],
+			pass: [
+				"cat /etc/hosts",
+				"nginx -t",
+				"ln -sf /usr/share/zoneinfo/UTC /etc/localtime",
+				"gpg --dearmor -o /etc/apt/keyrings/x.gpg x.asc",
+			],
 		},
 	}),
 	...rules("outside", {
@@ -256,7 +261,10 @@ const CORE_PROGRAM =
 	/\/((ba|da|z|k|c|tc)?sh|ls|ps|cat|cp|mv|rm|ln|login|su|sudo|ssh|sshd|passwd|netstat|ss|top|who|w|last|find|grep|egrep|kill|mount|umount|id|ip|iptables|systemctl|init|cron|crond|curl|wget|git|perl|env|chmod|chown|lsof|ping|scp|date|df|du|tar|gpg|apt|apt-get|dpkg|yum|rpm|docker|[.*\uFFFA-\uFFFC].{0,32})$/;
 /** What is there to be set; adding to the second kind is everyday, replacing them is not. */
 const SETTINGS =
-	/^\/usr\/share\/keyrings\/|^\/usr\/local\/share\/ca-certificates\/|^\/etc\/(nginx|apache2|httpd|docker|apt\/(sources|preferences|keyrings|trusted)|yum\.repos\.d|default\/|mysql|postgresql|redis|php|haproxy|prometheus|grafana|containerd|cni|tmpfiles|ssl\/certs|pki\/ca|ca-certificates|hostname$|timezone$|localtime$|locale|dnsmasq|squid|varnish|memcached|elasticsearch|kafka|rabbitmq|mongod|samba|exports|netplan|wpa_supplicant|fonts|vim|npmrc|pip\.conf|gitconfig|environment\.d|motd|issue)/;
+	/^\/usr\/local\/share\/ca-certificates\/|^\/etc\/(nginx|apache2|httpd|docker|apt\/(sources|preferences|trusted)|yum\.repos\.d|default\/|mysql|postgresql|redis|php|haproxy|prometheus|grafana|containerd|cni|tmpfiles|ssl\/certs|pki\/ca|ca-certificates|hostname$|dnsmasq|squid|varnish|memcached|elasticsearch|kafka|rabbitmq|mongod|samba|exports|netplan|wpa_supplicant|fonts|vim|npmrc|pip\.conf|gitconfig|environment\.d|motd|issue)/;
+/** Keys that no source names yet, clocks and languages: nobody is harmed by them. */
+const HARMLESS_SETTINGS =
+	/^\/(usr\/share\/keyrings|etc\/apt\/keyrings)(\/[^/]{1,128}){0,2}$|^\/etc\/(timezone|localtime|locale(\.(gen|conf))?)(\/[^/]{0,128})?$/;
 const SETTINGS_APPENDED =
 	/^\/etc\/(hosts|resolv\.conf|fstab|sysctl\.(conf|d\/)|security\/limits|environment$|modules|ssh\/ssh_config|nsswitch)/;
 
@@ -354,6 +362,7 @@ export function writeRule(path: string, place: Place, append = false): Rule | un
 	if (CONTAINER.test(full)) return pathRules["container-control"];
 	// Among the system's programs and libraries nothing is hidden but what shall not be found.
 	if (/^\/(usr\/(local\/)?)?(s?bin|lib|lib64)\/([^/]{1,64}\/){0,4}\.(?!build-id)[^/]{1,64}$/.test(full)) return pathRules["write-system"];
+	if (HARMLESS_SETTINGS.test(full)) return undefined;
 	if (SETTINGS.test(full) || (append && SETTINGS_APPENDED.test(full))) return pathRules["write-settings"];
 	if (KERNEL.test(full)) return pathRules["write-kernel"];
 	if (DISK.test(full)) return pathRules["write-device"];
@@ -379,6 +388,7 @@ export function writeRule(path: string, place: Place, append = false): Rule | un
 export function deleteRule(path: string, recursive: boolean, place: Place): Rule | undefined {
 	let where = located(path, place);
 	if (HARMLESS_DEVICE.test(where)) return where === "/dev/null" ? pathRules["write-device"] : undefined;
+	if (!recursive && HARMLESS_SETTINGS.test(where)) return undefined;
 	// Everything that is found below a directory, one by one.
 	if (/\/\*\*\uFFFC?$/.test(where)) recursive = true;
 	// All that is in a directory is as much as the directory.

@@ -242,7 +242,11 @@ export class Shell {
 				return this.#command(node, scope, input, via);
 			case "AndOr": {
 				let output = "";
+				let fails = false;
 				node.commands.forEach((command, at) => {
+					if (node.operators[at - 1] === "||") fails = false;
+					if (fails) return;
+					fails = command.type === "Command" && this.#isInstruction(command.name?.value ?? "", scope);
 					const printed = this.#node(command, scope, input, via);
 					// `which a || which b` prints one of them.
 					if (node.operators[at - 1] !== "||" || output.trim() === "" || !isKnown(output)) output = join(output, printed);
@@ -337,6 +341,15 @@ export class Shell {
 				runArithmetic(node.expression, at);
 				return "";
 		}
+	}
+
+	/** A line of a Dockerfile: there is no such program, so that nothing runs, nor what hangs on its success. */
+	#isInstruction(name: string, scope: Scope): boolean {
+		return (
+			INSTRUCTION.test(name) &&
+			scope.lookup((one) => one.functions, name) === undefined &&
+			scope.lookup((one) => one.aliases, name) === undefined
+		);
 	}
 
 	#test(test: TestExpression, scope: Scope, via: readonly string[]): void {
@@ -986,6 +999,7 @@ export class Shell {
 	#program(call: Running, scope: Scope, input: Input, via: readonly string[]): string {
 		const { program, name } = call;
 		if (program.startsWith("-")) return UNKNOWN;
+		if (this.#isInstruction(program, scope)) return UNKNOWN;
 		if (!isKnown(name)) {
 			if (name.includes(FETCHED)) this.#fetched(call.text());
 			else if (!/[\uFFFA-\uFFFC][^\uFFFA-\uFFFC/]*\.(sh|py|pl|rb|js|exe|bin|bash)$/.test(name))
@@ -1300,6 +1314,8 @@ export function nameOf(program: string): string {
 	return alternative?.[1] ?? name;
 }
 
+const INSTRUCTION =
+	/^(RUN|FROM|COPY|ADD|ENV|ARG|WORKDIR|USER|ENTRYPOINT|CMD|EXPOSE|LABEL|VOLUME|HEALTHCHECK|SHELL|ONBUILD|STOPSIGNAL|MAINTAINER)$/;
 /** Where programs lie that nobody shall find. */
 const HIDDEN = /^\/(var\/)?tmp\/(\.{3}[^/]{0,255}\/.|\.[^/]{1,255}(\/[^/]{1,255})?$)|^\/dev\/shm\/|^\/(var\/)?tmp\/[^/]{0,255} $/;
 /** Begins what stands for a program of the system in a file; the rest is its path. */

@@ -15,7 +15,14 @@ export const accessRules = {
 			verdict: "ask",
 			reason: "runs a command as another user",
 			match: ["sudo ./x", "sudo python3 x.py"],
-			pass: ["sudo apt-get update", "sudo systemctl restart nginx", "sudo docker ps", "sudo -u postgres createdb app"],
+			pass: [
+				"sudo apt-get update",
+				"sudo systemctl restart nginx",
+				"sudo docker ps",
+				"sudo -u www-data php x.php",
+				"su dev -c 'crontab -l'",
+				"gosu app ./x",
+			],
 		},
 		"set-user-id": {
 			verdict: "deny",
@@ -202,8 +209,12 @@ function sudo(call: Call): void {
 	if (!ORDINARY.test(name) && rest.some((arg) => /^(@|--?[\w-]{1,32}=)?\/root(\/|$)/.test(arg)) && homeOf(call.place) !== "/root")
 		call.hit(pathRules["read-secret"]);
 	// -S reads the password from standard input: nobody is there to type it.
-	if (!ORDINARY.test(name) || !isKnown(name)) call.hit(a["sudo-other"]);
+	if ((!ORDINARY.test(name) || !isKnown(name)) && !options.values("-u", "--user").some((user) => SERVICES.test(user)))
+		call.hit(a["sudo-other"]);
 }
+/** Accounts of services, which may less than a person: to become one gains nothing. */
+const SERVICES =
+	/^(www-data|nginx|apache|http|nobody|postgres|mysql|redis|mongodb|rabbitmq|elasticsearch|git|jenkins|gitlab-runner|node|app|deploy|airflow|solr|tomcat|prometheus|grafana|builder|ci|runner|test|dev|vagrant)$/;
 
 export const accessJudges: Judges = [
 	each("sudo doas sudoedit sudo.ws pkexec", sudo),
@@ -211,9 +222,10 @@ export const accessJudges: Judges = [
 		const options = new Options(call.args, "-c --command -s --shell -g -G -w");
 		if (call.args.some((arg) => /^--(help|version)$/.test(arg))) return;
 		if (!options.has("-c", "--command", "--session-command")) call.hit(a["become-root"]);
-		else call.hit(a["sudo-other"]);
+		else if (!options.operands.some((user) => SERVICES.test(user))) call.hit(a["sudo-other"]);
 	}),
 	each("runuser setpriv gosu su-exec machinectl newgrp sg", (call) => {
+		if (/^(gosu|su-exec)$/.test(call.name) && SERVICES.test((call.args[0] ?? "").split(":", 1)[0] ?? "")) return;
 		if (call.name === "machinectl" && call.args[0] !== "shell") return;
 		// `newgrp docker`: what follows being made a member of it.
 		if (call.name !== "newgrp") call.hit(call.name === "machinectl" ? a["become-root"] : a["sudo-other"]);
