@@ -9,6 +9,8 @@ export function onSignals(stages: {
 	makeWay(): Promise<void>;
 	log(line: string): void;
 }): void {
+	// Whoever read what is said here may be gone (`npm start | tee log` and Ctrl-C); what others rely on goes on, and ends as it should.
+	for (const stream of [process.stdout, process.stderr]) stream.removeAllListeners("error").on("error", () => {});
 	let count = 0;
 	const take = () => {
 		count++;

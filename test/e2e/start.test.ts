@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, wr
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { processesWith } from "../support/processes.ts";
 import { gatewayPid, runHotplex, type Stack, startStack } from "../support/stack.ts";
 
 describe("npm start", () => {
@@ -34,6 +35,20 @@ describe("npm start", () => {
 		const turns = await again.client.session(session.id).turns();
 		expect(turns.data[0]).toMatchObject({ turnId: turn.id, state: "ended", stopReason: "cancelled" });
 		await again.remove();
+	});
+
+	test("[P11] a reader of its output that goes away, as with `| tee` and Ctrl-C, ends nothing, and it still stops as it should", async () => {
+		const stack = await startStack();
+		stack.process.stdout?.destroy();
+		stack.process.stderr?.destroy();
+		const session = await stack.client.openSession({ provider: "demo" });
+		expect((await (await session.send("one")).result()).stopReason).toBe("end_turn");
+		const pid = gatewayPid(stack);
+		stack.process.kill("SIGINT");
+		expect(await stack.stop()).toBe(0);
+		expect(() => process.kill(pid, 0)).toThrow(/ESRCH/);
+		await expect.poll(() => processesWith(stack.stateDir), { timeout: 10_000 }).toEqual([]);
+		await stack.remove();
 	});
 
 	test("a second start on a state directory in use says by whom, and harms nothing", async () => {
