@@ -32,7 +32,7 @@ export type PromptJudgement = Judgement & { kind: "order" | "mention" | "none" }
 const HEAD_UNITS = 24 * 1024;
 const TAIL_UNITS = 8 * 1024;
 /** Heavier than this it is an order for certain; below it, it may be one, and is asked about. */
-const CERTAIN = 1.5;
+const CERTAIN = 2;
 
 /**
  * Whether a prompt orders what the rules would stop, or only speaks of it. Commands in it are judged by the command engine; whether they, or an attack
