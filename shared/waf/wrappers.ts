@@ -161,6 +161,8 @@ const find: Wrapper = (call) => {
 			for (const path of found) {
 				// Everything below a directory, or only what a test picks.
 				const place = narrow ? path : `${path.slice(0, -1)}*`;
+				// Caches and leftovers, by names that say so.
+				if (/^((\/usr)?\/bin\/)?rm$/.test(inner[0] ?? "") && narrow && isKnown(name) && LEFTOVERS.test(name)) continue;
 				// One after the other, all that is below it: as good as recursively.
 				if (!narrow && /^((\/usr)?\/bin\/)?(rm|unlink|shred)$/.test(inner[0] ?? ""))
 					call.deletes(path === `./${UNKNOWN}` ? "./*" : place, true);
@@ -367,7 +369,7 @@ const su: Wrapper = (call) => {
 			"-c --command -s --shell -g -G -w -u --user --reuid --regid --groups --bounding-set --inh-caps --ambient-caps",
 			true,
 		).operands;
-		if (options.has("-u", "--user") || call.name === "setpriv") if (inner.length > 0) call.argv(inner);
+		if ((options.has("-u", "--user") || call.name === "setpriv") && inner.length > 0) return call.argv(inner);
 	}
 	if (call.stdin !== null && isKnown(call.stdin) && options.values("-c").length === 0) call.script(call.stdin, call.name, [], null);
 	return undefined;

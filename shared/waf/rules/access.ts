@@ -178,6 +178,10 @@ const DOORS = new Set(
 const SHELL_NAME = /^(sh|bash|dash|zsh|ksh|csh|tcsh|fish|ash)$/;
 const EDITORS = /^(vi|vim|nvim|nano|emacs|ed|ex|pico|view|less|more|man|most|mc|visudo|rvim|rview|vimdiff|joe|mg|jed|nvi|elvis)$/;
 
+/** Accounts that services run as: they may do less than whoever works here. */
+const SERVICE_ACCOUNT =
+	/^(www-data|wwwrun|nginx|apache|http|httpd|postgres|mysql|redis|mongodb|app|deploy|jenkins|git|gitlab-runner|nobody|node|rails|django|celery|vagrant|ubuntu|builder|runner|ci|airflow|elasticsearch|rabbitmq|grafana|prometheus|minio|solr|kafka|nextcloud|gitea|composer|drupal|wordpress)$/;
+
 function sudo(call: Call): void {
 	const options = new Options(call.args, "-u -g -h -p -C -r -t -T -U -D -R -a --user --group --host --prompt --close-from --chdir", true);
 	const operands = options.operands.filter((arg) => !/^[A-Za-z_][A-Za-z0-9_]{0,127}=/.test(arg));
@@ -202,7 +206,8 @@ function sudo(call: Call): void {
 	if (!ORDINARY.test(name) && rest.some((arg) => /^(@|--?[\w-]{1,32}=)?\/root(\/|$)/.test(arg)) && homeOf(call.place) !== "/root")
 		call.hit(pathRules["read-secret"]);
 	// -S reads the password from standard input: nobody is there to type it.
-	if (!ORDINARY.test(name) || !isKnown(name)) call.hit(a["sudo-other"]);
+	const lesser = options.values("-u", "--user").some((user) => SERVICE_ACCOUNT.test(user));
+	if (!isKnown(name) || (!ORDINARY.test(name) && !lesser)) call.hit(a["sudo-other"]);
 }
 
 export const accessJudges: Judges = [
@@ -211,10 +216,15 @@ export const accessJudges: Judges = [
 		const options = new Options(call.args, "-c --command -s --shell -g -G -w");
 		if (call.args.some((arg) => /^--(help|version)$/.test(arg))) return;
 		if (!options.has("-c", "--command", "--session-command")) call.hit(a["become-root"]);
-		else call.hit(a["sudo-other"]);
+		else if (!options.operands.some((user) => SERVICE_ACCOUNT.test(user))) call.hit(a["sudo-other"]);
 	}),
 	each("runuser setpriv gosu su-exec machinectl newgrp sg", (call) => {
 		if (call.name === "machinectl" && call.args[0] !== "shell") return;
+		const [user] = [
+			...new Options(call.args, "-u --user -g -G").values("-u", "--user"),
+			...call.args.filter((arg) => !arg.startsWith("-")),
+		];
+		if (/^(runuser|gosu|su-exec)$/.test(call.name) && SERVICE_ACCOUNT.test(user?.split(":", 1)[0] ?? "")) return;
 		// `newgrp docker`: what follows being made a member of it.
 		if (call.name !== "newgrp") call.hit(call.name === "machinectl" ? a["become-root"] : a["sudo-other"]);
 	}),
@@ -224,7 +234,9 @@ export const accessJudges: Judges = [
 				(arg) =>
 					/^([ugoa]{0,3}[+=][rwxXt]{0,4}s[rwxXt]{0,4}|0?[4267][0-7]{3})(,|$)|,[ug]{1,2}\+s/.test(arg) &&
 					!/^(g\+s|g\+rws|2[0-7]{3}|02[0-7]{3})/.test(arg),
-			)
+			) &&
+			// The browser's own jail starts no other way.
+			!call.args.every((arg) => /^-|^0?[0-7]{4}$|(^|\/)chrome-sandbox$/.test(arg))
 		)
 			call.hit(a["set-user-id"]);
 	}),
@@ -233,7 +245,14 @@ export const accessJudges: Judges = [
 			call.hit(a["set-user-id"]);
 	}),
 	each("setcap", (call) => {
-		if (!call.args.includes("-r") && call.args.length > 0) call.hit(a["set-user-id"]);
+		if (call.args.includes("-r") || call.args.length === 0) return;
+		// Ports below 1024, raw packets, locked memory: what servers and ping need, and nobody becomes another user with.
+		const small = call.args.some((arg) =>
+			/^'?cap_(net_bind_service|net_raw|net_admin|ipc_lock|sys_nice|perfmon)(,cap_(net_bind_service|net_raw|net_admin|ipc_lock|sys_nice|perfmon))*[=+][eip+]{1,4}'?$/i.test(
+				arg,
+			),
+		);
+		call.hit(a[small ? "sudo-other" : "set-user-id"]);
 	}),
 	each(
 		"useradd adduser usermod userdel deluser groupadd groupmod groupdel delgroup addgroup gpasswd chpasswd passwd vipw vigr visudo newusers pwconv pwunconv chage dscl sysadminctl pw luseradd lpasswd",
@@ -245,6 +264,8 @@ export const accessJudges: Judges = [
 			)
 				return;
 			if (call.args.length === 1 && /^--(help|version)$/.test(call.args[0] ?? "")) return;
+			// Whom an image's programs run as: a user without rights of its own, made by who is root there anyway.
+			if (!call.via.includes("sudo") && isPlainAccount(call)) return;
 			// What install guides ask for: a group, a service's own user, one's own membership of a harmless group.
 			if (
 				/^(groupadd|addgroup)$/.test(call.name) ||
@@ -509,6 +530,28 @@ export const accessJudges: Judges = [
 		if (!call.args.some((arg) => /^(-l|--list-shells|--help)$/.test(arg))) call.hit(a["default-shell"]);
 	}),
 ];
+/** An account or a group under a name that containers have, with no password and in no group that may more than others. */
+function isPlainAccount(call: Call): boolean {
+	if (!/^(useradd|adduser|groupadd|addgroup|usermod|groupmod)$/.test(call.name)) return false;
+	if (
+		call.args.some(
+			(arg, at) =>
+				/^(-o|--non-unique|-p|--password|-[a-zA-Z]*[op][a-zA-Z]*)$/.test(arg) ||
+				/(^|,)(sudo|wheel|admin|root|adm|disk|shadow|docker|lxd|libvirt)(,|$)/.test(arg) ||
+				/^(0|\/root\/?|\/)$/.test(arg) ||
+				(/^(-u|-g|--uid|--gid)$/.test(call.args[at - 1] ?? "") && /^0+$/.test(arg)),
+		)
+	)
+		return false;
+	const operands = new Options(
+		call.args,
+		"-u -g -G -d -s -c -h -K -k -e -f -b --uid --gid --groups --home --home-dir --shell --comment --gecos --ingroup --base-dir",
+	).operands;
+	return operands.length > 0 && operands.every((name) => CONTAINER_ACCOUNT.test(name) || SERVICE_ACCOUNT.test(name));
+}
+const CONTAINER_ACCOUNT =
+	/^(app|appuser|appgroup|apps?|application|nonroot|non-root|user|users|group|default|nodejs|nextjs|nestjs|spring|java|python|pyuser|django|flask|fastapi|go|golang|rust|web|webapp|www|api|worker|service|svc|server|dev|developer|vscode|coder|test|tester|testuser|builder|build|buildkite|circleci|ci|cirunner|runner|agent|jovyan|airflow|hadoop|spark|kafka|steam|minecraft|node|nginx|deployer|deploy|container|docker-user|unprivileged|\uFFFC|\d{3,6})$/;
+
 /** A line of a crontab that starts one program of an application's own place, and nothing else. */
 const PLAIN_JOB =
 	/^(#.{0,256}|[\d*,/-]{1,32}(\s{1,4}[\d*,/A-Za-z-]{1,32}){4}\s{1,4}((cd\s)?\/(opt|srv|usr\/local|home\/[\w-]{1,32}|var\/www)(\/[\w-][\w.-]{0,64}){1,8}(\s{1,2}&&\s)?\s{0,2}){1,2}(\s--?[\w=-]{1,64}){0,4}\s{0,4}(>{1,2}\s?\/(var\/log|dev\/null)[\w./-]{0,64}\s?(2>&1)?)?\s{0,4})$/;
@@ -559,7 +602,7 @@ export function judgeArguments(call: Call): void {
 
 /** The path that an argument names: itself, or what stands behind `--x=`, `@`, `key=`, `-f`. */
 function pathIn(arg: string): string | undefined {
-	if (/^[/~.]/.test(arg) || /^[\uFFFA-\uFFFC]\//.test(arg)) return arg;
+	if (/^[/~.]/.test(arg) || /^[\uFFF9-\uFFFC]\//.test(arg)) return arg;
 	if (/^file:\/\//.test(arg)) return arg.slice(7);
 	const behind =
 		/^(?:--?[A-Za-z][\w-]{0,40}[=:]|[A-Za-z_][\w.]{0,40}[=:]|@|-[A-Za-z]|[A-Za-z]{1,12}:)((?:@|<)?(?:[~/]|\.\.?\/).{1,4096})$/.exec(arg);

@@ -1,4 +1,4 @@
-import { escapes, FETCHED, isKnown, squeezed, UNKNOWN } from "../words.ts";
+import { escapes, FETCHED, isKnown, PACKED, squeezed, UNKNOWN } from "../words.ts";
 import { DATA } from "./access.ts";
 import { type Call, each, type Judges, Options, rules } from "./rule.ts";
 import { shellRules } from "./shell.ts";
@@ -50,6 +50,7 @@ const interpreter =
 			if (module !== undefined && !/^(code|pdb|IPython|bpython|ptpython|idlelib|asyncio|runpy|cProfile|profile|trace)(\.|$)/.test(module))
 				return;
 			if (call.stdin.includes(FETCHED)) call.runsFetched();
+			else if (call.stdin.includes(PACKED)) call.hit(shellRules["run-hidden"]);
 			else if (isKnown(call.stdin) || call.stdin.length > 8) call.code(language, call.stdin);
 			else if (!options.has("-m")) call.hit(shellRules["unresolved-script"]);
 			return;
@@ -64,6 +65,7 @@ const interpreter =
 			call.runsFetched();
 		const content = call.file(file) ?? (language === "node" ? call.file(`${file}/index.js`) : undefined);
 		if (content?.includes(FETCHED)) call.runsFetched();
+		else if (content?.includes(PACKED)) call.hit(shellRules["run-hidden"]);
 		else if (content !== undefined && isKnown(content)) call.code(language, content);
 		else if (content !== undefined) call.hit(shellRules["unresolved-script"]);
 	};
@@ -123,6 +125,11 @@ const EDITOR_LANGUAGES: Readonly<Record<string, string>> = { p: "python", r: "ru
 function editorCommand(call: Call, text: string): void {
 	const program = /^:{0,3}(py3?|python3?|pyx|rub?y?|lua|perl?|tcl|mzscheme|pythonx)\s{1,8}([\s\S]{1,16384})$/.exec(text.trim());
 	if (program) return void call.code(EDITOR_LANGUAGES[(program[1] ?? "p").charAt(0)] ?? "python", program[2] ?? "");
+	// After `!` the rest of the line is the shell's, pipes and all.
+	for (const line of text.split("\n")) {
+		const whole = /^[\s:]{0,8}(?:[%.$,0-9]{0,8}|r|read|w|write|silent!?)\s{0,4}!\s{0,4}(.{1,4096})$/.exec(line);
+		if (whole?.[1]?.includes("|")) call.script(whole[1]);
+	}
 	for (const one of text.split(/\||\n/).map((part) => part.trim().replace(/^:{1,3}/, ""))) {
 		const bang = /^(?:[%.$,0-9]{0,8}|r|read|w|write|silent!?)\s{0,4}!\s{0,4}(.{1,4096})$/.exec(one);
 		const code = /^(py3?|python3?|pyx|rub?y?|lua|perl?|tcl|mzscheme|pythonx)\s{1,8}(.{1,4096})$/.exec(one);
@@ -368,9 +375,11 @@ function tcl(call: Call, text: string): void {
 	for (const [, path] of text.matchAll(/\bfile\s{1,4}delete\s{1,4}(?:-force\s{1,4})?(?:--\s{1,4})?["{]?([~/.][^\s"}\];]{0,512})/g))
 		call.deletes(path ?? "", true);
 	for (const match of text.matchAll(
-		/(?:^|[;\n[{]|\s)(?:exec|spawn|system|open\s{1,4}"?\|)\s{0,4}(?:-\w{1,16}\s{1,4}){0,2}([^;\n\]}]{1,2048})/g,
+		/(?:^|[;\n[{]|\s)(?:exec|spawn|system|open\s{1,4}"?\|)\s{0,4}(?:-\w{1,16}\s{1,4}){0,2}([^;\n\]{}]{0,64}-[a-z]{0,4}c\s{1,4}\{[^{}\n]{1,2048}|[^;\n\]}]{1,2048})/g,
 	)) {
 		const script = (match[1] ?? "")
+			// Braces are Tcl's quotes.
+			.replace(/(-[a-z]{0,4}c\s{1,4})\{?([^{}'\n]{1,2048})$/, (_, flag: string, inner: string) => `${flag}'${inner}'`)
 			.replace(/[0-9]?[<>]{1,2}@?\s{0,4}(stdin|stdout|stderr)\S{0,8}|>&@\S{1,8}|<@\S{1,8}/g, "")
 			.replace(/^["{|]/, "")
 			.replace(/["}]$/, "");
@@ -380,8 +389,9 @@ function tcl(call: Call, text: string): void {
 }
 
 /** What holds for every program: a shell among its arguments, or in a file that it is given, is most likely one that it starts. */
-export function judgeShellWords(call: Call, known: boolean): void {
+export function judgeShellWords(call: Call, known: boolean): string {
 	const { args, name } = call;
+	let printed = "";
 	const hooks = HOOKS.get(name);
 	if (hooks && args.some((arg) => hooks.test(arg)) && !args.includes("-c"))
 		call.hit(shellRules[name === "script" ? "unresolved-script" : "shell-escape"]);
@@ -393,7 +403,7 @@ export function judgeShellWords(call: Call, known: boolean): void {
 		[...args.filter((arg) => !arg.startsWith("-")), "./x"].some((file) => call.file(file)?.includes(FETCHED))
 	)
 		call.runsFetched();
-	if (TAKES_SHELLS.has(name)) return;
+	if (TAKES_SHELLS.has(name)) return printed;
 	args.slice(0, 256).forEach((arg, at) => {
 		if (arg.length <= 4096) startedBy(call, arg, args[at + 1] ?? "", known);
 	});
@@ -407,7 +417,9 @@ export function judgeShellWords(call: Call, known: boolean): void {
 			!/^(install|add|remove|help|info|search|show|list|-S|-Q\w?|which|explain)$/.test(args[at - 1] ?? "") &&
 			call.via.length < 8
 		)
-			call.perhaps(() => call.argv(args.slice(at), name, null));
+			call.perhaps(() => {
+				printed = call.argv(args.slice(at), name, null);
+			});
 	}
 	if (RUNS_PROJECT.has(name) || (!known && !DATA.has(name) && !READS_FILES.test(name))) projectFiles(call);
 	// A tunnel back, whatever its program is called.
@@ -415,12 +427,13 @@ export function judgeShellWords(call: Call, known: boolean): void {
 	// `rcat connect -s bash 10.0.0.1 4242`
 	if (args.some((arg) => PLAIN_SHELL.test(arg)) && args.some((arg) => /^(tcp:\/\/)?(\d{1,3}\.){3}\d{1,3}(:\d{1,5})?$/.test(arg)))
 		call.hit(shellRules["shell-to-network"]);
+	return printed;
 }
 const INSTALLS =
 	/^(dpkg|rpm|apt|apt-get|dnf|yum|pip|npm|yarn|pnpm|make|gmake|cmake|cargo|go|gem|python|node|ruby|perl|php|snap|flatpak|docker|docker-compose)$/;
 /** Programs by whose names a wrapper's command is found. */
 const OFTEN_RUN =
-	/^((\/usr)?\/s?bin\/)?(rm|shred|dd|mkfs(\.\w{1,8})?|wipefs|chmod|chown|mv|cp|cat|tee|truncate|curl|wget|nc|ncat|socat|telnet|bash|sh|zsh|dash|python3?|perl|ruby|node|php|find|sudo|su|env|nohup|xargs|kill|pkill|killall|reboot|shutdown|poweroff|useradd|usermod|userdel|passwd|chpasswd|crontab|systemctl|iptables|insmod|modprobe|mount|tar|scp|ssh|sed|awk)$/;
+	/^((\/usr)?\/s?bin\/)?(rm|shred|dd|mkfs(\.\w{1,8})?|wipefs|chmod|chown|mv|cp|cat|tee|truncate|curl|wget|nc|ncat|socat|telnet|bash|sh|zsh|dash|python3?|perl|ruby|node|php|find|sudo|su|env|nohup|xargs|kill|pkill|killall|reboot|shutdown|poweroff|useradd|usermod|userdel|passwd|chpasswd|crontab|systemctl|iptables|insmod|modprobe|mount|umount|docker|podman|kubectl|nsenter|chroot|unshare|sysctl|setenforce|chattr|setcap|gcore|xmrig|ssh-keygen|auditctl|losetup|cryptsetup|nft|ufw|pkexec|doas|base64|xxd|strings|gdb|find|tar|scp|ssh|sed|awk)$/;
 const PLAIN_SHELL = /^(\/bin\/|\/usr\/bin\/)?(ba|da|z|k)?sh$|^(cmd|powershell)(\.exe)?$/;
 
 /** What an argument may have a program start. */
