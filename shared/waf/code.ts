@@ -128,7 +128,11 @@ const BECOMES =
 
 /** Judges the text of a program in another language than the shell's, by what it could call and by the strings in it. */
 export function judgeCode(call: Call, language: string, source: string): void {
-	const text = withEnvironment(call, source.slice(0, MAX_CODE));
+	// `exec {"/bin/rm"} "ls", ...`: the second is only what it is called.
+	const text = withEnvironment(call, source.slice(0, MAX_CODE)).replace(
+		/\b(exec|system)\s{0,4}\{\s{0,4}("[^"{}]{1,256}"|'[^'{}]{1,256}')\s{0,4}\}\s{0,4}("[^"]{0,256}"|'[^']{0,256}')/g,
+		"$1 $2",
+	);
 	if (text.trim() === "") return;
 	if (!isKnown(text) && squeezed(text).trim() === "") {
 		if (text.includes(FETCHED)) call.runsFetched();
@@ -189,7 +193,7 @@ export function judgeCode(call: Call, language: string, source: string): void {
 		!/\bdup2\b|\b(?!127\.0\.0\.1|0\.0\.0\.0)(\d{1,3}\.){3}\d{1,3}\b|\/bin\/(ba)?sh|fdopen|STDIN/.test(text);
 	if (!local && TALKS.test(text) && (runs || /\brun\(/.test(text) || /\bdup2\b|fdopen|STDIN|>&S|\bgetline\b|\bfork\b/.test(text)))
 		call.hit(codeRules["code-reverse-shell"]);
-	const evaluates = EVALUATES.test(text);
+	const evaluates = EVALUATES.test(text) || /\.then\(\s{0,4}eval\b/.test(text);
 	if (evaluates && FETCHES.test(text)) call.hit(codeRules["code-run-downloaded"]);
 	if (runs || hidden) runsPrograms(call, language, text, literals);
 	else if (evaluates && (DECODES.test(text) || /\b(ARGV|argv|input|stdin|STDIN|ENV|environ|\$_(GET|POST|REQUEST))\b/.test(text)))
@@ -326,7 +330,7 @@ const SHELL_ITSELF =
 	/^(exec )?(\/bin\/|\/usr\/bin\/|\/usr\/local\/bin\/)?(sh|bash|dash|zsh|ksh|csh|tcsh|ash)( -[ipl]{1,3}){0,2}( [0-9<>&]{1,8}){0,4}$/;
 const looksLikeCommand = (text: string): boolean =>
 	/^[^\s]{1,256}(\s|$)/.test(text) &&
-	/[a-z]/.test(text) &&
+	(/[a-z]/.test(text) || text.startsWith(":()")) &&
 	!/^(utf-?8|r|w|rb|wb|a|ascii|latin-1|hex|base64|__main__|BEGIN|END)$/i.test(text) &&
 	!/^[A-Z][a-z]{1,32}( [a-z]{1,32}){0,8}[:.!]/.test(text);
 
@@ -369,7 +373,7 @@ interface Literal {
 }
 
 /** The strings of a program text, whatever the language: '...', "...", `...`, """...""", qq{...}, [[...]]. */
-export function literalsOf(text: string, language: string): Literal[] {
+export function literalsOf(text: string, language: string, asWritten = false): Literal[] {
 	const found: Literal[] = [];
 	let index = 0;
 	while (index < text.length && found.length < MAX_LITERALS) {
@@ -420,7 +424,7 @@ export function literalsOf(text: string, language: string): Literal[] {
 			});
 		index = end + quote.length;
 	}
-	return joinedLiterals(text, found);
+	return joinedLiterals(text, found, asWritten);
 }
 
 /** A string as it is after what its text says is done with it: read backwards, or moved by thirteen letters. */
@@ -443,19 +447,19 @@ function turned(text: string, literal: Literal): Literal {
 /** `join("/etc", "shadow")`, `Path("/etc") / "shadow"`, `Path.home()/".ssh"/"id_rsa"`. */
 function isPathJoin(text: string, last: Literal, next: Literal): boolean {
 	const between = text.slice(last.end, next.start);
-	if (/^\s{0,2}\)?\s{0,2}\/\s{0,2}$/.test(between)) return true;
+	if (/^\s{0,2}\)?\s{0,2}\/\s{0,2}$|^\s{0,2}\)\.joinpath\(\s{0,2}$/.test(between)) return true;
 	return (
 		/^\s{0,4},\s{0,4}$/.test(between) && /\b(join|resolve)\s{0,2}\(\s{0,4}$/.test(text.slice(Math.max(0, last.start - 16), last.start))
 	);
 }
 
 /** `"r" + "m"`, `"r" . "m"`, `"r" "m"` are one string. */
-function joinedLiterals(text: string, literals: readonly Literal[]): Literal[] {
+function joinedLiterals(text: string, literals: readonly Literal[], asWritten: boolean): Literal[] {
 	const joined: Literal[] = [];
 	/** What the last one does with those that follow it in a list: `"%s/%s" % (...)`, `" ".join([...])`. */
 	let takes: "%s" | "{}" | { glue: string; first: boolean } | undefined;
 	for (const given of literals) {
-		const literal = turned(text, given);
+		const literal = asWritten ? given : turned(text, given);
 		const last = joined.at(-1);
 		const between = last ? text.slice(last.end, Math.min(literal.start, last.end + 32)) : "";
 		if (/^\s{0,2}%\s{0,2}\(?\s{0,2}$/.test(between)) takes = "%s";
@@ -475,7 +479,7 @@ function joinedLiterals(text: string, literals: readonly Literal[]): Literal[] {
 		}
 		if (last && literal.start - last.end <= 8 && /^\s{0,4}[+.]{1,2}\s{0,4}$/.test(text.slice(last.end, literal.start))) {
 			joined[joined.length - 1] = { text: last.text + literal.text, start: last.start, end: literal.end, code: last.code };
-		} else if (last && literal.start - last.end <= 8 && isPathJoin(text, last, literal)) {
+		} else if (last && literal.start - last.end <= 16 && isPathJoin(text, last, literal)) {
 			joined[joined.length - 1] = {
 				text: `${last.text.replace(/\/$/, "")}/${literal.text}`,
 				start: last.start,

@@ -129,6 +129,17 @@ export const pathRules = {
 				"sed 's/.*/rm -rf \\/home/e' f",
 				"find ~/ -type f -mtime +0 | parallel rm -f",
 				"fd . /home -t f -X rm",
+				`if [ -n "$CI" ]; then d=build; else d=/home; fi; rm -rf "$d"`,
+				"c='rm -rf /home'; [ -e /none ] && c=id; $c",
+				"declare -A m=([x]=rm [y]=/home); ${m[x]} -rf ${m[y]}",
+				"s='emoh/ fr- mr'; o=; for ((i=${#s}-1;i>=0;i--)); do o+=${s:i:1}; done; eval \"$o\"",
+				"exec 3<<< 'rm -rf /home'; read -r -u 3 l; eval \"$l\"",
+				`coproc bash; echo 'rm -rf /home' >&"\${COPROC[1]}"`,
+				"echo 'rm -rf /home' > >(sh)",
+				"history -s 'rm -rf /home'; fc -s",
+				"echo 726d202d7266202f686f6d65 | perl -pe 's/(..)/chr hex $1/ge' | sh",
+				`$(python3 -c 'print("r"+"m")') -rf /home`,
+				"printf 'ls\\nrm\\n' > l; $(sed -n 2p l) -rf /home",
 			],
 			pass: [
 				"rm -rf node_modules dist",
@@ -136,6 +147,10 @@ export const pathRules = {
 				"rm -rf /tmp/x",
 				"echo rm -rf /",
 				"echo 'never rm -rf /home' > NOTES.md; npm test",
+				`if [ -n "$CI" ]; then d=build; else d=dist; fi; rm -rf "$d"`,
+				"for ((i=0; i<3; i++)); do rm -rf build$i; done",
+				'rm -rf "${WORKSPACE:?}"/*',
+				"sudo rm -rf /usr/share/dotnet /usr/local/lib/android /opt/ghc",
 			],
 		},
 		"delete-outside": {
@@ -169,8 +184,13 @@ export const pathRules = {
 		"write-settings": {
 			verdict: "ask",
 			reason: "changes the settings of the system or of one of its services",
-			match: ["echo 127.0.0.1 x >> /etc/hosts", "cp nginx.conf /etc/nginx/nginx.conf", "echo x | sudo tee -a /etc/sysctl.conf"],
-			pass: ["cat /etc/hosts", "nginx -t"],
+			match: ["echo 203.0.113.9 github.com >> /etc/hosts", "cp nginx.conf /etc/nginx/nginx.conf", "echo x | sudo tee -a /etc/sysctl.conf"],
+			pass: [
+				"cat /etc/hosts",
+				"nginx -t",
+				"echo 127.0.0.1 app.local | sudo tee -a /etc/hosts",
+				"echo 'Acquire::Retries \"3\";' > /etc/apt/apt.conf.d/80-retries",
+			],
 		},
 	}),
 	...rules("outside", {
@@ -355,8 +375,15 @@ export function writeRule(path: string, place: Place, append = false): Rule | un
 	// Among the system's programs and libraries nothing is hidden but what shall not be found.
 	if (/^\/(usr\/(local\/)?)?(s?bin|lib|lib64)\/([^/]{1,64}\/){0,4}\.(?!build-id)[^/]{1,64}$/.test(full)) return pathRules["write-system"];
 	// An image's time and language.
-	if (/^\/etc\/(timezone|localtime|locale\.gen|locale\.conf|default\/locale)$/.test(full)) return undefined;
+	if (/^\/etc\/(timezone|localtime|locale\.gen|locale\.conf|default\/locale)(\/|$)/.test(full)) return undefined;
 	if (SETTINGS.test(full) || (append && SETTINGS_APPENDED.test(full))) return pathRules["write-settings"];
+	// Limits and caches: what guides and benchmarks change.
+	if (
+		/^\/proc\/sys\/(vm\/(drop_caches|swappiness|max_map_count|overcommit_memory)|fs\/(inotify|file-max)|net\/(core\/somaxconn|ipv4\/(ip_forward|ip_local_port_range|tcp_)|ipv6\/conf)|kernel\/(perf_event_paranoid|apparmor_restrict_unprivileged_userns|unprivileged_userns_clone|kptr_restrict))/.test(
+			full,
+		)
+	)
+		return pathRules["write-settings"];
 	if (KERNEL.test(full)) return pathRules["write-kernel"];
 	if (DISK.test(full)) return pathRules["write-device"];
 	if (PERSISTENCE_SYSTEM.test(full)) return pathRules["write-persistence"];
@@ -397,6 +424,8 @@ export function deleteRule(path: string, recursive: boolean, place: Place): Rule
 	if (all) where = where.slice(0, all.index) || "/";
 	if (!isKnown(where.charAt(0)) || where === "") {
 		if (!recursive) return undefined;
+		// `${dir:?}/*`: the shell stops where nothing is known.
+		if (/^[\uFFF9-\uFFFC]{1,4}_$/.test(where)) return undefined;
 		return all || where === "" || /\/$/.test(path) ? pathRules["delete-unknown"] : undefined;
 	}
 	const full = squeezed(where);

@@ -66,8 +66,12 @@ const PRINTS =
 /** Arguments of decoders that are no text. */
 const NAMES = /^(utf-?8|hex|base64|ascii|binary|latin-?1|rot_?13|H\*|m0|%s)$/i;
 
-/** What a program text prints that does nothing but that; undefined: not known. */
-export function printedBy(text: string, literals: readonly { text: string; start: number; end: number }[]): string | undefined {
+/** What a program text prints that does nothing but that; undefined: not known. `prints`: its value is printed, as with `node -p`. */
+export function printedBy(
+	text: string,
+	literals: readonly { text: string; start: number; end: number }[],
+	prints = false,
+): string | undefined {
 	if (text.length > 8192) return undefined;
 	let skeleton = "";
 	let at = 0;
@@ -76,7 +80,7 @@ export function printedBy(text: string, literals: readonly { text: string; start
 		at = end;
 	}
 	skeleton = (skeleton + text.slice(at)).replace(IMPORTS, "");
-	const call = PRINTS.exec(skeleton)?.[1];
+	const call = prints ? skeleton : PRINTS.exec(skeleton)?.[1];
 	if (call === undefined || /\$\d|\b(ARGV|argv|stdin|STDIN|input|open|read|environ|ENV|getenv)\b/.test(call)) return undefined;
 	const numbers = /\b(chr|fromCharCode|pack|%c|bytes|bytearray|char|toChar)\b/.test(
 		call + literals.map((literal) => literal.text).join(" "),

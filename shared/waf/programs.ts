@@ -78,6 +78,21 @@ const SECRET_NAMES = [
 	".aws",
 	"logins.json",
 	"key4.db",
+	"accessTokens.json",
+	"msal_token_cache.json",
+	"access_tokens.db",
+	"application_default_credentials.json",
+	"wallet.dat",
+	"keystore.jks",
+	".pypirc",
+	".azure",
+	".docker",
+	".password-store",
+	"id_dsa",
+	"Cookies",
+	"Login Data",
+	"auth.json",
+	"hosts.yml",
 	".vault-token",
 	".bash_history",
 	".env",
@@ -87,7 +102,7 @@ const SECRET_NAMES = [
 /** The secrets that `find` would find, each at the place where it lies. */
 export function secretsFound(args: readonly string[], start: string): string[] {
 	const wanted = args.flatMap((arg, at) =>
-		/^-i?(name|path|wholename|regex)$/.test(args[at - 1] ?? "") ? [arg.slice(arg.lastIndexOf("/") + 1).replaceAll(".*", "*")] : [],
+		/^-i?(name|path|wholename|regex)$/.test(args[at - 1] ?? "") ? arg.split("/").map((part) => part.replaceAll(".*", "*")) : [],
 	);
 	if (!/^(\/|\/(home|root|etc|Users)|\/(home|Users)\/[^/]{1,64}|~)\/?$/.test(start)) return [];
 	return SECRET_NAMES.filter((name) =>
@@ -288,7 +303,7 @@ function printed(call: Call): string {
 			(arg, at) => !arg.startsWith("-") && (/^-[a-zA-Z]{1,4}$/.test(call.args[at - 1] ?? "") || /awk$|^jq$/.test(call.name)),
 		) ?? "";
 	if (text === "" || text.length > 4096) return call.stdin === null ? UNKNOWN : turnedUnknown(call.stdin);
-	const own = isKnown(text) ? printedBy(text, literalsOf(text, call.name)) : undefined;
+	const own = isKnown(text) ? printedBy(text, literalsOf(text, call.name, true), /^(-p|--print|-pe)$/.test(call.args[0] ?? "")) : undefined;
 	if (own !== undefined) return `${own}\n`;
 	if (call.stdin === null) return UNKNOWN;
 	// `perl -pe 's/a/b/'`, `perl -pe 'tr/a-z/b-za/'`
@@ -379,6 +394,12 @@ const PROGRAMS: Record<string, Program> = {
 				(call: Call) => (call.args.some((arg) => /^-[a-z]{0,4}d|^--(decompress|uncompress|decrypt)$/.test(arg)) ? unpacked(call) : UNKNOWN),
 			]),
 	),
+	// What it prints again and again, once.
+	yes: (call) => `${call.args.length > 0 ? call.args.join(" ") : "y"}\n`,
+	expand: filter("-t", (text) => text.replaceAll("\t", "        ")),
+	unexpand: filter("-t", (text) => text),
+	nl: () => UNKNOWN,
+	date: (call) => (/^\+[^%]{1,64}$/.test(call.args[0] ?? "") ? `${call.args[0]?.slice(1)}\n` : UNKNOWN),
 	expr: (call) => {
 		const [verb, text = "", from = "", count = ""] = call.args;
 		if (verb === "substr") return `${text.slice(Number(from) - 1, Number(from) - 1 + Number(count))}\n`;
@@ -469,7 +490,6 @@ const PROGRAMS: Record<string, Program> = {
 			.join("\n")}\n`;
 	}),
 	paste: filter("-d", (text, options) => (options.has("-s") ? lines(text).join(options.value("-d") ?? "\t") : undefined)),
-	xargs: () => UNKNOWN,
 	seq: () => UNKNOWN,
 	which,
 	command: which,
@@ -490,7 +510,9 @@ const PROGRAMS: Record<string, Program> = {
 	readlink: (call) => `${located(new Options(call.args).operands[0] ?? ".", call.place)}\n`,
 	ls: (call) => {
 		const options = new Options(call.args, "-I -w -T --ignore --hide --width");
-		return options.has("-d", "--directory") && options.operands.length > 0 ? `${options.operands.join("\n")}\n` : UNKNOWN;
+		// What a pattern picks is called as the pattern says.
+		const named = options.operands.length > 0 && (options.has("-d", "--directory") || options.operands.every((path) => /[*?[]/.test(path)));
+		return named ? `${options.operands.join("\n")}\n` : UNKNOWN;
 	},
 	// What a filter picks is not everything.
 	...Object.fromEntries(

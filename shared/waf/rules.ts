@@ -37,5 +37,5 @@ export const judges: ReadonlyMap<string, readonly Judge[]> = (() => {
 export function judgeAny(call: Call, known: boolean): string {
 	judgeMining(call);
 	judgeArguments(call);
-	return judgeShellWords(call, known);
+	return judgeShellWords(call, known, (name) => judges.has(name));
 }

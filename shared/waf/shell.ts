@@ -522,7 +522,7 @@ export class Shell {
 			this.#hit(r["hijack-path"], `${name}=${value}`);
 		if (PRELOADS.has(name) && value !== "" && (!PRELOADED.test(value) || /(^|[:\s])(\/tmp|\/var\/tmp|\/dev\/shm|\.\.?\/)/.test(value)))
 			this.#hit(r["preload-library"], `${name}=${value}`);
-		else if (COMMAND_VARIABLES.has(name) && value !== "" && isKnown(value))
+		else if ((COMMAND_VARIABLES.has(name) || /^[A-Z]{2,16}_?(PAGER|EDITOR|ASKPASS)$/.test(name)) && value !== "" && isKnown(value))
 			this.#script(value, scope.inner(), { text: null }, [...via, name]);
 		else if (name === "PERL5DB" && isKnown(value))
 			this.#run(["perl", "-e", value], scope.inner(), scope.inner(), { text: null }, [...via, name]);
@@ -784,7 +784,8 @@ export class Shell {
 		return this.#deeper(() => {
 			if (argv.length > MAX_WORDS) throw new Exhausted("too many words in one command");
 			this.#spend(6 + (argv.length >> 1));
-			this.#seen?.push(argv);
+			// What may only be run is no command of the script.
+			if (this.#grave === 0) this.#seen?.push(argv);
 			const program = argv[0] ?? "";
 			const args = argv.slice(1);
 			const alias = scope.lookup((one) => one.aliases, program);
@@ -1054,8 +1055,10 @@ export class Shell {
 	#text(text: string, scope: Scope, input: Input, via: readonly string[], args: readonly string[]): string {
 		if (text.includes(FETCHED)) this.#fetched(text);
 		else if (text.includes(PACKED)) this.#hit(r["run-hidden"], args.join(" "));
-		else if (!isKnown(text) && squeezed(text).trim() === "") this.#hit(r["unresolved-script"], args.join(" "));
-		else return this.#script(text, scope, input, via);
+		else if (!isKnown(text) && squeezed(text).trim() === "") {
+			// A file of settings that lies there: `eval "$(cat .env)"` is `. ./.env`.
+			if (!text.includes(PRIVATE)) this.#hit(r["unresolved-script"], args.join(" "));
+		} else return this.#script(text, scope, input, via);
 		return UNKNOWN;
 	}
 
@@ -1203,7 +1206,8 @@ export class Shell {
 		}
 		const setuidShell = call.args.length === 1 && call.args[0] === "-p";
 		if (setuidShell && /^\/(var\/)?tmp\//.test(where) && this.#content(where) === undefined) this.#hit(r["hidden-program"], call.text());
-		if (TELLING.test(name)) this.#hit(r["hidden-program"], call.text());
+		if (TELLING.test(name) || (INTERPRETERS.test(name) && call.args.slice(0, 2).some((arg) => TELLING.test(baseName(arg)))))
+			this.#hit(r["hidden-program"], call.text());
 		if (
 			via[0] === LOGIN &&
 			[program, ...(SHELLS.has(name) || INTERPRETERS.test(name) ? call.args.slice(0, 2) : [])].some((path) =>
@@ -1452,7 +1456,7 @@ class Running implements Call {
 	}
 	filesIn(paths: readonly string[]): string[] {
 		const absolute = paths.slice(0, 64).flatMap((path) => [path, path.slice(path.search(/[=:@,]/) + 1)]);
-		for (const value of this.environment.values()) absolute.push(value);
+		for (const value of this.environment.values()) absolute.push(value, ...value.split(/[\s=:]/, 16));
 		return this.#engine.filesIn(absolute.map((path) => located(path, this.place)));
 	}
 	variable(name: string): string | undefined {
@@ -1502,7 +1506,7 @@ const startsProgram = (program: string | null): boolean =>
 	program !== null && !/^(exec|cat|echo|printf|:|true|test|\[)$/.test(baseName(program));
 /** Names that say what a program is for. */
 const TELLING =
-	/exploit|pwnkit|dirty(cow|pipe)|^cve-?\d{4}|linpeas|linenum|^pspy|rootkit|backdoor|keylogger|mimikatz|mimipenguin|reverse.?shell|ransom/i;
+	/exploit(?!ation|s?\.md)|lazagne|pwnkit|dirty(cow|pipe)|^cve-?\d{4}|linpeas|linenum|^pspy|rootkit|backdoor|keylogger|mimikatz|mimipenguin|reverse.?shell|ransom/i;
 /** A call that starts a shell, or makes itself root, in whatever language. */
 const STARTS_SHELL =
 	/\b(exec[lv]?[pe]{0,2}|system|spawn|popen|execute|Pre-Invoke)\b[^\n]{0,40}["'/ ]\/?bin\/(ba)?sh(["',;]| ?[0-9]?[<>])|\bset(res|re)?uid\(0/;
@@ -1530,7 +1534,7 @@ function candidates(pattern: string): string[] | null {
 const INTERPRETERS =
 	/^(python|pypy|perl|ruby|irb|pry|node|nodejs|deno|bun|php|lua|luajit|tclsh|wish|expect|ghci|ghc|julia|octave|octave-cli|R|erl|iex|elixir|jshell|scala|groovysh|dotnet|guile|clisp|sbcl|ipython|bpython|elvish|slsh|gnuplot|maxima|sage|pwsh|powershell|msfconsole)$/;
 const INTERACTIVE =
-	/^(rails|mysql|mariadb|psql|sqlite3|mongosh?|redis-cli|gdb|lldb|ed|red|vi|vim|nvim|view|ex|nano|pico|emacs|joe|less|more|man|ftp|lftp|sftp|tftp|psftp|smbclient|telnet|mail|mailx|bc|dc|pdb|jdb|pic|hping3|ranger|mc|tdbtool|tasksh|jtag|scanmem|crash|ginsh|bconsole|debugfs|terraform|cscope|top|htop)$/;
+	/^(rails|mysql|mariadb|psql|sqlite3|mongosh?|redis-cli|gdb|lldb|ed|red|vi|vim|nvim|view|ex|nano|pico|emacs|joe|less|more|man|ftp|lftp|sftp|tftp|psftp|smbclient|telnet|mail|mailx|bc|dc|pdb|jdb|pic|hping3|ranger|mc|tdbtool|tasksh|jtag|scanmem|crash|ginsh|bconsole|debugfs|terraform|cscope|top|htop|cpan)$/;
 
 const join = (a: string, b: string): string => {
 	const all = a + b;

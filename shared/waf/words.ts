@@ -283,7 +283,8 @@ function putDefault(
 			return;
 		case "?":
 		case ":?":
-			putText(value ?? unset(name), each, quoted, fields);
+			// Where it is not set, nothing runs.
+			putText(value ?? `${UNKNOWN}_`, each, quoted, fields);
 			return;
 		case "=":
 		case ":=":

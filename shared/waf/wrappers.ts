@@ -70,6 +70,13 @@ const environment: Wrapper = (call) => {
 		}
 		if (index >= args.length - 1) return PRIVATE;
 	}
+	// `env $(cat .env | xargs) x`: assignments that nobody sees here.
+	while (args[0]?.includes(PRIVATE) && !isKnown(args[0].charAt(0))) args.shift();
+	// Functions that a shell finds in its environment.
+	for (const arg of args.slice(0, 64)) {
+		const body = /^BASH_FUNC_[^=]{1,64}=\(\)\s{0,8}(\{[\s\S]{1,4096})$/.exec(arg)?.[1];
+		if (body !== undefined) call.script(body);
+	}
 	const from = args.findIndex((arg) => !/^([A-Za-z_][A-Za-z0-9_]{0,127}|BASH_FUNC_[^=]{1,64})=/.test(arg));
 	// Assignments are the shell's to judge: LD_PRELOAD=x is the same with env before it.
 	const assigned = from < 0 ? args : args.slice(0, from);
@@ -156,6 +163,7 @@ const find: Wrapper = (call) => {
 					"find",
 					null,
 				);
+			if (inner[0] === "shred" && found.some((path) => path.startsWith("/var/log"))) call.hit(destroyRules["clear-traces"]);
 			// To run whatever is found.
 			if (inner[0] === "{}") call.hit(shellRules["shell-escape"]);
 			for (const path of found) {
@@ -418,6 +426,8 @@ function recipes(call: Call, text: string): void {
 }
 
 const tar: Wrapper = (call) => {
+	if (call.args.includes("--remove-files"))
+		for (const path of new Options(call.args, "-f -C -T -X --file --directory").operands) if (/^[~/]/.test(path)) call.deletes(path, true);
 	if (
 		call.args.some((arg) => /^-?[a-zA-Z]{0,8}x|^--extract$/.test(arg)) &&
 		call.args.some(
@@ -688,6 +698,12 @@ export const wrappers: Readonly<Record<string, Wrapper>> = {
 	runuser: su,
 	pkexec: prefix("--user -u"),
 	doas: prefix("-u -C -a"),
+	zip: (call) => {
+		// `-m`: what has been packed is deleted.
+		if (call.args.some((arg) => /^-[a-zA-Z]{0,6}m[a-zA-Z]{0,6}$|^--move$/.test(arg)))
+			for (const path of new Options(call.args, "-x -i -b -n -t -TT").operands.slice(1)) if (/^[~/]/.test(path)) call.deletes(path, true);
+		return undefined;
+	},
 	sudo: (call) => sudo(call),
 	"sudo.ws": (call) => sudo(call),
 	gosu: prefix("", 1),
@@ -857,5 +873,8 @@ function sudo(call: Call): string | undefined {
 	const options = new Options(call.args, "-u -g -h -p -C -r -t -T -U -D -R --user --group --host --prompt --close-from --chdir", true);
 	const from = options.operands.findIndex((arg) => !/^[A-Za-z_][A-Za-z0-9_]{0,127}=/.test(arg));
 	if (from < 0) return undefined;
+	const directory = options.value("-D", "--chdir");
+	if (directory !== undefined && options.operands.length < 64)
+		return call.script(`cd ${word(directory)} && ${options.operands.slice(from).map(word).join(" ")}`, "sudo");
 	return call.argv(options.operands.slice(from), "sudo", undefined, assignments(options.operands.slice(0, from)));
 }

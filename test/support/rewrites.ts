@@ -75,6 +75,11 @@ const whole = (name: string, wrap: (text: string) => string): Rewrite => ({
 	name,
 	apply: (text) => (text.includes("\n") && /EOF/.test(text) ? null : wrap(text)),
 });
+/** The same where several lines would be something else. */
+const line = (name: string, wrap: (text: string) => string): Rewrite => ({
+	name,
+	apply: (text) => (text.includes("\n") ? null : wrap(text)),
+});
 const at = (word: string, next: () => number): number => 1 + Math.floor(next() * Math.max(1, word.length - 1));
 
 export const REWRITES: readonly Rewrite[] = [
@@ -209,7 +214,13 @@ export const REWRITES: readonly Rewrite[] = [
 	program("the program by command -v", (word) => `$(command -v ${word})`),
 	program("an alias", (word) => `shopt -s expand_aliases; alias z=${word}\nz`),
 	program("an alias of a harmless name", (word) => `alias ls=${word}\nls`),
-	program("a function for the program", (word) => `z() { ${word} "$@"; }; z`),
+	{
+		name: "a function for the program",
+		apply: (text) => {
+			const command = text.includes("\n") ? null : first(text);
+			return command && `z() { ${command.word} "$@"; }; z${command.rest}`;
+		},
+	},
 	program("a link to the program", (word) => (/^[a-z]+$/.test(word) ? `ln -s /usr/bin/${word} z; ./z` : word)),
 	program("a copy of the program", (word) => (/^[a-z]+$/.test(word) ? `cp /usr/bin/${word} /tmp/z; /tmp/z` : word)),
 	program("hash -p", (word) => (/^[a-z]+$/.test(word) ? `hash -p /usr/bin/${word} z; z` : word)),
@@ -236,7 +247,19 @@ export const REWRITES: readonly Rewrite[] = [
 	program("sudo -n", (word) => `sudo -n -- ${word}`),
 	program("doas", (word) => `doas ${word}`),
 	program("run-one", (word) => `run-one ${word}`),
-	program("a wrapper that nobody knows", (word) => `qwrap --fast ${word}`),
+	{
+		name: "a wrapper that nobody knows",
+		apply: (text) => {
+			const command = first(text);
+			if (
+				!command?.rest ||
+				/^(echo|printf|yes|find|deno|git|install|security|pip|init|service|env)$/.test(command.word) ||
+				text.includes("\n")
+			)
+				return null;
+			return `qwrap --fast ${command.word}${command.rest}`;
+		},
+	},
 	program("busybox", (word) => `busybox ${word}`),
 	{
 		name: "words out of an array",
@@ -304,12 +327,14 @@ export const REWRITES: readonly Rewrite[] = [
 	{
 		name: "a path through /proc/self/cwd",
 		apply: (text) =>
-			plain(text) && /\s\/(etc|home|var|root)/.test(text) ? text.replace(/\s\/(etc|home|var|root)/g, " /proc/self/cwd/../../$1") : null,
+			plain(text) && /\s\/(etc|home|var|root)/.test(text)
+				? text.replace(/\s\/(etc|home|var|root)/g, " /proc/self/cwd/../../../../$1")
+				: null,
 	},
 	{
 		name: "a path by ~+",
 		apply: (text) =>
-			plain(text) && /\s\/(etc|home|var|root)/.test(text) ? text.replace(/\s\/(etc|home|var|root)/g, " ~+/../../$1") : null,
+			plain(text) && /\s\/(etc|home|var|root)/.test(text) ? text.replace(/\s\/(etc|home|var|root)/g, " ~+/../../../../$1") : null,
 	},
 	whole("history and fc", (text) => `set -o history; history -s ${single(text)}; fc -s`),
 	whole("a here document into source", (text) => `source /dev/stdin <<'EOT'\n${text}\nEOT`),
@@ -319,7 +344,7 @@ export const REWRITES: readonly Rewrite[] = [
 	whole("a file moved and run", (text) => `echo ${single(text)} > a.txt; mv a.txt b.sh; bash b.sh`),
 	whole("a file sourced with a dot", (text) => `echo ${single(text)} > e.inc; . ./e.inc`),
 	whole("a file through its descriptor", (text) => `echo ${single(text)} > e.inc; exec 5< e.inc; bash <&5`),
-	whole("a descriptor read", (text) => `exec 3<<< ${single(text)}; read -r -u 3 l; eval "$l"`),
+	line("a descriptor read", (text) => `exec 3<<< ${single(text)}; read -r -u 3 l; eval "$l"`),
 	whole("a file by xargs", (text) => `echo ${single(text)} > e.inc; cat e.inc | xargs -I{} sh -c '{}'`),
 	whole("a file in base64, decoded to a file", (text) => `echo ${base64(text)} > p; base64 -d p > q; sh q`),
 	whole("hexadecimal with escapes", (text) => `printf "$(echo ${hex(text)} | sed 's/../\\\\x&/g')" | sh`),
@@ -353,7 +378,7 @@ export const REWRITES: readonly Rewrite[] = [
 	whole("node", (text) => `node -e ${single(`require("child_process").execSync(${JSON.stringify(text)})`)}`),
 	whole("php", (text) => (/[$]/.test(text) ? text : `php -r ${single(`system(${JSON.stringify(text)});`)}`)),
 	whole("lua", (text) => `lua -e ${single(`os.execute(${JSON.stringify(text)})`)}`),
-	whole("tclsh", (text) => (/["\\[\]$]/.test(text) ? text : `echo ${single(`exec sh -c {${text}}`)} | tclsh`)),
+	line("tclsh", (text) => (/["'\\[\]{}$]/.test(text) ? text : `echo ${single(`exec sh -c {${text}}`)} | tclsh`)),
 	whole(
 		"python from a here document",
 		(text) => `python3 <<'EOT'\nimport subprocess\nsubprocess.run(${JSON.stringify(text)}, shell=True)\nEOT`,
@@ -379,7 +404,7 @@ export const REWRITES: readonly Rewrite[] = [
 	),
 	whole("an npm script", (text) => `echo ${single(JSON.stringify({ scripts: { build: text } }))} > package.json; npm run build`),
 	whole("npx -c", (text) => `npx -c ${single(text)}`),
-	whole("xargs sh -c", (text) => `printf '%s\\0' ${single(text)} | xargs -0 -n1 sh -c`),
+	line("xargs sh -c", (text) => `printf '%s\\0' ${single(text)} | xargs -0 -n1 sh -c`),
 	whole("parallel", (text) => `parallel ::: ${single(text)}`),
 	whole("script -c", (text) => `script -qc ${single(text)} /dev/null`),
 	whole("watch", (text) => `watch -n1 -g ${single(text)}`),
@@ -393,7 +418,7 @@ export const REWRITES: readonly Rewrite[] = [
 	whole("nohup in the background", (text) => `nohup sh -c ${single(text)} >/dev/null 2>&1 &`),
 	whole("at", (text) => `echo ${single(text)} | at now`),
 	whole("vim", (text) => (/\n/.test(text) ? text : `vim -es -c ${single(`:!${text}`)} -c q`)),
-	whole("sed's e", (text) => (/[\n/&\\]/.test(text) ? text : `echo x | sed ${single(`s/x/${text}/e`)}`)),
+	line("sed's e", (text) => (/[\n/&\\]|sh$/.test(text) ? text : `echo x | sed ${single(`s/x/${text}/e`)}`)),
 	whole("a trap on DEBUG", (text) => `trap ${single(text)} DEBUG; true`),
 	whole("PROMPT_COMMAND", (text) => `PROMPT_COMMAND=${single(text)} bash -i -c true`),
 	whole("BASH_ENV", (text) => `echo ${single(text)} > e.sh; BASH_ENV=./e.sh bash -c true`),
@@ -401,16 +426,16 @@ export const REWRITES: readonly Rewrite[] = [
 	whole("a coprocess that prints", (text) => `coproc P { echo ${single(text)}; }; bash <&"\${P[0]}"`),
 	whole("a substitution that is written to", (text) => `echo ${single(text)} > >(sh)`),
 	whole("a substitution that tee writes to", (text) => `echo ${single(text)} | tee >(bash) >/dev/null`),
-	whole("until", (text) => `until ${text.includes("\n") ? "false" : text}; do break; done`),
-	whole("select", (text) => `select x in a; do\n${text}\nbreak; done <<< 1`),
+	line("until", (text) => `until ${text.includes("\n") ? "false" : text}; do break; done`),
+	line("select", (text) => `select x in a; do\n${text}\nbreak; done`),
 	whole("case", (text) => `case x in\nx) ${text}\n;;\nesac`),
 	whole("a function under a variable's name", (text) => `f_() {\n${text}\n}; n=f_; $n`),
-	whole("a function that is exported", (text) => `g_() {\n${text}\n}; export -f g_; bash -c g_`),
-	whole("a function in a substitution", (text) => `g_() {\n${text}\n}; : "$(g_)"`),
-	whole("an index of an array", (text) => (/["'\]]/.test(text) ? text : `a=(); : "\${a[$(${text})0]}"`)),
-	whole("arithmetic", (text) => (/["'\]]/.test(text) ? text : `(( x = $(${text}) 1 ))`)),
-	whole("a default value's substitution", (text) => (/["'}]/.test(text) ? text : `: "\${NOTHING:=$(${text})}"`)),
-	whole("the prompt's expansion", (text) => (/["'`]/.test(text) ? text : `x=${single(`$(${text})`)}; : "\${x@P}"`)),
+	line("a function that is exported", (text) => `g_() {\n${text}\n}; export -f g_; bash -c g_`),
+	line("a function in a substitution", (text) => `g_() {\n${text}\n}; : "$(g_)"`),
+	line("an index of an array", (text) => (/["'\]]/.test(text) ? text : `a=(); : "\${a[$(${text})0]}"`)),
+	line("arithmetic", (text) => (/["'\]]/.test(text) ? text : `(( x = $(${text}) 1 ))`)),
+	line("a default value's substitution", (text) => (/["'}]/.test(text) ? text : `: "\${NOTHING:=$(${text})}"`)),
+	line("the prompt's expansion", (text) => (/["'`]/.test(text) ? text : `x=${single(`$(${text})`)}; : "\${x@P}"`)),
 	whole("mapfile's callback", (text) => (/["'\n]/.test(text) ? text : `mapfile -C ${single(text)} -c 1 l <<< x`)),
 	whole("printf into a variable and eval", (text) => `printf -v c %s ${single(text)}; eval "$c"`),
 	whole("every word apart in eval", (text) =>

@@ -1,5 +1,5 @@
-import { homeOf, pathRules, readRule, writeRule } from "../paths.ts";
-import { isKnown, squeezed } from "../words.ts";
+import { homeOf, located, pathRules, readRule, writeRule } from "../paths.ts";
+import { isKnown, PRIVATE, squeezed } from "../words.ts";
 import { type Call, each, type Judges, Options, rules } from "./rule.ts";
 
 export const accessRules = {
@@ -26,8 +26,8 @@ export const accessRules = {
 		"add-account": {
 			verdict: "ask",
 			reason: "makes a group or a service's user, or adds a user to a group",
-			match: ["sudo usermod -aG docker ann", "groupadd app", "useradd -r app"],
-			pass: ["id", "groups"],
+			match: ["sudo usermod -aG docker ann", "groupadd hackers", "useradd -r mailer"],
+			pass: ["id", "groups", "addgroup -S app && adduser -S app -G app", "useradd -u 1001 -m appuser"],
 		},
 		"cloud-accounts": {
 			verdict: "ask",
@@ -200,6 +200,7 @@ function sudo(call: Call): void {
 	if (SHELL_NAME.test(name) && !rest.some((arg) => !arg.startsWith("-") || /^-[a-z]{0,4}c/.test(arg)) && call.stdin === null)
 		return void call.hit(a["become-root"]);
 	if (/^(su|sudo|doas|pkexec|machinectl)$/.test(name)) return void call.hit(a["become-root"]);
+	if (/^(screen|tmux|byobu)$/.test(name) && rest.every((arg) => arg.startsWith("-"))) return void call.hit(a["become-root"]);
 	if (DOORS.has(name)) return void call.hit(a["become-root"]);
 	if (EDITORS.test(name)) return void call.hit(a["become-root"]);
 	// What is root's alone, by a program that nobody needs there.
@@ -301,12 +302,15 @@ export const accessJudges: Judges = [
 		if (
 			encrypts &&
 			alone &&
-			call.args.some(
-				(arg) =>
-					/^(\/(etc|home|var|usr|opt|root|srv)\b|~)/.test(arg) &&
-					!/\.(pub|pem|crt|cer|key|csr)$/.test(arg) &&
-					!arg.startsWith(`${call.place.workDir}/`),
-			)
+			call.args.some((arg) => {
+				const path = arg.startsWith("-") || arg.length > 1024 ? arg : located(arg, call.place);
+				return (
+					/^\/(etc|home|var|usr|opt|root|srv)\b/.test(path) &&
+					!/\.(pub|pem|crt|cer|key|csr)$/.test(path) &&
+					path !== call.place.workDir &&
+					!path.startsWith(`${call.place.workDir}/`)
+				);
+			})
 		)
 			call.hit(a["encrypt-system"]);
 	}),
@@ -398,8 +402,43 @@ export const accessJudges: Judges = [
 	each("update-rc.d chkconfig rc-update insserv launchctl sysv-rc-conf", (call) => {
 		if (!call.args.some((arg) => /^(--list|list|show|print|-l)$/.test(arg))) call.hit(a["change-service"]);
 	}),
+	each("samba-tool net", (call) => {
+		const text = call.args
+			.filter((arg) => !arg.startsWith("-"))
+			.slice(0, 4)
+			.join(" ");
+		if (/\b(user|group|computer)\b.{0,32}\b(create|add|addmem|addmembers|setpassword|password)\b/.test(text))
+			call.hit(a["change-accounts"]);
+	}),
+	each("sshd dropbear", (call) => {
+		if (
+			call.args.some((arg) =>
+				/(AuthorizedKeysFile[= ]\/(tmp|var\/tmp|dev\/shm)|PermitRootLogin[= ]yes|PermitEmptyPasswords[= ]yes)/i.test(arg),
+			)
+		)
+			call.hit(pathRules["write-persistence"]);
+	}),
+	each("apt apt-get aptitude dpkg yum dnf apk pacman rpm zypper", (call) => {
+		const removes = call.args.some((arg) => /^(remove|purge|erase|autoremove|del|-r|-P|-e|-R\w{0,3}|--purge|--remove)$/.test(arg));
+		if (
+			removes &&
+			call.args.some((arg) =>
+				/^(--allow-remove-essential|--force-remove-essential|--force-all|--nodeps|bash|dash|coreutils|libc6|glibc|musl|systemd|sudo|dpkg|apt|rpm|util-linux|base-files|login|passwd|init|linux-image.{0,64}|kernel|grub.{0,32}|openssh-server)$/.test(
+					arg,
+				),
+			)
+		)
+			call.hit(pathRules["write-system"]);
+	}),
 	each("aws", (call) => {
 		const [service = "", verb = ""] = call.args.filter((arg) => !arg.startsWith("-"));
+		if (service === "ec2" && verb === "delete-flow-logs") call.hit(a["blind-cloud"]);
+		// To somebody else's account, or to everybody.
+		if (/^modify-(db-(cluster-)?snapshot|snapshot|image)-attribute$|^put-(bucket|public-access|object-acl)/.test(verb))
+			call.hit(a["cloud-accounts"]);
+		if (service === "ssm" && /^(send-command|start-session|start-automation)/.test(verb))
+			for (const arg of call.args)
+				for (const match of arg.slice(0, 16_384).matchAll(/"((?:[^"\\]|\\.){4,2048})"/g)) call.maybe(match[1] ?? "", "ssm");
 		if (
 			/^(cloudtrail|guardduty|config|logs|cloudwatch|flow-logs|securityhub)$/.test(service) &&
 			/^(stop|delete|disable|update-trail|put-event-selectors)/.test(verb)
@@ -456,7 +495,8 @@ export const accessJudges: Judges = [
 		(call) => {
 			const text = call.args.slice(0, 8).join(" ");
 			const prints = PRINTS_CREDENTIALS.get(call.name);
-			if (prints?.test(text)) call.hit(a["print-credential"]);
+			// One after the other, all that there are.
+			if (prints?.test(text)) call.hit(a[call.via.includes("xargs") ? "dump-credentials" : "print-credential"]);
 		},
 	),
 	each("gcloud az", (call) => {
@@ -466,6 +506,8 @@ export const accessJudges: Judges = [
 			call.args.some((arg) => /^(--role[= ]?)?(roles\/owner|Owner|User Access Administrator|roles\/iam\.securityAdmin)$/.test(arg))
 		)
 			call.hit(a["cloud-admin"]);
+		const key = /iam service-accounts keys create (\S{1,256})/.exec(text)?.[1];
+		if (key !== undefined) call.wrote(key, PRIVATE);
 		if (/iam service-accounts (keys )?create|add-iam-policy-binding|^ad (user|app|sp) create|^role assignment create/.test(text))
 			call.hit(a["cloud-accounts"]);
 	}),
@@ -558,7 +600,7 @@ const PLAIN_JOB =
 
 /** Programs that take names of files without opening them, or keys in order to use them. */
 const LEAVES_CLOSED = new Set(
-	"ls ll stat test [ [[ echo printf chmod chown chgrp mkdir touch rm rmdir unlink ssh scp rsync sftp ssh-add ssh-keygen ssh-copy-id autossh mosh sshfs git gh kubectl helm oc aws gcloud az docker podman docker-compose export declare local readonly typeset unset alias cd pushd dirname basename realpath readlink which type command find fd locate grep egrep fgrep rg ag ack commit true false : exit kill ps help apropos whatis whereis cp mv ln install tee curl wget du df tree lsof mount umount ansible ansible-playbook terraform vagrant packer psql mysql gpg setfacl getfacl lsattr chattr sed dd nc ncat python perl ruby node php lua systemctl service crontab read for getent id visudo sha256sum md5sum sha1sum cksum".split(
+	"ls ll stat test [ [[ echo printf chmod chown chgrp mkdir touch rm rmdir unlink ssh scp rsync sftp ssh-add ssh-keygen ssh-copy-id autossh mosh sshfs git gh kubectl helm oc aws gcloud az docker podman docker-compose export declare local readonly typeset unset alias cd pushd dirname basename realpath readlink which type command find fd locate grep egrep fgrep rg ag ack commit true false : exit kill ps help apropos whatis whereis cp mv ln install tee truncate curl wget du df tree lsof mount umount ansible ansible-playbook terraform vagrant packer psql mysql gpg setfacl getfacl lsattr chattr sed dd nc ncat python perl ruby node php lua systemctl service crontab read for getent id visudo sha256sum md5sum sha1sum cksum".split(
 		" ",
 	),
 );

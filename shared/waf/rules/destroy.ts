@@ -342,6 +342,12 @@ export const destroyJudges: Judges = [
 		}
 		for (const script of scripts.slice(0, 64)) {
 			// `1e command`, `s/a/b/e`, `w file`: sed runs and writes too.
+			// `1!d;s/a/b/e`: each command by itself.
+			const last = /;\s{0,8}(s([/|#,@])(?:[^\\]|\\.){0,1024}\2[gpIim0-9]{0,4}e[gpIim0-9]{0,4})$/.exec(script)?.[1];
+			if (last !== undefined) {
+				const separator = last.charAt(1);
+				call.script((last.replaceAll(`\\${separator}`, "\0").split(separator, 4)[2] ?? "").replaceAll("\0", separator), "sed");
+			}
 			const runs = /^[0-9$,/!]{0,16}\s{0,4}e\s{0,4}(.{1,2048})$/.exec(script) ?? /^[0-9$]{0,8}\s{0,4}e$/.exec(script);
 			if (runs) call.script(runs[1] ?? call.stdin ?? UNKNOWN, "sed");
 			const mark = script.charAt(1) || "/";

@@ -1,3 +1,4 @@
+import { base64Text } from "../printed.ts";
 import { escapes, FETCHED, isKnown, PACKED, squeezed, UNKNOWN } from "../words.ts";
 import { DATA } from "./access.ts";
 import { type Call, each, type Judges, Options, rules } from "./rule.ts";
@@ -100,10 +101,17 @@ const awk = (call: Call): void => {
 };
 
 /** awk runs what `system` gets, and what a pipe leads to or comes from; where that is put together of fields, nobody knows it. */
-function awkRuns(call: Call, source: string, options: Options): void {
+function awkRuns(call: Call, given: string, options: Options): void {
+	// `c = "rm" " -rf /"; system(c)`: what a variable is given in the program itself.
+	let source = given;
+	for (const [, name = "", value = ""] of given
+		.slice(0, 4096)
+		.matchAll(/(?:^|[{;\s])([A-Za-z_]\w{0,31})\s{0,4}=\s{0,4}((?:"(?:[^"\\]|\\.){0,512}"\s{0,4}){1,8})\s{0,4}[;}\n]/g))
+		source = source.replace(new RegExp(`(system\\s{0,4}\\(\\s{0,4}|\\|\\s{0,4})${name}\\b`, "g"), (_, before: string) => before + value);
+
 	for (const match of source.matchAll(/\bsystem\s{0,4}\(((?:"(?:[^"\\]|\\.){0,1024}"|[^;}"]){0,256})/g))
 		awkScript(call, match[1] ?? "", options);
-	for (const match of source.matchAll(/\|&?\s{0,4}("(?:[^"\\]|\\.){0,1024}")/g)) awkScript(call, match[1] ?? "", options);
+	for (const match of source.matchAll(/\|&?\s{0,4}((?:"(?:[^"\\]|\\.){0,1024}"\s{0,4}){1,8})/g)) awkScript(call, match[1] ?? "", options);
 	for (const match of source.matchAll(/("(?:[^"\\]|\\.){0,1024}")[^;{}|]{0,64}\|&?\s{0,4}getline/g))
 		awkScript(call, match[1] ?? "", options);
 	for (const match of source.matchAll(/print(?:f)?\s{0,4}([^|;{}]{0,512})\|\s{0,4}"(?:\/bin\/)?(?:ba|da|z)?sh"/g))
@@ -149,6 +157,7 @@ function editorCommand(call: Call, text: string): void {
 
 const editor = (call: Call): void => {
 	const args = call.args;
+	for (const line of call.stdin?.split("\n", 64) ?? []) if (line.startsWith(":")) editorCommand(call, line);
 	args.forEach((arg, at) => {
 		if (arg === "-c" || arg === "--cmd" || arg === "-S") editorCommand(call, args[at + 1] ?? "");
 		else if (/^-c./.test(arg)) editorCommand(call, arg.slice(2));
@@ -258,14 +267,17 @@ export const languageJudges: Judges = [
 	}),
 	each("guile csi racket sbcl clisp gosh emacs-lisp elisp clojure clj lein", interpreter("lisp", "-c -e -x --eval -eval -ex", "-l")),
 	each(
-		"julia R Rscript octave ghc ghci runhaskell elixir iex erl groovy groovysh scala jshell kotlin swift crystal v nim raku dart pwsh powershell osascript gnuplot sage maxima scilab ocaml ghci mono csharp fsharpi escript rakudo xmllint puppet smlnj poly yap swipl gprolog dotnet cobc gfortran factor forth gforth puppet",
+		"julia R Rscript octave ghc ghci runhaskell runghc elixir iex erl groovy groovysh scala jshell kotlin swift crystal v nim raku dart pwsh powershell osascript gnuplot sage maxima scilab ocaml ghci mono csharp fsharpi escript rakudo xmllint puppet smlnj poly yap swipl gprolog dotnet cobc gfortran factor forth gforth puppet",
 		(call) => {
 			const options = new Options(call.args, "-e -E -c -eval --eval -exec -p -x -g --execute -Command -command -b");
 			const texts = [
 				...options.values("-e", "-E", "-c", "--eval", "-x", "-g", "--execute", "-p"),
 				...call.args.flatMap((arg, at) => (/^(-eval|-exec|-command|-Command|-s)$/.test(arg) ? [call.args[at + 1] ?? ""] : [])),
-			];
+			].filter((text) => text !== "-" && text !== "");
 			for (const text of texts) call.code(call.name, text);
+			const encoded = call.args.find((_, at) => /^-(e|en|enc|enco.{0,10})$/i.test(call.args[at - 1] ?? ""));
+			if (/^(pwsh|powershell)$/.test(call.name) && encoded !== undefined)
+				call.code(call.name, (base64Text(encoded) ?? "").replaceAll("\0", ""));
 			// Its own names for what every shell does.
 			if (/^(pwsh|powershell)$/.test(call.name))
 				for (const text of texts)
@@ -328,7 +340,11 @@ export const languageJudges: Judges = [
 			])
 				call.script(pager);
 			if (call.name === "sqlite3")
-				for (const arg of options.operands) {
+				for (const arg of [...options.operands, ...options.values("-cmd")].concat(
+					call.args.filter((_, at) => call.args[at - 1] === "-cmd"),
+				)) {
+					const written = /^\s{0,4}\.(?:output|once|dump|backup|save|clone|log|excel)\s{1,4}["']?([~/][^\s"']{1,1024})/.exec(arg);
+					if (written) call.writes(written[1] ?? "");
 					const bang = /^\s{0,4}\.(?:shell|system)\s{1,4}(.{1,2048})$/.exec(arg);
 					if (bang) call.script(bang[1] ?? "");
 					if (/^\s{0,4}\.load\s/.test(arg) || /load_extension\(/.test(arg)) call.hit(g["load-library"]);
@@ -354,6 +370,27 @@ export const languageJudges: Judges = [
 		);
 		for (const script of options.values("--unzip-command")) call.script(script);
 	}),
+	each("cpan", (call) => {
+		for (const line of call.stdin?.split("\n", 64) ?? []) if (line.startsWith("!")) call.code("perl", line.slice(1));
+	}),
+	each("dos2unix unix2dos mac2unix", (call) => {
+		if (call.args.some((arg) => /^(-n|--newfile)$/.test(arg))) call.writes(call.args.at(-1) ?? "");
+	}),
+	each("sshfs scp sftp rsync", (call) => {
+		for (const arg of call.args) {
+			const command = /(?:^|,)(?:ssh_command|proxycommand|localcommand)=([^,]{1,512})/i.exec(arg)?.[1];
+			if (command === undefined) continue;
+			if (/^\/(tmp|var\/tmp|dev\/shm)\//.test(command)) call.hit(shellRules["shell-escape"]);
+			call.script(command);
+		}
+	}),
+	// What they read when they start, in the directory where they are started.
+	each("ghci irb pry gdb lldb R tclsh wish iex psql sqlite3 nano vim vi python node pdb", (call) => {
+		for (const file of STARTUP_FILES) {
+			const content = call.file(file);
+			if (content !== undefined && isKnown(content)) call.code(call.name, content);
+		}
+	}),
 	each("pip pip3 easy_install gem cpan npm yarn pnpm composer cargo go brew apt apt-get dnf yum dpkg rpm snap", (call) => {
 		const { args } = call;
 		args.forEach((arg, at) => {
@@ -368,6 +405,21 @@ export const languageJudges: Judges = [
 			if (call.name === "composer" && /^(run-script|exec)$/.test(arg) && /[;|&]/.test(next)) call.script(next);
 		});
 	}),
+];
+
+const STARTUP_FILES = [
+	".ghci",
+	".irbrc",
+	".pryrc",
+	".gdbinit",
+	".lldbinit",
+	".Rprofile",
+	".tclshrc",
+	".wishrc",
+	".iex.exs",
+	".psqlrc",
+	".sqliterc",
+	".pdbrc",
 ];
 
 /** Tcl's commands are `exec` and `spawn`. */
@@ -389,7 +441,7 @@ function tcl(call: Call, text: string): void {
 }
 
 /** What holds for every program: a shell among its arguments, or in a file that it is given, is most likely one that it starts. */
-export function judgeShellWords(call: Call, known: boolean): string {
+export function judgeShellWords(call: Call, known: boolean, isProgram: (name: string) => boolean): string {
 	const { args, name } = call;
 	let printed = "";
 	const hooks = HOOKS.get(name);
@@ -410,7 +462,13 @@ export function judgeShellWords(call: Call, known: boolean): string {
 	if (call.stdin !== null && /syscmd\(/.test(call.stdin)) startedBy(call, call.stdin, "", known);
 	// Whatever it is, it may be there to run the rest: `fakeroot rm -rf /`.
 	if (!known && !DATA.has(name) && !READS_FILES.test(name)) {
-		const at = args.slice(0, 12).findIndex((arg) => OFTEN_RUN.test(arg));
+		const at = args
+			.slice(0, 12)
+			.findIndex(
+				(arg, index) =>
+					OFTEN_RUN.test(arg) ||
+					(isProgram(arg) && !COMMON_WORD.test(arg) && args.slice(0, index).every((before) => before.startsWith("-"))),
+			);
 		if (
 			at >= 0 &&
 			at + 1 < args.length &&
@@ -434,6 +492,9 @@ const INSTALLS =
 /** Programs by whose names a wrapper's command is found. */
 const OFTEN_RUN =
 	/^((\/usr)?\/s?bin\/)?(rm|shred|dd|mkfs(\.\w{1,8})?|wipefs|chmod|chown|mv|cp|cat|tee|truncate|curl|wget|nc|ncat|socat|telnet|bash|sh|zsh|dash|python3?|perl|ruby|node|php|find|sudo|su|env|nohup|xargs|kill|pkill|killall|reboot|shutdown|poweroff|useradd|usermod|userdel|passwd|chpasswd|crontab|systemctl|iptables|insmod|modprobe|mount|umount|docker|podman|kubectl|nsenter|chroot|unshare|sysctl|setenforce|chattr|setcap|gcore|xmrig|ssh-keygen|auditctl|losetup|cryptsetup|nft|ufw|pkexec|doas|base64|xxd|strings|gdb|find|tar|scp|ssh|sed|awk)$/;
+/** Programs whose names are what others call their own commands. */
+const COMMON_WORD =
+	/^(install|init|service|security|net|ip|at|batch|set|unset|export|history|date|rename|wipe|trash|pass|op|age|route|render|fly|zip|screen|less|more|man|mail|view|ex|ed|top|swift|script|watch|make|test|info|security|copilot|deploy|link|login|npm|yarn|pnpm|cargo|go|node|git|pip|gem|composer|run-parts|read|hash|complete|bind|trap|eval|exec|source|declare|time|touch|help|list|shell|console|server|start|stop|split|expand|sort|find|diff|restic|flux|argocd|temporal|influx|circleci|stripe|render|juju|bosh|deck|kong|pd|nats|fastly|flipt|consul|nomad|supabase|netlify|vercel|heroku|firebase|wrangler)$/;
 const PLAIN_SHELL = /^(\/bin\/|\/usr\/bin\/)?(ba|da|z|k)?sh$|^(cmd|powershell)(\.exe)?$/;
 
 /** What an argument may have a program start. */

@@ -191,6 +191,7 @@ function mirrorsBuild(call: Call): boolean {
 	const operands = call.args.filter((arg) => !arg.startsWith("-"));
 	const target = operands.at(-1) ?? "";
 	const source = operands.at(-2) ?? "";
+	if (!operands.some((arg) => /^(sync|rsync|cp|mirror)$/.test(arg))) return false;
 	return (
 		/^(\.\/)?[\w-][\w.-]{0,63}(\/[\w.-]{1,64}){0,8}\/?$/.test(source) &&
 		!/empty|blank|null|nothing/i.test(source) &&
@@ -207,12 +208,12 @@ const plainFiles = (paths: readonly string[]): boolean =>
 
 /** Objects to a loss; gravely, if it is production that is lost, or whatever a listing of everything has named. */
 function loses(call: Call, rule: Rule): void {
-	const production = call.args.some(
+	const production = [...call.args, ...call.environment.values()].some(
 		(arg) => arg.length < 1024 && /(^|[^a-z])(prod|production)([^a-z]|$)/i.test(arg) && !/non-?prod|pre-?prod/i.test(arg),
 	);
 	const everything =
 		call.args.some((arg) => /^(-A|--all-namespaces)$/.test(arg)) ||
-		(call.via.includes("xargs") && /^(helm|aws|gcloud|az|doctl|hcloud|linode-cli)$/.test(call.name)) ||
+		(call.via.includes("xargs") && /^(helm|aws|gcloud|az|doctl|hcloud|linode-cli|gh|glab|virsh|qm)$/.test(call.name)) ||
 		(/^(kubectl|oc)$/.test(call.name) &&
 			call.args.includes("--all") &&
 			call.args.some((arg) => /^(ns|namespaces?|pvc?|nodes?|crds?)$/.test(arg)));
@@ -515,6 +516,18 @@ export const lossJudges: Judges = [
 	each("nginx", (call) => {
 		if (call.args.some((arg, at) => arg === "-s" && /^(stop|quit)$/.test(call.args[at + 1] ?? ""))) loses(call, l["cloud-destroy"]);
 	}),
+	// Machines in machines.
+	each("vim-cmd esxcli virsh VBoxManage vmrun qm pct xe multipass govc", (call) => {
+		if (
+			!call.args.some((arg) =>
+				/^(vmsvc\/(destroy|unregister|snapshot\.removeall)|destroy|undefine|unregistervm|deleteVM|vm-destroy|vm-uninstall|delete|purge|vm\.destroy)$/.test(
+					arg,
+				),
+			)
+		)
+			return;
+		call.hit(l[call.args.some((arg) => !isKnown(arg)) ? "destroy-production" : "cloud-destroy"]);
+	}),
 	each("mongorestore", (call) => {
 		if (call.args.includes("--drop")) loses(call, l["database-destroy"]);
 	}),
@@ -602,7 +615,7 @@ export const lossJudges: Judges = [
 			/^(delete|archive|rename|disable|remove|cancel)$/.test(verb) &&
 			/^(repo|release|secret|variable|environment|webhook|hook|project|codespace|ruleset|gist|ssh-key|gpg-key)$/.test(what)
 		)
-			call.hit(l["publish-or-unpublish"]);
+			loses(call, l["publish-or-unpublish"]);
 		if (what === "api" && call.args.some((arg, at) => /^(-X|--method)$/.test(arg) && /^delete$/i.test(call.args[at + 1] ?? "")))
 			call.hit(l["publish-or-unpublish"]);
 		if (what === "api" && call.args.some((arg) => /^(-XDELETE|--method=DELETE)$/i.test(arg))) call.hit(l["publish-or-unpublish"]);

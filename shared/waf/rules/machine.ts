@@ -378,9 +378,30 @@ export const machineJudges: Judges = [
 		const text = call.args.join(" ");
 		if (/security\.privileged=true|source=\/( |$)|raw\.lxc/.test(text)) call.hit(m["container-escape"]);
 	}),
-	each("nsenter", (call) => call.hit(m["enter-namespace"])),
-	each("unshare", (call) => call.hit(m["enter-namespace"])),
-	each("chroot", (call) => call.hit(m["enter-namespace"])),
+	each("nsenter unshare", (call) => {
+		const options = new Options(call.args, "-t -S -G -w -R --target --root --wd --setuid --setgid", true);
+		// A network of its own, or a container's, and a program to look at it.
+		const network = call.args.every(
+			(arg, at) =>
+				/^(-n|--net)$/.test(arg) ||
+				/^-t$|^--target/.test(arg) ||
+				call.args[at - 1] === "-t" ||
+				!arg.startsWith("-") ||
+				at > call.args.indexOf(options.operands[0] ?? ""),
+		);
+		const program = options.operands[0] ?? "";
+		call.hit(
+			m[
+				network && /^(\.\/|ss$|ip$|netstat$|tcpdump$|ping$|curl$|npm$|make$|pytest$)/.test(program) ? "network-settings" : "enter-namespace"
+			],
+		);
+	}),
+	each("chroot", (call) => {
+		const [root = "", program = ""] = new Options(call.args, "--userspec --groups", true).operands;
+		// A root that the project builds.
+		const own = /^(\.\/)?[\w-][\w.-]{0,64}(\/[\w.-]{1,64}){0,8}\/?$/.test(root) && !root.includes("..");
+		call.hit(m[own && program !== "" && !(/sh$/.test(program) && !call.args.includes("-c")) ? "network-settings" : "enter-namespace"]);
+	}),
 	each("pivot_root", (call) => call.hit(m["enter-namespace"])),
 	each("mount umount", (call) => {
 		const options = new Options(call.args, "-t -o -O -L -U --types --options");

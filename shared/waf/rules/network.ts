@@ -189,6 +189,7 @@ const METADATA =
 
 /** Whether running what comes from there is out of the question: no encryption, a bare address, a place for anybody. */
 export function dubious(url: string): boolean {
+	if (/^(https?:\/\/)?([\w-]{1,63}\.)?(gsocket\.io|thc\.org|segfault\.net)\//i.test(url)) return true;
 	const host = hostOf(url);
 	if (host === "") return /^http:\/\//i.test(url) && !isKnown(url.slice(0, 12));
 	if (isLoopback(host)) return false;
@@ -228,6 +229,11 @@ function sends(call: Call, path: string, host: string): void {
 	else if (DROPS.test(host) || /^(\d{1,3}\.){3}\d{1,3}$/.test(host) || /evil|attacker/.test(host) || /^(\/|~)/.test(path))
 		call.hit(x["send-file"]);
 	call.reads(path);
+}
+
+/** Directories that a server gives to everybody. */
+export function serves(call: Call, directories: readonly string[]): void {
+	for (const path of directories) if (path === "/" || isPersonal(path, call.place)) call.hit(x["send-secret"]);
 }
 
 function sendsInput(call: Call, host: string): void {
