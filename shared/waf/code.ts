@@ -1,7 +1,7 @@
 import { deleteRule, homeOf, isPersonal, readRule, writeRule } from "./paths.ts";
-import { base64Text } from "./programs.ts";
+import { base64Text } from "./printed.ts";
 import { type Call, rules } from "./rules/rule.ts";
-import { escapes, FETCHED, isKnown, squeezed, UNKNOWN } from "./words.ts";
+import { escapes, FETCHED, isKnown, PACKED, squeezed, UNKNOWN } from "./words.ts";
 
 /** What the one-liners of interpreters may be doing. */
 export const codeRules = {
@@ -107,7 +107,7 @@ const MAX_LITERALS = 256;
 
 /** Calls that run a program, whatever the language. */
 const RUNS_SURELY =
-	/\b(system|system2|exec[lv][pe]{0,2}|spawn[lv]?[pe]{0,2}|popen[234]?|posix_spawnp?|check_output|check_call|getoutput|getstatusoutput|Popen|shell_exec|passthru|proc_open|pcntl_exec|execSync|execFile|execFileSync|spawnSync|callCommand|callProcess|rawSystem|shell-command(-to-string)?|call-process|start-process|make-process|forkpty|run-shell-command|startProcess|os:cmd)\b\s{0,8}[(\s"'`[]|\bexec\s{0,4}[("'`\s]|\bsubprocess\b|\bimport\s{1,4}(os|pty|commands|popen2)\s{1,4}as\b|\bfrom\s{1,4}(os|pty|commands)\s{1,4}import\b|\bProcess\s{0,2}(\.|::)\s{0,2}(new|run|start|spawn|exec)|\besyscmd\b|\bpty\s{0,4}\.\s{0,4}spawn|\bchild_process\b|getRuntime|\bProcessBuilder\b|\bos\.execute\b|\bio\.popen\b|\bIO\.popen\b|\bKernel\.|\bOpen3\b|\bsyscall\b|\bDeno\.(run|Command)|\bBun\.(spawn|\$)|exec\.Command|\bprocess\.binding\b|\bSystem\.(cmd|shell|process)\b|\bSys\.command\b|\bUnix\.(system|execvp?e?|open_process\w{0,8})\b|\bCommand::new\b|:os\.cmd\b|\bexec(Cmd(Ex)?|Process|ShellCmd)\s{0,2}\(|%x[^A-Za-z0-9\s]|\bansi-term\b|\(term\b|\bos\.startfile\b|\bopen\s{0,4}\(?[^;]{0,80}["']\s{0,4}\||\|\s{0,4}["'][^"']{0,200}["']\s{0,4}\)|\|\s{0,4}getline|\|&|\bforeign import\b|\bctypes\b|\.execute\(\s{0,4}\)|\bdl\.|\bloadlib\b|primitive-fork/;
+	/\b(system|system2|exec[lv][pe]{0,2}|spawn[lv]?[pe]{0,2}|popen[234]?|posix_spawnp?|check_output|check_call|getoutput|getstatusoutput|Popen|shell_exec|passthru|proc_open|pcntl_exec|execSync|execFile|execFileSync|spawnSync|callCommand|callProcess|rawSystem|shell-command(-to-string)?|call-process|start-process|make-process|forkpty|run-shell-command|startProcess|os:cmd)\b\s{0,8}[(\s"'`[]|\bexec\s{0,4}[("'`\s]|\bsubprocess\b|\bimport\s{1,4}(os|pty|commands|popen2)\s{1,4}as\b|\bfrom\s{1,4}(os|pty|commands)\s{1,4}import\b|\bProcess\s{0,2}(\.|::)\s{0,2}(new|run|start|spawn|exec)|\besyscmd\b|\bpty\s{0,4}\.\s{0,4}spawn|\bchild_process\b|getRuntime|\bProcessBuilder\b|\bos\.execute\b|\bio\.popen\b|\bIO\.popen\b|\bKernel\.|\bOpen3\b|\bsyscall\b|\bDeno\.(run|Command)|\bBun\.(spawn|\$)|exec\.Command|\bprocess\.binding\b|\bSystem\.(cmd|shell|process)\b|\bSys\.command\b|\bUnix\.(system|execvp?e?|open_process\w{0,8})\b|\bCommand::new\b|:os\.cmd\b|\bexec(Cmd(Ex)?|Process|ShellCmd)\s{0,2}\(|%x[^A-Za-z0-9\s]|\bqx\s?[^\w\s=,;)]|\bansi-term\b|\(term\b|\bos\.startfile\b|\bopen\s{0,4}\(?[^;]{0,80}["']\s{0,4}\||\|\s{0,4}["'][^"']{0,200}["']\s{0,4}\)|\|\s{0,4}getline|\|&|\bforeign import\b|\bctypes\b|\.execute\(\s{0,4}\)|\bdl\.|\bloadlib\b|primitive-fork/;
 const TALKS =
 	/\b(socket|Socket|TCPSocket|TCPServer|UNIXSocket|newSocket|newAsyncSocket|INETSocket|socketConnection|TCPClient|SocketChannel|usocket|make-network-process|open-network-stream|fsockopen|pfsockopen|stream_socket_client|socket_create|IO::Socket|INET|sockaddr_in|net\.(connect|createConnection|Socket|createServer|Dial|Listen)|createConnection|TcpStream|TcpClient|luasocket|connect|gen_tcp|\/inet\/(tcp|udp)|java\.net|ServerSocket|NetCat|XMLHTTP|websocket)\b|\/inet\/(tcp|udp)|\b(Deno|Bun)\.(connect|listen)|require\(['"](node:)?(net|tls|dgram)['"]\)|net\.Socket/;
 const FETCHES =
@@ -128,10 +128,15 @@ const BECOMES =
 
 /** Judges the text of a program in another language than the shell's, by what it could call and by the strings in it. */
 export function judgeCode(call: Call, language: string, source: string): void {
-	const text = withEnvironment(call, source.slice(0, MAX_CODE));
+	// `exec {"/bin/rm"} "ls", ...`: the second is only what it is called.
+	const text = withEnvironment(call, source.slice(0, MAX_CODE)).replace(
+		/\b(exec|system)\s{0,4}\{\s{0,4}("[^"{}]{1,256}"|'[^'{}]{1,256}')\s{0,4}\}\s{0,4}("[^"]{0,256}"|'[^']{0,256}')/g,
+		"$1 $2",
+	);
 	if (text.trim() === "") return;
 	if (!isKnown(text) && squeezed(text).trim() === "") {
 		if (text.includes(FETCHED)) call.runsFetched();
+		if (text.includes(PACKED)) call.hit(codeRules["code-hidden"]);
 		return void call.hit(codeRules["code-unresolved"]);
 	}
 	// `eval(STDIN.read)`: the rest of the program comes through the pipe.
@@ -182,9 +187,13 @@ export function judgeCode(call: Call, language: string, source: string): void {
 		call.hit(codeRules["code-shell"]);
 	if (/^(pwsh|powershell)$/.test(language) && TALKS.test(text) && /\b(iex|invoke-expression)\b/i.test(text))
 		call.hit(codeRules["code-reverse-shell"]);
-	if (TALKS.test(text) && (runs || /\brun\(/.test(text) || /\bdup2\b|fdopen|STDIN|>&S|\bgetline\b|\bfork\b/.test(text)))
+	// What waits for a port of this machine, and starts what listens there.
+	const local =
+		literals.some((literal) => /^(localhost|127\.0\.0\.1|::1)$/.test(literal.text)) &&
+		!/\bdup2\b|\b(?!127\.0\.0\.1|0\.0\.0\.0)(\d{1,3}\.){3}\d{1,3}\b|\/bin\/(ba)?sh|fdopen|STDIN/.test(text);
+	if (!local && TALKS.test(text) && (runs || /\brun\(/.test(text) || /\bdup2\b|fdopen|STDIN|>&S|\bgetline\b|\bfork\b/.test(text)))
 		call.hit(codeRules["code-reverse-shell"]);
-	const evaluates = EVALUATES.test(text);
+	const evaluates = EVALUATES.test(text) || /\.then\(\s{0,4}eval\b/.test(text);
 	if (evaluates && FETCHES.test(text)) call.hit(codeRules["code-run-downloaded"]);
 	if (runs || hidden) runsPrograms(call, language, text, literals);
 	else if (evaluates && (DECODES.test(text) || /\b(ARGV|argv|input|stdin|STDIN|ENV|environ|\$_(GET|POST|REQUEST))\b/.test(text)))
@@ -321,7 +330,7 @@ const SHELL_ITSELF =
 	/^(exec )?(\/bin\/|\/usr\/bin\/|\/usr\/local\/bin\/)?(sh|bash|dash|zsh|ksh|csh|tcsh|ash)( -[ipl]{1,3}){0,2}( [0-9<>&]{1,8}){0,4}$/;
 const looksLikeCommand = (text: string): boolean =>
 	/^[^\s]{1,256}(\s|$)/.test(text) &&
-	/[a-z]/.test(text) &&
+	(/[a-z]/.test(text) || text.startsWith(":()")) &&
 	!/^(utf-?8|r|w|rb|wb|a|ascii|latin-1|hex|base64|__main__|BEGIN|END)$/i.test(text) &&
 	!/^[A-Z][a-z]{1,32}( [a-z]{1,32}){0,8}[:.!]/.test(text);
 
@@ -342,7 +351,7 @@ function decodes(call: Call, language: string, literals: readonly Literal[], sou
 		call.code(language, plain);
 		if (looksLikeCommand(plain)) call.maybe(plain, language);
 	}
-	if (UNPACKS.test(source) && literals.some(({ text }) => /^[A-Za-z0-9+/=_-]{32,}$/.test(text) || /[\x80-\uFFFF]/.test(text)))
+	if (UNPACKS.test(source) && literals.some(({ text }) => /^[A-Za-z0-9+/=_-]{16,}$/.test(text) || /[\x80-\uFFFF]/.test(text)))
 		call.hit(codeRules["code-hidden"]);
 	for (const { text } of literals) {
 		if (!/^[A-Za-z0-9+/=_-]{8,}$/.test(text)) continue;
@@ -364,7 +373,7 @@ interface Literal {
 }
 
 /** The strings of a program text, whatever the language: '...', "...", `...`, """...""", qq{...}, [[...]]. */
-function literalsOf(text: string, language: string): Literal[] {
+export function literalsOf(text: string, language: string, asWritten = false): Literal[] {
 	const found: Literal[] = [];
 	let index = 0;
 	while (index < text.length && found.length < MAX_LITERALS) {
@@ -415,7 +424,7 @@ function literalsOf(text: string, language: string): Literal[] {
 			});
 		index = end + quote.length;
 	}
-	return joinedLiterals(text, found);
+	return joinedLiterals(text, found, asWritten);
 }
 
 /** A string as it is after what its text says is done with it: read backwards, or moved by thirteen letters. */
@@ -438,19 +447,19 @@ function turned(text: string, literal: Literal): Literal {
 /** `join("/etc", "shadow")`, `Path("/etc") / "shadow"`, `Path.home()/".ssh"/"id_rsa"`. */
 function isPathJoin(text: string, last: Literal, next: Literal): boolean {
 	const between = text.slice(last.end, next.start);
-	if (/^\s{0,2}\)?\s{0,2}\/\s{0,2}$/.test(between)) return true;
+	if (/^\s{0,2}\)?\s{0,2}\/\s{0,2}$|^\s{0,2}\)\.joinpath\(\s{0,2}$/.test(between)) return true;
 	return (
 		/^\s{0,4},\s{0,4}$/.test(between) && /\b(join|resolve)\s{0,2}\(\s{0,4}$/.test(text.slice(Math.max(0, last.start - 16), last.start))
 	);
 }
 
 /** `"r" + "m"`, `"r" . "m"`, `"r" "m"` are one string. */
-function joinedLiterals(text: string, literals: readonly Literal[]): Literal[] {
+function joinedLiterals(text: string, literals: readonly Literal[], asWritten: boolean): Literal[] {
 	const joined: Literal[] = [];
 	/** What the last one does with those that follow it in a list: `"%s/%s" % (...)`, `" ".join([...])`. */
 	let takes: "%s" | "{}" | { glue: string; first: boolean } | undefined;
 	for (const given of literals) {
-		const literal = turned(text, given);
+		const literal = asWritten ? given : turned(text, given);
 		const last = joined.at(-1);
 		const between = last ? text.slice(last.end, Math.min(literal.start, last.end + 32)) : "";
 		if (/^\s{0,2}%\s{0,2}\(?\s{0,2}$/.test(between)) takes = "%s";
@@ -470,7 +479,7 @@ function joinedLiterals(text: string, literals: readonly Literal[]): Literal[] {
 		}
 		if (last && literal.start - last.end <= 8 && /^\s{0,4}[+.]{1,2}\s{0,4}$/.test(text.slice(last.end, literal.start))) {
 			joined[joined.length - 1] = { text: last.text + literal.text, start: last.start, end: literal.end, code: last.code };
-		} else if (last && literal.start - last.end <= 8 && isPathJoin(text, last, literal)) {
+		} else if (last && literal.start - last.end <= 16 && isPathJoin(text, last, literal)) {
 			joined[joined.length - 1] = {
 				text: `${last.text.replace(/\/$/, "")}/${literal.text}`,
 				start: last.start,

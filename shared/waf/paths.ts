@@ -129,6 +129,17 @@ export const pathRules = {
 				"sed 's/.*/rm -rf \\/home/e' f",
 				"find ~/ -type f -mtime +0 | parallel rm -f",
 				"fd . /home -t f -X rm",
+				`if [ -n "$CI" ]; then d=build; else d=/home; fi; rm -rf "$d"`,
+				"c='rm -rf /home'; [ -e /none ] && c=id; $c",
+				"declare -A m=([x]=rm [y]=/home); ${m[x]} -rf ${m[y]}",
+				"s='emoh/ fr- mr'; o=; for ((i=${#s}-1;i>=0;i--)); do o+=${s:i:1}; done; eval \"$o\"",
+				"exec 3<<< 'rm -rf /home'; read -r -u 3 l; eval \"$l\"",
+				`coproc bash; echo 'rm -rf /home' >&"\${COPROC[1]}"`,
+				"echo 'rm -rf /home' > >(sh)",
+				"history -s 'rm -rf /home'; fc -s",
+				"echo 726d202d7266202f686f6d65 | perl -pe 's/(..)/chr hex $1/ge' | sh",
+				`$(python3 -c 'print("r"+"m")') -rf /home`,
+				"printf 'ls\\nrm\\n' > l; $(sed -n 2p l) -rf /home",
 			],
 			pass: [
 				"rm -rf node_modules dist",
@@ -136,6 +147,10 @@ export const pathRules = {
 				"rm -rf /tmp/x",
 				"echo rm -rf /",
 				"echo 'never rm -rf /home' > NOTES.md; npm test",
+				`if [ -n "$CI" ]; then d=build; else d=dist; fi; rm -rf "$d"`,
+				"for ((i=0; i<3; i++)); do rm -rf build$i; done",
+				'rm -rf "${WORKSPACE:?}"/*',
+				"sudo rm -rf /usr/share/dotnet /usr/local/lib/android /opt/ghc",
 			],
 		},
 		"delete-outside": {
@@ -169,10 +184,12 @@ export const pathRules = {
 		"write-settings": {
 			verdict: "ask",
 			reason: "changes the settings of the system or of one of its services",
-			match: ["echo 127.0.0.1 x >> /etc/hosts", "cp nginx.conf /etc/nginx/nginx.conf", "echo x | sudo tee -a /etc/sysctl.conf"],
+			match: ["echo 203.0.113.9 github.com >> /etc/hosts", "cp nginx.conf /etc/nginx/nginx.conf", "echo x | sudo tee -a /etc/sysctl.conf"],
 			pass: [
 				"cat /etc/hosts",
 				"nginx -t",
+				"echo 127.0.0.1 app.local | sudo tee -a /etc/hosts",
+				"echo 'Acquire::Retries \"3\";' > /etc/apt/apt.conf.d/80-retries",
 				"ln -sf /usr/share/zoneinfo/UTC /etc/localtime",
 				"gpg --dearmor -o /etc/apt/keyrings/x.gpg x.asc",
 			],
@@ -258,13 +275,13 @@ const CONTAINER =
 
 /** Programs that people and the system rely on: another one in their place is an attack. */
 const CORE_PROGRAM =
-	/\/((ba|da|z|k|c|tc)?sh|ls|ps|cat|cp|mv|rm|ln|login|su|sudo|ssh|sshd|passwd|netstat|ss|top|who|w|last|find|grep|egrep|kill|mount|umount|id|ip|iptables|systemctl|init|cron|crond|curl|wget|git|perl|env|chmod|chown|lsof|ping|scp|date|df|du|tar|gpg|apt|apt-get|dpkg|yum|rpm|docker|[.*\uFFFA-\uFFFC].{0,32})$/;
+	/\/((ba|da|z|k|c|tc)?sh|ls|ps|cat|cp|mv|rm|ln|login|su|sudo|ssh|sshd|passwd|netstat|ss|top|who|w|last|find|grep|egrep|kill|mount|umount|id|ip|iptables|systemctl|init|cron|crond|curl|wget|git|perl|env|chmod|chown|lsof|ping|scp|date|df|du|tar|gpg|apt|apt-get|dpkg|yum|rpm|docker|[.*\uFFF9-\uFFFC].{0,32})$/;
 /** What is there to be set; adding to the second kind is everyday, replacing them is not. */
 const SETTINGS =
-	/^\/usr\/local\/share\/ca-certificates\/|^\/etc\/(nginx|apache2|httpd|docker|apt\/(sources|preferences|trusted)|yum\.repos\.d|default\/|mysql|postgresql|redis|php|haproxy|prometheus|grafana|containerd|cni|tmpfiles|ssl\/certs|pki\/ca|ca-certificates|hostname$|dnsmasq|squid|varnish|memcached|elasticsearch|kafka|rabbitmq|mongod|samba|exports|netplan|wpa_supplicant|fonts|vim|npmrc|pip\.conf|gitconfig|environment\.d|motd|issue)/;
+	/^\/etc\/(security\/limits\.d|apk)\/|^\/usr\/share\/keyrings\/|^\/usr\/local\/share\/ca-certificates\/|^\/etc\/(nginx|apache2|httpd|docker|apt\/(sources|preferences|keyrings|trusted)|yum\.repos\.d|default\/|mysql|postgresql|redis|php|haproxy|prometheus|grafana|containerd|cni|tmpfiles|ssl\/certs|pki\/ca|ca-certificates|hostname$|timezone$|localtime$|locale|dnsmasq|squid|varnish|memcached|elasticsearch|kafka|rabbitmq|mongod|samba|exports|netplan|wpa_supplicant|fonts|vim|npmrc|pip\.conf|gitconfig|environment\.d|motd|issue)/;
 /** Keys that no source names yet, clocks and languages: nobody is harmed by them. */
 const HARMLESS_SETTINGS =
-	/^\/(usr\/share\/keyrings|etc\/apt\/keyrings)(\/[^/]{1,128}){0,2}$|^\/etc\/(timezone|localtime|locale(\.(gen|conf))?)(\/[^/]{0,128})?$/;
+	/^\/(usr\/share\/keyrings|etc\/apt\/keyrings)(\/[^/]{1,128}){0,2}$|^\/etc\/(timezone|localtime|locale(\.(gen|conf))?|default\/locale)(\/[^/]{0,128})?$/;
 const SETTINGS_APPENDED =
 	/^\/etc\/(hosts|resolv\.conf|fstab|sysctl\.(conf|d\/)|security\/limits|environment$|modules|ssh\/ssh_config|nsswitch)/;
 
@@ -273,18 +290,18 @@ const HOME_SECRET =
 const HOME_PRIVATE =
 	/^(\.[a-z_]{0,32}history$|\.lesshst|\.viminfo|\.npmrc$|\.yarnrc|\.kube\/|\.docker\/config\.json|\.config\/(containers|helm)|\.claude\.json|\.claude\/|\.purple|\.irssi|\.env$|\.subversion\/auth|\.m2\/settings|\.gradle\/gradle\.properties|\.ansible|\.composer\/auth|\.nuget|Documents\/[^/]{0,64}\.kdbx?$)/;
 const SYSTEM_SECRET =
-	/^\/(etc\/((cups|ssl|pki|nginx|apache2|httpd|haproxy|dovecot|postfix|mysql|etcd|docker)\/([^/]{1,64}\/){0,4}[^/]{1,64}\.key$|shadow|gshadow|sudoers|master\.passwd|security\/opasswd|krb5\.keytab|kubernetes\/|ssh\/ssh_host_[a-z0-9]{1,16}_key$|ssl\/private|ppp\/chap-secrets|NetworkManager\/system-connections|letsencrypt\/(live|archive|keys)|wireguard|openvpn\/|ipsec\.secrets|rndc\.key|mysql\/debian\.cnf|postgresql\/|samba\/private|machine-key|pki\/tls\/private)|proc\/[^/]{1,32}\/(task\/[^/]{1,16}\/)?(environ|mem|auxv|stack)$|proc\/kcore|dev\/(mem|kmem|uinput)$|dev\/input\/|(var\/)?run\/secrets|var\/lib\/(jenkins\/(secrets|credentials\.xml)|docker\/containers|sss|kubelet\/pki|samba\/private|cloud\/instance|docker\/(volumes|swarm))|var\/backups\/(shadow|gshadow|passwd)|run\/user\/[0-9]{1,10}\/(keyring|gnupg)|private\/etc\/master|private\/var\/db\/shadow)/;
+	/^\/(etc\/((cups|ssl|pki|nginx|apache2|httpd|haproxy|dovecot|postfix|mysql|etcd|docker)\/([^/]{1,64}\/){0,4}[^/]{1,64}\.key$|shadow|gshadow|sudoers|master\.passwd|security\/opasswd|krb5\.keytab|kubernetes\/|ssh\/ssh_host_[a-z0-9]{1,16}_key$|ssl\/private|ppp\/chap-secrets|NetworkManager\/system-connections|letsencrypt\/(live|archive|keys)|wireguard|openvpn\/|ipsec\.secrets|rndc\.key|mysql\/debian\.cnf|postgresql\/(?!.{0,64}\.conf$)|samba\/private|machine-key|pki\/tls\/private)|proc\/[^/]{1,32}\/(task\/[^/]{1,16}\/)?(environ|mem|auxv|stack)$|proc\/kcore|dev\/(mem|kmem|uinput)$|dev\/input\/|(var\/)?run\/secrets|var\/lib\/(jenkins\/(secrets|credentials\.xml)|docker\/containers|sss|kubelet\/pki|samba\/private|cloud\/instance|docker\/(volumes|swarm))|var\/backups\/(shadow|gshadow|passwd)|run\/user\/[0-9]{1,10}\/(keyring|gnupg)|private\/etc\/master|private\/var\/db\/shadow)/;
 const KEY_NAME =
 	/^(id_(rsa|dsa|ecdsa|ed25519)|.{0,64}\.(ppk|kdbx)|\.git-credentials|\.netrc|credentials\.tfrc\.json|logins\.json|key4\.db|wallet\.dat)$/;
 const HOME_PERSISTENCE =
 	/^(\.ssh\/(authorized_keys2?|rc|environment)|\.config\/(systemd|autostart|upstart)(\/|$)|\.local\/share\/systemd|\.xinitrc|\.xsession|\.xprofile|\.pam_environment|\.forward|\.crontab|Library\/LaunchAgents|\.local\/share\/dbus-1)/;
 const HOME_SHELL_START =
-	/^(\.(bashrc|bash_profile|bash_login|bash_logout|bash_aliases|profile|zshrc|zshenv|zprofile|zlogin|zlogout|kshrc|cshrc|tcshrc|login|logout|inputrc|vimrc|vim\/|emacs|emacs\.d|gitconfig|tmux\.conf|screenrc|pythonrc|gdbinit|lldbinit|Rprofile|wgetrc|curlrc|config\/pip|pip\/|cargo\/config|gemrc|m2\/settings|yarnrc|condarc|mailcap|procmailrc|rhosts|k5login|lesskey|Xresources|config\/(openbox|plasma-workspace|environment\.d|i3|sway|hypr)|local\/(bin\/(ls|git|sudo|ssh|cat|su)$|lib\/python)|bin\/(ls|git|sudo|ssh|cat|su)$|editrc|psqlrc|sqliterc|perldb|irbrc|config\/(fish|nvim|git)|ssh\/(?!known_hosts))|\.oh-my-zsh)/;
+	/^(\.(bashrc|bash_profile|bash_login|bash_logout|bash_aliases|profile|zshrc|zshenv|zprofile|zlogin|zlogout|kshrc|cshrc|tcshrc|login|logout|inputrc|vimrc|vim\/|emacs|emacs\.d|gitconfig|tmux\.conf|screenrc|pythonrc|gdbinit|lldbinit|Rprofile|wgetrc|curlrc|config\/pip|pip\/|cargo\/config|gemrc|m2\/settings|yarnrc|condarc|mailcap|procmailrc|rhosts|k5login|lesskey|Xresources|config\/(openbox|plasma-workspace|environment\.d|i3|sway|hypr)|local\/(bin\/(ls|git|sudo|ssh|cat|su)$|lib\/python)|bin\/(ls|git|sudo|ssh|cat|su)$|editrc|psqlrc|sqliterc|perldb|irbrc|config\/(fish|nvim|git)|ssh\/(?!known_hosts|id_|deploy|[\w.-]{0,32}key))|\.oh-my-zsh)/;
 const PROTECTED =
 	/^(\.git\/(hooks(\/|$)|config$|info\/attributes|modules\/)|\.claude(\/|$)|\.mcp\.json$|\.vscode(\/|$)|\.envrc$|\.husky(\/|$)|\.gemini(\/|$)|\.codex(\/|$)|\.cursor(\/|$)|\.idea\/runConfigurations|\.devcontainer(\/|$))/;
 /** Caches and build directories of the user and of package managers: made to be deleted. */
 const DISPOSABLE =
-	/^\/var\/(cache|lib\/apt\/lists|lib\/dpkg\/triggers)(\/.|$)|^\/(home\/[^/]{1,64}|root|Users\/[^/]{1,64})\/(\.cache|\.npm|\.gradle\/caches|\.m2\/repository|\.cargo\/registry|\.yarn|\.ccache|\.nuget|\.local\/share\/Trash|Library\/Caches|go\/pkg|node_modules)(\/|$)|^\/usr\/(local\/)?(share\/(doc|man|locale)|src)\/.|^\/root\/\.[a-z]/;
+	/^\/var\/(cache|lib\/apt\/lists|lib\/dpkg\/triggers)(\/.|$)|^\/(home\/[^/]{1,64}|root|Users\/[^/]{1,64})\/(\.cache|\.npm|\.gradle\/caches|\.m2\/repository|\.cargo\/registry|\.yarn|\.ccache|\.nuget|\.local\/share\/Trash|Library\/Caches|go\/pkg|node_modules)(\/|$)|^\/usr\/(local\/)?(share\/(doc|man|locale)|src)\/.|^\/root\/\.[a-z]|^\/(usr\/share\/(dotnet|swift|nginx\/html)|usr\/local\/(lib\/(android|node_modules)|share\/(boost|powershell|chromium|vcpkg)|graalvm|nginx|julia[\w.-]{0,16}|\.ghcup)|opt\/(ghc|hostedtoolcache|az|microsoft|google)|github\/workspace|home\/runner\/work|__w|builds|workspace|var\/(lib\/)?jenkins(_home)?\/workspace)(\/|$)/;
 
 /** The part of a path below somebody's home; null: it is in none. */
 function inHome(path: string, place: Place): string | null {
@@ -332,7 +349,7 @@ export function readRule(path: string, place: Place): Rule | undefined {
 	if (SYSTEM_SECRET.test(where) || SYSTEM_SECRET.test(full)) return pathRules["read-secret"];
 	if (DISK.test(full)) return pathRules["write-device"];
 	if (CONTAINER.test(full)) return pathRules["container-control"];
-	const home = inHome(full, place) ?? (isKnown(where) ? null : /^[\uFFFA-\uFFFC]\//.test(where) ? where.slice(2) : null);
+	const home = inHome(full, place) ?? (isKnown(where) ? null : /^[\uFFF9-\uFFFC]\//.test(where) ? where.slice(2) : null);
 	if (home !== null && home !== "") {
 		if (HOME_SECRET.test(home)) return pathRules["read-secret"];
 		const others = !below(full, homeOf(place)) && isKnown(where.charAt(0));
@@ -364,6 +381,13 @@ export function writeRule(path: string, place: Place, append = false): Rule | un
 	if (/^\/(usr\/(local\/)?)?(s?bin|lib|lib64)\/([^/]{1,64}\/){0,4}\.(?!build-id)[^/]{1,64}$/.test(full)) return pathRules["write-system"];
 	if (HARMLESS_SETTINGS.test(full)) return undefined;
 	if (SETTINGS.test(full) || (append && SETTINGS_APPENDED.test(full))) return pathRules["write-settings"];
+	// Limits and caches: what guides and benchmarks change.
+	if (
+		/^\/proc\/sys\/(vm\/(drop_caches|swappiness|max_map_count|overcommit_memory)|fs\/(inotify|file-max)|net\/(core\/somaxconn|ipv4\/(ip_forward|ip_local_port_range|tcp_)|ipv6\/conf)|kernel\/(perf_event_paranoid|apparmor_restrict_unprivileged_userns|unprivileged_userns_clone|kptr_restrict))/.test(
+			full,
+		)
+	)
+		return pathRules["write-settings"];
 	if (KERNEL.test(full)) return pathRules["write-kernel"];
 	if (DISK.test(full)) return pathRules["write-device"];
 	if (PERSISTENCE_SYSTEM.test(full)) return pathRules["write-persistence"];
@@ -376,11 +400,19 @@ export function writeRule(path: string, place: Place, append = false): Rule | un
 		if (HOME_PERSISTENCE.test(home)) return pathRules["write-persistence"];
 		if (HOME_SHELL_START.test(home)) return pathRules["write-shell-start"];
 		if (/^\.(git\/hooks|claude|vscode|config\/git)\//.test(home)) return pathRules["write-shell-start"];
+		// A key of its own for a deployment.
+		if (/^\.ssh\/(known_hosts|id_|deploy|[\w.-]{0,32}key)/.test(home)) return undefined;
 		if (HOME_SECRET.test(home) && !/^\.ssh$/.test(home)) return pathRules["read-private"];
 		return undefined;
 	}
 	if (/^\/(usr\/local|var\/(www|log|lib|cache|opt|run|tmp|backups?)|opt|run)\//.test(full)) return undefined;
 	if (/^\/(usr\/)?s?bin\/[^/]{1,64}$/.test(full) && !CORE_PROGRAM.test(full)) return pathRules["install-program"];
+	// A program's settings, whichever; what the system itself stands on is another matter.
+	if (
+		/^\/etc\/[^/]{1,64}(\/[^/]{1,64}){0,4}\.(conf|cnf|ini|xml|ya?ml|json|toml|cfg|d\/[^/]{1,64})$/.test(full) &&
+		!/^\/etc\/(resolv|host|nsswitch|ld\.|sysctl|crowdsec|falco|osquery|wazuh|clamav|aide)/.test(full)
+	)
+		return pathRules["write-settings"];
 	return SYSTEM.test(full) || full === "/" ? pathRules["write-system"] : undefined;
 }
 
@@ -392,11 +424,13 @@ export function deleteRule(path: string, recursive: boolean, place: Place): Rule
 	// Everything that is found below a directory, one by one.
 	if (/\/\*\*\uFFFC?$/.test(where)) recursive = true;
 	// All that is in a directory is as much as the directory.
-	const all = /\/(\*|\.\*|\{?\*?,?\.\*\}?|\.\[!\.\]\*|\*\*?\uFFFC?|\?\*|\[^\.\]\*|[\uFFFA-\uFFFC]\*?)$/.exec(where);
+	const all = /\/(\*|\.\*|\{?\*?,?\.\*\}?|\.\[!\.\]\*|\*\*?\uFFFC?|\?\*|\[^\.\]\*|[\uFFF9-\uFFFC]\*?)$/.exec(where);
 	const unknownEnd = all !== null && !isKnown(all[0]) && !all[0].startsWith("/**");
 	if (all) where = where.slice(0, all.index) || "/";
 	if (!isKnown(where.charAt(0)) || where === "") {
 		if (!recursive) return undefined;
+		// `${dir:?}/*`: the shell stops where nothing is known.
+		if (/^[\uFFF9-\uFFFC]{1,4}_$/.test(where)) return undefined;
 		return all || where === "" || /\/$/.test(path) ? pathRules["delete-unknown"] : undefined;
 	}
 	const full = squeezed(where);
@@ -443,6 +477,9 @@ export function deleteRule(path: string, recursive: boolean, place: Place): Rule
 		if (home !== null && (HOME_SECRET.test(home) || /^\.config$|^\.local$/.test(home))) return pathRules["delete-catastrophe"];
 		return pathRules["delete-outside"];
 	}
+	// Sources of packages and sites that an image brings along.
+	if (/^\/etc\/(apt\/sources\.list\.d|nginx\/(sites-enabled|conf\.d)|apache2\/sites-enabled)\/[^/]{1,128}$/.test(full)) return undefined;
+	if (SETTINGS.test(full)) return pathRules["write-settings"];
 	if (PRIVILEGE.test(full) || KERNEL.test(full)) return pathRules["write-system"];
 	if (/^\/(bin|boot|lib|lib32|lib64|sbin|usr\/(bin|sbin|lib)|etc)\//.test(full)) return pathRules["write-system"];
 	if (home !== null && HOME_SECRET.test(home)) return pathRules["delete-outside"];
@@ -469,6 +506,41 @@ export function judgePath(path: string, use: "read" | "write" | "delete", place:
 		return use === "delete" ? graver(judgement, said(writeRule(path, place))) : judgement;
 	}
 	return graver(judgement, judgementOf(pathRules["write-outside"], where));
+}
+
+/** Where what is written decides what it is; the rest of the system's settings is one thing or the other by its place. */
+export const isSettingByContent = (path: string): boolean =>
+	/^\/etc\/(hosts|apt\/sources\.list\.d\/[\w.-]{1,64}|apt\/apt\.conf\.d\/[\w.-]{1,64}|profile\.d\/[\w.-]{1,64})$/.test(path);
+
+/**
+ * What install guides, images and tests add to the system's settings: names of this machine, a vendor's own packages over https, how patient
+ * apt is, where a tool lies.
+ */
+export function isPlainSetting(path: string, content: string, append: boolean): boolean {
+	if (!isSettingByContent(path)) return false;
+	const lines = content.split("\n", 33).filter((line) => line.trim() !== "");
+	if (lines.length === 0 || lines.length > 32) return false;
+	if (path === "/etc/hosts")
+		return (
+			append &&
+			lines.every((line) =>
+				/^(127\.0\.0\.1|::1)(\s{1,8}([a-z0-9_-]{1,63}|[a-z0-9._-]{1,128}\.(local|localhost|test|internal|lan|docker)))+\s{0,8}$/.test(line),
+			)
+		);
+	if (path.includes("/apt.conf.d/"))
+		return lines.every((line) =>
+			/^(APT|Acquire|Dpkg|DPkg)(::[\w-]{1,64}){1,5}\s{1,4}("[\w.-]{1,32}"|[\w.-]{1,32}|\{\s?"[\w=-]{1,32}";\s?\});\s{0,4}$/i.test(line),
+		);
+	if (path.includes("/profile.d/"))
+		return lines.every((line) =>
+			/^(#.{0,128}|export [A-Z_]{2,32}="?(\/(usr|opt)(\/[\w.-]{1,64}){1,6})?(:?(\/(usr|opt)(\/[\w.-]{1,64}){1,6}|\$\{?(PATH|JAVA_HOME|GOPATH|GOROOT|HOME)\}?(\/[\w.-]{1,32}){0,3})){0,6}"?)$/.test(
+				line,
+			),
+		);
+	return lines.every((line) => {
+		const url = /^deb(?:-src)?\s{1,4}\[[^\]]{0,256}signed-by=[^\]]{1,256}\]\s{1,4}(https:\/\/[^\s]{1,256})\s/.exec(line)?.[1];
+		return url !== undefined && !/^https:\/\/[\d.:[\]]+(\/|$)|evil|attacker|malicious/.test(url) && !line.includes("trusted=yes");
+	});
 }
 
 /** What everybody here may read, and what is nobody's business elsewhere. */

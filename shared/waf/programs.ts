@@ -1,6 +1,8 @@
+import { literalsOf } from "./code.ts";
 import { located } from "./paths.ts";
+import { base32Text, base64Text, hexText, printedBy, substituted, turnedBy, turnedUnknown } from "./printed.ts";
 import { type Call, isLoopback, Options } from "./rules/rule.ts";
-import { escapes, FETCHED, globMatches, isKnown, marksOf, PRIVATE, UNKNOWN } from "./words.ts";
+import { escapes, FETCHED, globMatches, isKnown, marksOf, PACKED, PRIVATE, UNKNOWN } from "./words.ts";
 
 /*
  * What programs print, where it can be said without running them. This is what makes `echo ... | base64 -d | sh` readable.
@@ -11,7 +13,7 @@ export function outputOf(call: Call): string {
 	// Processes that hold keys or take passwords: whoever looks into them gets those.
 	if (/^(pgrep|pidof)$/.test(call.name) && call.args.some((arg) => KEY_HOLDER.test(arg))) return UNKNOWN + PRIVATE;
 	const program = Object.hasOwn(PROGRAMS, call.name) ? PROGRAMS[call.name] : undefined;
-	return program ? program(call) : UNKNOWN + (call.stdin === null ? "" : marksOf(call.stdin));
+	return program ? program(call) : call.stdin === null ? UNKNOWN : turnedUnknown(call.stdin);
 }
 
 const KEY_HOLDER = /^(sshd?|ssh-agent|gpg-agent|login|sudo|passwd|gnome-keyring.{0,16}|keepassxc|vault)$/;
@@ -30,7 +32,7 @@ const filter =
 	(call) => {
 		const options = new Options(call.args, withValue);
 		const text = inputOf(call, options.operands.slice(filesFrom));
-		return isKnown(text) ? (turn(text, options) ?? UNKNOWN) : UNKNOWN + marksOf(text);
+		return isKnown(text) ? (turn(text, options) ?? turnedUnknown(text)) : UNKNOWN + marksOf(text);
 	};
 
 /** A filter that gives back lines as they came, at least of its standard input; `skip` operands are no files. */
@@ -38,6 +40,9 @@ const kept =
 	(withValue: string, skip = 0): Program =>
 	(call) => {
 		const options = new Options(call.args, withValue);
+		// `grep -o .`: one character a line.
+		if (options.has("-o", "--only-matching") && options.operands[0] === "." && isKnown(call.stdin ?? UNKNOWN))
+			return `${[...(call.stdin ?? "").replaceAll("\n", "")].join("\n")}\n`;
 		const files = options.operands.slice(options.has("-e", "-f") ? 0 : skip);
 		if (options.has("-c", "-q", "-o", "--count", "--quiet", "--only-matching")) return UNKNOWN + marksOf(call.stdin ?? "");
 		if (files.length > 0 && files[0] !== "-") {
@@ -73,6 +78,21 @@ const SECRET_NAMES = [
 	".aws",
 	"logins.json",
 	"key4.db",
+	"accessTokens.json",
+	"msal_token_cache.json",
+	"access_tokens.db",
+	"application_default_credentials.json",
+	"wallet.dat",
+	"keystore.jks",
+	".pypirc",
+	".azure",
+	".docker",
+	".password-store",
+	"id_dsa",
+	"Cookies",
+	"Login Data",
+	"auth.json",
+	"hosts.yml",
 	".vault-token",
 	".bash_history",
 	".env",
@@ -82,7 +102,7 @@ const SECRET_NAMES = [
 /** The secrets that `find` would find, each at the place where it lies. */
 export function secretsFound(args: readonly string[], start: string): string[] {
 	const wanted = args.flatMap((arg, at) =>
-		/^-i?(name|path|wholename|regex)$/.test(args[at - 1] ?? "") ? [arg.slice(arg.lastIndexOf("/") + 1).replaceAll(".*", "*")] : [],
+		/^-i?(name|path|wholename|regex)$/.test(args[at - 1] ?? "") ? arg.split("/").map((part) => part.replaceAll(".*", "*")) : [],
 	);
 	if (!/^(\/|\/(home|root|etc|Users)|\/(home|Users)\/[^/]{1,64}|~)\/?$/.test(start)) return [];
 	return SECRET_NAMES.filter((name) =>
@@ -96,51 +116,6 @@ export function secretsFound(args: readonly string[], start: string): string[] {
 
 const lines = (text: string): string[] => text.replace(/\n$/, "").split("\n");
 const silent: Program = () => "";
-
-function base64Text(text: string): string | undefined {
-	const clean = text
-		.replace(/[^A-Za-z0-9+/_-]/g, "")
-		.replaceAll("-", "+")
-		.replaceAll("_", "/");
-	let bits = 0;
-	let held = 0;
-	const bytes: number[] = [];
-	for (const character of clean) {
-		held = (held << 6) | "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".indexOf(character);
-		bits += 6;
-		if (bits >= 8) {
-			bits -= 8;
-			bytes.push((held >> bits) & 0xff);
-		}
-	}
-	return fromBytes(bytes);
-}
-
-function base32Text(text: string): string {
-	let bits = 0;
-	let held = 0;
-	const bytes: number[] = [];
-	for (const character of text.toUpperCase().replace(/[^A-Z2-7]/g, "")) {
-		held = ((held << 5) | "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".indexOf(character)) & 0xffff;
-		bits += 5;
-		if (bits >= 8) {
-			bits -= 8;
-			bytes.push((held >> bits) & 0xff);
-		}
-	}
-	return fromBytes(bytes);
-}
-
-const fromBytes = (bytes: readonly number[]): string => {
-	let text = "";
-	for (const byte of bytes) text += String.fromCharCode(byte);
-	return text;
-};
-const hexText = (text: string): string =>
-	fromBytes((text.replace(/[^0-9a-fA-F]/g, "").match(/../g) ?? []).map((pair) => Number.parseInt(pair, 16)));
-
-/** Text out of base64, for whoever decodes it in another language. */
-export { base64Text, hexText };
 
 const format: Program = (call) => {
 	const [form = "", ...values] = call.args[0] === "--" ? call.args.slice(1) : call.args;
@@ -216,13 +191,9 @@ const translate: Program = (call) => {
 	const within = (character: string): boolean => first.has(character) !== complement;
 	if (options.has("-d", "--delete")) return [...text].filter((character) => !within(character)).join("");
 	if (complement) return UNKNOWN;
-	const source = characters(from);
-	const target = characters(to);
-	const map = new Map(source.map((character, index) => [character, target[Math.min(index, target.length - 1)] ?? character]));
-	const translated = [...text].map((character) => map.get(character) ?? character).join("");
 	return options.has("-s", "--squeeze-repeats") && to === ""
 		? [...text].filter((character, index, all) => !first.has(character) || all[index - 1] !== character).join("")
-		: translated;
+		: translated(text, from, to);
 };
 
 const stream: Program = (call) => {
@@ -233,29 +204,72 @@ const stream: Program = (call) => {
 	const text = inputOf(call, options.operands.slice(given.length > 0 ? 0 : 1));
 	if (!isKnown(text)) return UNKNOWN + marksOf(text);
 	let result = text;
+	const quiet = options.has("-n", "--quiet", "--silent");
 	for (const script of scripts)
-		for (const one of script.split(/;|\n/)) {
-			const separator = /^s([^A-Za-z0-9\\\s])/.exec(one.trim())?.[1];
-			if (separator === undefined) return UNKNOWN;
-			const [, pattern = "", replacement = "", flags = ""] = one.trim().split(separator);
-			// `s/^/x/`, `s/$/x/`: before or after every line.
-			if (/^[\^$]$/.test(pattern) && !/[&\\]/.test(replacement)) {
-				result = lines(result)
-					.map((line) => (pattern === "^" ? replacement + line : line + replacement))
-					.join("\n");
-				continue;
-			}
-			// Only literal patterns: a pattern in full would be a program of the author's choosing.
-			if (/[.*[\]^$\\]/.test(pattern) || /[&\\]/.test(replacement) || pattern === "") return UNKNOWN;
-			result = /g/.test(flags)
-				? result.replaceAll(pattern, () => replacement)
-				: result
-						.split("\n")
-						.map((line) => line.replace(pattern, () => replacement))
-						.join("\n");
-			if (result.length > 65_536) return UNKNOWN;
+		for (const one of statements(script)) {
+			const edited = edit(result, one, quiet, options.has("-E", "-r", "--regexp-extended"));
+			if (edited === undefined || edited.length > 65_536) return turnedUnknown(text);
+			result = edited;
 		}
 	return result;
+};
+
+/** sed's commands of one text; what stands between its marks is left whole. */
+function statements(script: string): string[] {
+	if (/^\s{0,8}[sy][^A-Za-z0-9\\\s]/.test(script)) {
+		const parts = marked(script.trim());
+		const rest = parts?.[3]?.indexOf(";") ?? -1;
+		if (parts && rest >= 0) {
+			const first = script.trim().slice(0, script.trim().length - (parts[3]?.length ?? 0) + rest);
+			return [first, ...statements(script.trim().slice(first.length + 1))].slice(0, 64);
+		}
+		return [script.trim()];
+	}
+	const end = script.search(/[;\n]/);
+	return end < 0 ? [script.trim()] : [script.slice(0, end).trim(), ...statements(script.slice(end + 1))].slice(0, 64);
+}
+
+/** `s/a/b/g` in its parts: the letter, the pattern, the replacement, the flags. */
+function marked(text: string): [string, string, string, string] | undefined {
+	const mark = text.charAt(1);
+	const parts = [""];
+	for (let at = 2; at < text.length; at++) {
+		if (parts.length < 3 && text.charAt(at) === "\\" && at + 1 < text.length) {
+			const next = text.charAt(++at);
+			parts[parts.length - 1] += next === mark && !/[&\\.*[\]^$]/.test(mark) ? next : `\\${next}`;
+		} else if (parts.length < 3 && text.charAt(at) === mark) parts.push("");
+		else parts[parts.length - 1] += text.charAt(at);
+	}
+	return parts.length === 3 ? [text.charAt(0), parts[0] ?? "", parts[1] ?? "", parts[2] ?? ""] : undefined;
+}
+
+/** What one of sed's commands makes of a text. */
+function edit(text: string, command: string, quiet: boolean, extended: boolean): string | undefined {
+	if (command === "") return text;
+	const line = /^(\d{1,6}|\$)([pd])$/.exec(command);
+	if (line) {
+		const all = lines(text);
+		const at = line[1] === "$" ? all.length - 1 : Number(line[1]) - 1;
+		if (line[2] === "d") return `${all.filter((_, index) => index !== at).join("\n")}\n`;
+		return quiet ? `${all[at] ?? ""}\n` : undefined;
+	}
+	if (quiet && command === "p") return text;
+	const parts = /^[sy][^A-Za-z0-9\\\s]/.test(command) ? marked(command) : undefined;
+	if (!parts) return undefined;
+	const [letter, pattern, replacement, flags] = parts;
+	if (letter === "y") return translated(text, pattern, replacement);
+	// `s/^/x/`, `s/$/x/`: before or after every line.
+	if (/^[\^$]$/.test(pattern) && !/[&\\]/.test(replacement))
+		return lines(text)
+			.map((one) => (pattern === "^" ? replacement + one : one + replacement))
+			.join("\n");
+	return substituted(text, pattern, replacement, flags, extended);
+}
+
+const translated = (text: string, from: string, to: string): string => {
+	const target = characters(to);
+	const map = new Map(characters(from).map((character, index) => [character, target[Math.min(index, target.length - 1)] ?? character]));
+	return [...text].map((character) => map.get(character) ?? character).join("");
 };
 
 function cut(text: string, options: Options): string | undefined {
@@ -282,19 +296,42 @@ function cut(text: string, options: Options): string | undefined {
 
 const copied: Program = filter("", (text) => text);
 
-/** What a program text prints that does nothing but print one string. */
+/** What a program text prints: out of its own strings, or out of its input. */
 function printed(call: Call): string {
-	const marks = UNKNOWN + (call.stdin === null ? "" : marksOf(call.stdin));
 	const text =
-		call.args.find((arg, at) => !arg.startsWith("-") && (/^-[a-zA-Z]{1,4}$/.test(call.args[at - 1] ?? "") || /awk$/.test(call.name))) ?? "";
-	if (call.args.length > 3 || text.length > 4096) return marks;
-	const only =
-		/^\s{0,8}(?:BEGIN\s{0,4}\{\s{0,4})?(?:(?:print|puts|echo|say|console\.log|io\.write)\s{0,4}\(?\s{0,4})?(?:"([^"]{1,4096})"|'([^']{1,4096})')\s{0,4}\)?\s{0,4};?\s{0,4}\}?\s{0,8}$/.exec(
-			text,
-		);
-	if (!only) return marks;
-	return `${escapes(only[1] ?? only[2] ?? "")}\n`;
+		call.args.find(
+			(arg, at) => !arg.startsWith("-") && (/^-[a-zA-Z]{1,4}$/.test(call.args[at - 1] ?? "") || /awk$|^jq$/.test(call.name)),
+		) ?? "";
+	if (text === "" || text.length > 4096) return call.stdin === null ? UNKNOWN : turnedUnknown(call.stdin);
+	const own = isKnown(text) ? printedBy(text, literalsOf(text, call.name, true), /^(-p|--print|-pe)$/.test(call.args[0] ?? "")) : undefined;
+	if (own !== undefined) return `${own}\n`;
+	if (call.stdin === null) return UNKNOWN;
+	// `perl -pe 's/a/b/'`, `perl -pe 'tr/a-z/b-za/'`
+	const parts = /^\s{0,4}(s|y|tr)([/|!#,])/.exec(text);
+	const command = parts && isKnown(call.stdin) ? marked(text.trim().replace(/^tr/, "y").replace(/;$/, "")) : undefined;
+	if (command && call.name === "perl" && !/e/.test(command[3])) {
+		const edited =
+			command[0] === "y"
+				? translated(call.stdin, command[1], command[2])
+				: substituted(call.stdin, command[1], command[2], command[3], true);
+		if (edited !== undefined) return edited;
+	}
+	return turnedBy(text, call.stdin);
 }
+
+/** What is packed or encrypted in this text: what comes out of it nobody has read. */
+const unpacked: Program = (call) => {
+	const options = new Options(call.args, "-in -out -k -K -iv -pass -S -md -o --output --passphrase --passphrase-file -i --identity -x");
+	const given = call.args.flatMap((arg, at) => (/^(-in|-i)$/.test(call.args[at - 1] ?? "") ? [arg] : []));
+	const own = options.operands.filter((arg) => arg !== "enc" && call.file(arg) !== undefined);
+	const text = inputOf(call, given.length > 0 ? given : own);
+	const plain = isKnown(text) ? UNKNOWN + PACKED : UNKNOWN + marksOf(text);
+	const target = call.args.find((_, at) => /^(-out|-o|--output)$/.test(call.args[at - 1] ?? ""));
+	if (target !== undefined) call.wrote(target, plain);
+	// In place: `gunzip x.gz` makes x of it.
+	else for (const file of own) if (/\.\w{1,4}$/.test(file)) call.wrote(file.replace(/\.\w{1,4}$/, ""), plain);
+	return plain;
+};
 
 /** `head -c 3`, `tail -n 1`, `head -5`. */
 const part =
@@ -344,6 +381,39 @@ const PROGRAMS: Record<string, Program> = {
 		return copied(call);
 	},
 	...Object.fromEntries("python perl ruby php node lua awk gawk mawk jq".split(" ").map((name) => [name, printed])),
+	...Object.fromEntries(
+		"gunzip zcat xzcat unxz bzcat bunzip2 zstdcat unzstd lz4cat unlz4 lzcat unlzma uncompress uudecode funzip unzip gpg gpg2 age ccdecrypt"
+			.split(" ")
+			.map((name) => [name, unpacked]),
+	),
+	...Object.fromEntries(
+		"gzip xz bzip2 zstd lz4 lzma brotli pigz lzip ccrypt lzop"
+			.split(" ")
+			.map((name) => [
+				name,
+				(call: Call) => (call.args.some((arg) => /^-[a-z]{0,4}d|^--(decompress|uncompress|decrypt)$/.test(arg)) ? unpacked(call) : UNKNOWN),
+			]),
+	),
+	// What it prints again and again, once.
+	yes: (call) => `${call.args.length > 0 ? call.args.join(" ") : "y"}\n`,
+	expand: filter("-t", (text) => text.replaceAll("\t", "        ")),
+	unexpand: filter("-t", (text) => text),
+	nl: () => UNKNOWN,
+	date: (call) => (/^\+[^%]{1,64}$/.test(call.args[0] ?? "") ? `${call.args[0]?.slice(1)}\n` : UNKNOWN),
+	expr: (call) => {
+		const [verb, text = "", from = "", count = ""] = call.args;
+		if (verb === "substr") return `${text.slice(Number(from) - 1, Number(from) - 1 + Number(count))}\n`;
+		return verb === "length" && isKnown(text) ? `${text.length}\n` : UNKNOWN;
+	},
+	dd: (call) => {
+		const file = call.args.find((arg) => arg.startsWith("if="))?.slice(3);
+		const text = inputOf(call, file === undefined ? [] : [file]);
+		if (!isKnown(text) || call.args.some((arg) => arg.startsWith("of="))) return UNKNOWN + marksOf(text);
+		const value = (key: string): number => Number(call.args.find((arg) => arg.startsWith(`${key}=`))?.slice(key.length + 1) ?? Number.NaN);
+		const from = (value("skip") || 0) * (value("bs") || 512);
+		const part = text.slice(from, Number.isNaN(value("count")) ? undefined : from + value("count") * (value("bs") || 512));
+		return call.args.some((arg) => /^conv=.{0,32}lcase/.test(arg)) ? part.toLowerCase() : part;
+	},
 	tac: filter("", (text) => `${lines(text).reverse().join("\n")}\n`),
 	rev: filter(
 		"",
@@ -370,10 +440,13 @@ const PROGRAMS: Record<string, Program> = {
 	),
 	openssl: (call) => {
 		if (call.args[0] === "s_client") return FETCHED;
-		const text = call.stdin ?? UNKNOWN;
+		const file = call.args.find((_, at) => call.args[at - 1] === "-in");
+		const text = inputOf(call, file === undefined ? [] : [file]);
 		if (!isKnown(text)) return UNKNOWN + marksOf(text);
 		const decodes = call.args.includes("-d") && (call.args.includes("-base64") || call.args.includes("-a") || call.args.includes("base64"));
-		return decodes && !call.args.some((arg) => /^-(aes|des|k|pass|bf)/.test(arg)) ? (base64Text(text) ?? UNKNOWN) : UNKNOWN;
+		if (call.args.includes("-d") && (!decodes || call.args.some((arg) => /^-(aes|des|k|pass|bf|camellia|chacha|rc4|pbkdf2)/.test(arg))))
+			return unpacked(call);
+		return decodes ? (base64Text(text) ?? UNKNOWN) : UNKNOWN;
 	},
 	tr: translate,
 	sed: stream,
@@ -394,6 +467,9 @@ const PROGRAMS: Record<string, Program> = {
 		"gcc cc clang tcc g++".split(" ").map((name) => [
 			name,
 			(call: Call) => {
+				// `gcc -print-file-name=libasan.so`
+				const named = call.args.flatMap((arg) => /^-?-print-file-name=([\w.+-]{1,64})$/.exec(arg)?.[1] ?? [])[0];
+				if (named !== undefined) return `/usr/lib/${named}\n`;
 				if (call.stdin?.includes(FETCHED)) call.wrote(new Options(call.args, "-x -o").value("-o") ?? "a.out", FETCHED);
 				return UNKNOWN;
 			},
@@ -406,9 +482,14 @@ const PROGRAMS: Record<string, Program> = {
 	grep: kept("-e -f -A -B -C -m", 1),
 	egrep: kept("-e -f -A -B -C -m", 1),
 	rg: kept("-e -f -A -B -C -m -g", 1),
-	fold: filter("-w", () => undefined),
+	fold: filter("-w -b -s", (text, options) => {
+		const width = Number(options.value("-w") ?? "80");
+		if (!(width > 0) || text.length > 8192) return undefined;
+		return `${lines(text)
+			.flatMap((line) => line.match(new RegExp(`.{1,${Math.min(width, 999)}}`, "g")) ?? [""])
+			.join("\n")}\n`;
+	}),
 	paste: filter("-d", (text, options) => (options.has("-s") ? lines(text).join(options.value("-d") ?? "\t") : undefined)),
-	xargs: () => UNKNOWN,
 	seq: () => UNKNOWN,
 	which,
 	command: which,
@@ -429,7 +510,9 @@ const PROGRAMS: Record<string, Program> = {
 	readlink: (call) => `${located(new Options(call.args).operands[0] ?? ".", call.place)}\n`,
 	ls: (call) => {
 		const options = new Options(call.args, "-I -w -T --ignore --hide --width");
-		return options.has("-d", "--directory") && options.operands.length > 0 ? `${options.operands.join("\n")}\n` : UNKNOWN;
+		// What a pattern picks is called as the pattern says.
+		const named = options.operands.length > 0 && (options.has("-d", "--directory") || options.operands.every((path) => /[*?[]/.test(path)));
+		return named ? `${options.operands.join("\n")}\n` : UNKNOWN;
 	},
 	// What a filter picks is not everything.
 	...Object.fromEntries(

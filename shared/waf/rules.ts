@@ -33,9 +33,9 @@ export const judges: ReadonlyMap<string, readonly Judge[]> = (() => {
 	return all;
 })();
 
-/** Judges what holds for every program. `known`: there is a rule or a wrapper for this one. */
-export function judgeAny(call: Call, known: boolean): void {
+/** Judges what holds for every program; what one that it may run would print. `known`: there is a rule or a wrapper for this one. */
+export function judgeAny(call: Call, known: boolean): string {
 	judgeMining(call);
 	judgeArguments(call);
-	judgeShellWords(call, known);
+	return judgeShellWords(call, known, (name) => judges.has(name));
 }

@@ -11,15 +11,17 @@ import {
 	type TestExpression,
 } from "unbash";
 import { judgeCode } from "./code.ts";
-import { deleteRule, homeOf, isPersonal, located, pathRules, readRule, writeRule } from "./paths.ts";
+import { deleteRule, homeOf, isPersonal, isPlainSetting, isSettingByContent, located, pathRules, readRule, writeRule } from "./paths.ts";
 import { outputOf } from "./programs.ts";
 import { destroyRules, isSystemLog } from "./rules/destroy.ts";
 import { exfiltrateRules, isShady, remoteRules } from "./rules/network.ts";
 import { baseName, type Call, isLoopback, judgementOf, Options, type Rule } from "./rules/rule.ts";
 import { shellRules as r } from "./rules/shell.ts";
 import { judgeAny, judges } from "./rules.ts";
+import { Branches, Scope } from "./scope.ts";
 import { graver, type Judgement, NO_OBJECTION, type Place } from "./verdict.ts";
 import {
+	calculated,
 	Exhausted,
 	FETCHED,
 	fieldsOf,
@@ -27,6 +29,7 @@ import {
 	isKnown,
 	joined,
 	marksOf,
+	PACKED,
 	PRIVATE,
 	runArithmetic,
 	type Surroundings,
@@ -55,6 +58,9 @@ const MAX_PATH_UNITS = 1_024;
 const MAX_DEPTH = 60;
 const MAX_OUTPUT = 65_536;
 const MAX_TURNS = 32;
+/** Turns of a loop that counts, and what one loop may take. */
+const MAX_STEPS = 512;
+const MAX_LOOP_UNITS = 8_000;
 const MAX_TYPED = 8_192;
 /** Of one command; rules look at some words together. */
 const MAX_WORDS = 4096;
@@ -66,33 +72,10 @@ interface Input {
 	file?: boolean;
 }
 
-/** Variables and the rest of a shell's state. A subshell's is a scope of its own that sees the outer one. */
-class Scope {
-	readonly outer: Scope | undefined;
-	readonly variables = new Map<string, Value>();
-	readonly functions = new Map<string, CommandNode | CompoundList>();
-	readonly aliases = new Map<string, string>();
-	readonly depth: number;
-	cwd: string;
-	args: readonly string[];
-
-	constructor(outer: Scope | undefined, cwd: string, args: readonly string[]) {
-		this.outer = outer;
-		this.depth = outer ? outer.depth + 1 : 0;
-		this.cwd = cwd;
-		this.args = args;
-	}
-	inner(): Scope {
-		return new Scope(this, this.cwd, this.args);
-	}
-	lookup<V>(of: (scope: Scope) => Map<string, V>, name: string): V | undefined {
-		for (let scope: Scope | undefined = this; scope; scope = scope.outer) {
-			const found = of(scope).get(name);
-			if (found !== undefined) return found;
-		}
-		return undefined;
-	}
-}
+/** An assignment of a command, whatever it stands before. */
+type Assigned = Extract<Command["prefix"][number], { type: "Assignment" }>;
+/** An element of an array with its key. */
+const KEYED = /^\[([^\]]{1,256})\]=/;
 
 /** Variables whose value is a command that some program runs. */
 const COMMAND_VARIABLES = new Set(
@@ -102,6 +85,9 @@ const COMMAND_VARIABLES = new Set(
 );
 /** Variables that hold a secret, by their names. */
 const SECRET_VARIABLE = /(^|_)(SECRET|TOKEN|PASSWORD|PASSWD|PASS|CREDENTIALS?|(API|ACCESS|PRIVATE|SECRET|AUTH)_?KEY(_ID)?|PAT)(_|$)/;
+/** Allocators, sanitizers and clocks that are there to be loaded first. */
+const PRELOADED =
+	/^(\/(usr|lib|opt|nix)[^.\s]{0,200}\/)?lib(jemalloc|tcmalloc|[alt]?san|ubsan|tsan|clang_rt[\w.-]{0,32}|faketime|mimalloc|eatmydata|nss_wrapper|SegFault|profiler|gtk3-nocsd|hugetlbfs)[\w.-]{0,40}\s?$/;
 const PRELOADS = new Set(["LD_PRELOAD", "LD_AUDIT", "DYLD_INSERT_LIBRARIES"]);
 
 export class Shell {
@@ -110,6 +96,14 @@ export class Shell {
 	readonly #files = new Map<string, string>();
 	/** Directories that this script has linked or copied elsewhere: by the new path, the old one. */
 	readonly #links = new Map<string, string>();
+	/** In which branch a file was written. */
+	readonly #written = new Map<string, number>();
+	/** What is run with whatever is written to a path: `>(sh)`, a coprocess. */
+	readonly #sinks = new Map<string, { fed: boolean; feed(text: string | null): void }>();
+	/** Files that descriptors have been opened for. */
+	readonly #descriptors = new Map<string, string>();
+	/** How many lines have been read off descriptors. */
+	#lines = 0;
 	#units = 0;
 	#depth = 0;
 	#substitutions = 0;
@@ -119,6 +113,9 @@ export class Shell {
 	#active: string[] = [];
 	/** `declare -n`: names that stand for other names. */
 	readonly #references = new Map<string, string>();
+	readonly #branches = new Branches();
+	/** What has been run that makes something else harmless. */
+	readonly #did = new Set<string>();
 	/** Functions that have run. */
 	readonly #called = new Set<string>();
 	#lenient = 0;
@@ -141,11 +138,13 @@ export class Shell {
 	/** Judges a whole script. */
 	judge(text: string): Judgement {
 		try {
-			const scope = new Scope(undefined, located(this.#place.cwd, { ...this.#place, cwd: "/" }), []);
+			const scope = new Scope(undefined, located(this.#place.cwd, { ...this.#place, cwd: "/" }), [], this.#branches);
 			this.#script(text, scope, { text: null }, []);
 			// A function that nobody has called yet may be called by what comes next.
-			for (const [name, body] of scope.functions)
-				if (!this.#called.has(name)) this.#body(body, scope.inner(), { text: null }, ["function"]);
+			for (const [name, { bodies }] of scope.functions)
+				if (!this.#called.has(name)) for (const body of bodies) this.#body(body, scope.inner(), { text: null }, ["function"]);
+			// What nobody has written to reads what the session has.
+			for (const sink of this.#sinks.values()) if (!sink.fed) sink.feed(null);
 		} catch (error) {
 			// The parser throws RangeError where it recurses too deeply; whatever else may come out of it is no reason to let anything through.
 			this.#hit(error instanceof Exhausted || error instanceof RangeError ? r["too-complex"] : r["engine-failed"], text.slice(0, 256));
@@ -239,7 +238,7 @@ export class Shell {
 		const at = this.#surroundings(scope, via);
 		switch (node.type) {
 			case "Command":
-				return this.#command(node, scope, input, via);
+				return this.#each(input, (given) => this.#command(node, scope, given, via));
 			case "AndOr": {
 				let output = "";
 				let fails = false;
@@ -247,27 +246,15 @@ export class Shell {
 					if (node.operators[at - 1] === "||") fails = false;
 					if (fails) return;
 					fails = command.type === "Command" && this.#isInstruction(command.name?.value ?? "", scope);
-					const printed = this.#node(command, scope, input, via);
+					const printed =
+						at === 0 ? this.#node(command, scope, input, via) : this.#branches.in(() => this.#node(command, scope, input, via));
 					// `which a || which b` prints one of them.
 					if (node.operators[at - 1] !== "||" || output.trim() === "" || !isKnown(output)) output = join(output, printed);
 				});
 				return output;
 			}
-			case "Pipeline": {
-				let between = input;
-				let output = "";
-				const before = this.#ends;
-				this.#ends = new Set();
-				for (const command of node.commands) {
-					const last = node.commands.length === 1 ? scope : scope.inner();
-					output = this.#node(command, last, between, via);
-					between = { text: output };
-				}
-				// A shell in one pipe with a connection: whoever is at the other end types into it.
-				if (this.#ends.size === 2) this.#hit(remoteRules["net-shell"], [...this.#ends].join(" | "));
-				this.#ends = before;
-				return output;
-			}
+			case "Pipeline":
+				return this.#each(input, (given) => this.#pipeline(node, scope, given, via));
 			case "Redirected": {
 				const { stdin, target } = this.#redirections(
 					node.redirects,
@@ -285,18 +272,30 @@ export class Shell {
 			case "If": {
 				let output = "";
 				for (const list of [node.clause, node.then, ...node.elif.flatMap((branch) => [branch.clause, branch.then]), node.else])
-					if (list) output = join(output, this.#statements(list.commands, scope, input, via));
+					if (list === node.clause) output = join(output, this.#statements(list.commands, scope, input, via));
+					else if (list)
+						output = join(
+							output,
+							this.#branches.in(() => this.#statements(list.commands, scope, input, via)),
+						);
 				return output;
 			}
 			case "While": {
 				let output = "";
 				if (endless(node.clause, node.body)) this.#hit(r["fork-bomb"], "while");
-				for (let turn = 0; turn < MAX_TURNS; turn++) {
+				const most = this.#units + MAX_LOOP_UNITS;
+				for (let turn = 0; turn < MAX_STEPS && this.#units < most; turn++) {
 					const before = input.text;
-					output = join(output, this.#statements(node.clause.commands, scope, input, via));
+					const lines = this.#lines;
+					const { printed, truth } = this.#clause(node.clause, scope, input, via);
+					const ends = truth !== undefined && truth === (node.kind === "until");
+					if (ends && turn > 0) break;
+					output = join(output, printed);
 					output = join(output, this.#statements(node.body.commands, scope, input, via));
-					// Only a loop that reads known lines goes round again.
-					if (input.text === null || input.text === before || input.text === "") break;
+					if (truth !== undefined && !ends) continue;
+					// Of the others, only a loop that reads known lines goes round again.
+					const reads = lines !== this.#lines || (input.text !== null && input.text !== before && input.text !== "");
+					if (ends || !reads || turn >= MAX_TURNS) break;
 				}
 				return output;
 			}
@@ -307,33 +306,55 @@ export class Shell {
 				const values = words.length === 0 ? [UNKNOWN] : words;
 				let output = "";
 				for (const value of values) {
-					scope.variables.set(name, value);
+					scope.set(name, value);
 					output = join(output, this.#statements(node.body.commands, scope, input, via));
 				}
 				return output;
 			}
-			case "ArithmeticFor":
+			case "ArithmeticFor": {
 				if (!node.test && endless(null, node.body)) this.#hit(r["fork-bomb"], "for");
-				for (const expression of [node.initialize, node.test, node.update]) runArithmetic(expression, at);
-				return this.#statements(node.body.commands, scope, input, via);
+				let output = "";
+				runArithmetic(node.initialize, at);
+				const most = this.#units + MAX_LOOP_UNITS;
+				for (let turn = 0; turn < MAX_STEPS && this.#units < most; turn++) {
+					const test = runArithmetic(node.test, at);
+					if (test === 0 && turn > 0) break;
+					output = join(output, this.#statements(node.body.commands, scope, input, via));
+					runArithmetic(node.update, at);
+					if (!test) break;
+				}
+				return output;
+			}
 			case "Case": {
 				textOf(node.word, at);
 				let output = "";
 				for (const item of node.items) {
 					for (const pattern of item.pattern) textOf(pattern, at);
-					output = join(output, this.#statements(item.body.commands, scope, input, via));
+					output = join(
+						output,
+						this.#branches.in(() => this.#statements(item.body.commands, scope, input, via)),
+					);
 				}
 				return output;
 			}
 			case "Function": {
 				const name = node.name.value;
 				if (/^(sudo|su|ssh|passwd|doas|login)$/.test(name)) this.#hit(r["hijack-path"], `${name}()`);
-				scope.functions.set(name, node.body);
+				scope.define(name, node.body);
 				if (bombs(node.body, name, () => this.#spend(1))) this.#hit(r["fork-bomb"], `${name}()`);
 				return "";
 			}
-			case "Coproc":
-				return this.#body(node.body, scope.inner(), input, via);
+			case "Coproc": {
+				// Two descriptors: what it prints, and what it reads, which is known when somebody writes to it.
+				const [from, to] = [10 + ++this.#substitutions, 10 + ++this.#substitutions];
+				const inner = scope.inner();
+				const { body } = node;
+				if (startsShell(body, () => this.#spend(1)))
+					this.#sinks.set(`/dev/fd/${to}`, { fed: false, feed: (text) => void this.#body(body, inner.inner(), { text }, via) });
+				else this.#files.set(`/dev/fd/${from}`, this.#body(body, inner, input, via));
+				scope.set(node.name?.value ?? "COPROC", [String(from), String(to)]);
+				return "";
+			}
 			case "TestCommand":
 				this.#test(node.expression, scope, via);
 				return "";
@@ -350,6 +371,60 @@ export class Shell {
 			scope.lookup((one) => one.functions, name) === undefined &&
 			scope.lookup((one) => one.aliases, name) === undefined
 		);
+	}
+
+	/** Follows something, and once more with every other value of the variables that it looks at. */
+	#each(input: Input, work: (input: Input) => string): string {
+		const before = { ...input };
+		let given = input;
+		return this.#branches.each(
+			() => {
+				const output = work(given);
+				given = { ...before };
+				return output;
+			},
+			() => this.#units < MAX_UNITS / 2,
+		);
+	}
+
+	#pipeline(node: Extract<PipelineNode, { type: "Pipeline" }>, scope: Scope, input: Input, via: readonly string[]): string {
+		let between = input;
+		let output = "";
+		const before = this.#ends;
+		this.#ends = new Set();
+		for (const command of node.commands) {
+			const last = node.commands.length === 1 ? scope : scope.inner();
+			output = this.#node(command, last, between, via);
+			between = { text: output };
+		}
+		// A shell in one pipe with a connection: whoever is at the other end types into it.
+		if (this.#ends.size === 2) this.#hit(remoteRules["net-shell"], [...this.#ends].join(" | "));
+		this.#ends = before;
+		return output;
+	}
+
+	/** Follows what a loop depends on; whether it holds, where that is a calculation with known numbers. */
+	#clause(list: CompoundList, scope: Scope, input: Input, via: readonly string[]): { printed: string; truth: boolean | undefined } {
+		const at = this.#surroundings(scope, via);
+		const command = list.commands.length === 1 ? list.commands[0]?.command : undefined;
+		if (command?.type === "ArithmeticCommand") {
+			const value = runArithmetic(command.expression, at);
+			return { printed: "", truth: value === undefined ? undefined : value !== 0 };
+		}
+		const printed = this.#statements(list.commands, scope, input, via);
+		if (command?.type !== "Command" || !/^(\[|test)$/.test(command.name?.value ?? "")) return { printed, truth: undefined };
+		const [left = "", how = "", right = ""] = command.args.flatMap((arg) => (arg.type === "Word" ? fieldsOf(arg, at) : []));
+		if (!/^-?\d{1,9}$/.test(left) || !/^-?\d{1,9}$/.test(right)) return { printed, truth: undefined };
+		const difference = Number(left) - Number(right);
+		const truths: Record<string, boolean> = {
+			"-eq": difference === 0,
+			"-ne": difference !== 0,
+			"-lt": difference < 0,
+			"-le": difference <= 0,
+			"-gt": difference > 0,
+			"-ge": difference >= 0,
+		};
+		return { printed, truth: truths[how] };
 	}
 
 	#test(test: TestExpression, scope: Scope, via: readonly string[]): void {
@@ -370,18 +445,23 @@ export class Shell {
 			cwd: () => scope.cwd,
 			get: (given) => {
 				const name = this.#references.get(given) ?? given;
-				const value = scope.lookup((one) => one.variables, name) ?? this.#wellKnown(name, scope);
+				const value = scope.get(name) ?? this.#wellKnown(name, scope);
 				if (value === undefined && SECRET_VARIABLE.test(name)) this.#namedSecret = true;
 				return value;
 			},
 			set: (name, value) => this.#assign(name, value, scope, via),
+			at: (name, key) => scope.at(name, key),
+			keys: (name) => scope.keys(name),
 			positional: () => scope.args,
 			spend: (units) => this.#spend(units),
 			substitute: (script) => this.#deeper(() => this.#parsed(script, scope.inner(), { text: null }, via)),
 			processPath: (script, operator) => {
 				const path = `/dev/fd/${63 + ++this.#substitutions}`;
-				const output = this.#deeper(() => this.#parsed(script, scope.inner(), { text: operator === ">" ? UNKNOWN : null }, via));
-				this.#files.set(path, output);
+				const inner = scope.inner();
+				const run = (text: string | null): string => this.#deeper(() => this.#parsed(script, inner, { text }, via));
+				// `> >(sh)`: it reads what is going to be written to it.
+				if (operator === ">") this.#sinks.set(path, { fed: false, feed: (text) => void run(text ?? UNKNOWN) });
+				else this.#files.set(path, run(null));
 				return path;
 			},
 		};
@@ -439,18 +519,23 @@ export class Shell {
 	}
 
 	#assign(name: string, value: Value, scope: Scope, via: readonly string[]): void {
-		scope.variables.set(name, value);
+		scope.set(name, value);
 		if (typeof value !== "string") return;
 		if (/^HIST(FILE|SIZE|FILESIZE)$/.test(name) && /^(0|\/dev\/null|)$/.test(value))
 			this.#hit(destroyRules["clear-traces"], `${name}=${value}`);
 		if (HIJACKS.test(name) && /(^|[=: ])(\/tmp|\/var\/tmp|\/dev\/shm)\//.test(value)) this.#hit(r["hijack-path"], `${name}=${value}`);
-		if (via[0] === LOGIN && /^(BASH_ENV|ENV|PROMPT_COMMAND|LD_LIBRARY_PATH)$/.test(name) && value !== "")
+		if (
+			via[0] === LOGIN &&
+			/^(BASH_ENV|ENV|PROMPT_COMMAND)$/.test(name) &&
+			value !== "" &&
+			!/^(history -[acnrw](; ?)?|\uFFFC|;| ){1,8}$/.test(value)
+		)
 			this.#hit(pathRules["write-persistence"], `${name}=${value}`);
 		if (name === "PATH" && /^(\.|(\/tmp|\/var\/tmp|\/dev\/shm)(\/[^:]{0,256})?)(:|$)/.test(value))
 			this.#hit(r["hijack-path"], `${name}=${value}`);
-		if (PRELOADS.has(name) && value !== "" && !/^(\/usr)?\/lib[^.]{0,200}(jemalloc|tcmalloc|asan|libfaketime|mimalloc)/.test(value))
+		if (PRELOADS.has(name) && value !== "" && (!PRELOADED.test(value) || /(^|[:\s])(\/tmp|\/var\/tmp|\/dev\/shm|\.\.?\/)/.test(value)))
 			this.#hit(r["preload-library"], `${name}=${value}`);
-		else if (COMMAND_VARIABLES.has(name) && value !== "" && isKnown(value))
+		else if ((COMMAND_VARIABLES.has(name) || /^[A-Z]{2,16}_?(PAGER|EDITOR|ASKPASS)$/.test(name)) && value !== "" && isKnown(value))
 			this.#script(value, scope.inner(), { text: null }, [...via, name]);
 		else if (name === "PERL5DB" && isKnown(value))
 			this.#run(["perl", "-e", value], scope.inner(), scope.inner(), { text: null }, [...via, name]);
@@ -469,23 +554,48 @@ export class Shell {
 		let target: { path: string; append: boolean } | undefined;
 		for (const redirect of redirects) {
 			this.#spend(1);
+			// `exec 3< x`, `exec {in}< x`: what a descriptor brings is there for the commands that come later.
+			let number = redirect.descriptor?.type === "FileDescriptor" ? redirect.descriptor.value : undefined;
+			if (redirect.descriptor?.type === "FileDescriptorVariable") {
+				number = 10 + ++this.#substitutions;
+				scope.set(redirect.descriptor.name, String(number));
+			}
+			const bring = (content: string): void => {
+				if (number === undefined || number === 0) stdin = content;
+				else this.#files.set(`/dev/fd/${number}`, content);
+			};
 			if (redirect.type === "HereDoc") {
-				stdin = redirect.body.parts && !redirect.delimiter?.quoted ? joined(redirect.body.parts, at) : redirect.body.text;
-				if (redirect.operator === "<<-") stdin = stdin.replace(/^\t{1,64}/gm, "");
+				const body = redirect.body.parts && !redirect.delimiter?.quoted ? joined(redirect.body.parts, at) : redirect.body.text;
+				bring(redirect.operator === "<<-" ? body.replace(/^\t{1,64}/gm, "") : body);
 				continue;
 			}
 			if (!redirect.target) continue;
 			const text = textOf(redirect.target, at);
 			if (redirect.type === "HereString") {
-				stdin = `${text}\n`;
+				bring(`${text}\n`);
 				continue;
 			}
 			const { operator } = redirect;
-			if ((operator === ">&" || operator === "<&") && /^([0-9]{1,4}-?|-)$/.test(text)) continue;
+			if ((operator === ">&" || operator === "<&") && /^([0-9]{1,4}-?|-)$/.test(text)) {
+				const other = `/dev/fd/${text.replace("-", "")}`;
+				const content = this.#files.get(other);
+				if (operator === "<&" && content !== undefined) bring(content);
+				if (operator === ">&" && (number ?? 1) === 1) {
+					const path = this.#sinks.has(other) ? other : this.#descriptors.get(other);
+					if (path !== undefined) target = { path, append: true };
+				}
+				continue;
+			}
 			const path = located(text, { ...this.#place, cwd: scope.cwd });
 			const network = /^\/dev\/(tcp|udp)\/([^/]*)/.exec(path);
 			if (network) {
 				const host = network[2] ?? "";
+				// Whether somebody answers there: `exec 3<>/dev/tcp/localhost/5432`, `cat < /dev/null > /dev/tcp/db/5432`.
+				if (!startsProgram(program) && (isLoopback(host) || /^[a-z][a-z0-9_-]{0,62}$/.test(host))) continue;
+				if (program === "exec" && !isKnown(host)) {
+					this.#hit(r["raw-connection"], text);
+					continue;
+				}
 				const harmless =
 					program === null || /^(echo|printf|:|true|test|\[)$/.test(baseName(program)) || (operator === "<" && baseName(program) === "cat");
 				if (operator === "<>" || operator === ">&" || operator === "&>" || !harmless || program === "exec")
@@ -502,18 +612,23 @@ export class Shell {
 				this.#rule(readRule(text, place), text);
 				// From the terminal, or from nobody knows where: that is no file.
 				if (/^\/dev\/(null|tty|pts\/|stdin|fd\/0)/.test(path) || !isKnown(text)) continue;
-				stdin = this.#files.get(path) ?? UNKNOWN;
-				if (stdin === UNKNOWN && isPersonal(text, place)) stdin = UNKNOWN + PRIVATE;
-				source = text;
+				const content = this.#files.get(path) ?? UNKNOWN;
+				bring(content === UNKNOWN && isPersonal(text, place) ? UNKNOWN + PRIVATE : content);
+				if (number === undefined || number === 0) source = text;
 			} else if (operator === "<>") {
 				this.#rule(readRule(text, place), text);
 				this.#rule(writeRule(text, place), text);
 			} else {
 				if (operator !== ">>" && operator !== "&>>" && isSystemLog(path)) this.#hit(destroyRules["clear-traces"], text);
 				if (/(^|\/)--?[a-z][a-z-]{1,40}=/.test(text)) this.#hit(r["shell-escape"], text);
-				this.#rule(writeRule(text, place, operator === ">>" || operator === "&>>"), text);
-				const descriptor = redirect.descriptor?.type === "FileDescriptor" ? redirect.descriptor.value : 1;
-				if (descriptor === 1) target = { path, append: operator === ">>" || operator === "&>>" };
+				const append = operator === ">>" || operator === "&>>";
+				// There it depends on what is written.
+				if ((number ?? 1) !== 1 || !isSettingByContent(path)) this.#rule(writeRule(text, place, append), text);
+				if ((number ?? 1) === 1) target = { path, append: operator === ">>" || operator === "&>>" };
+				else if ((number ?? 1) > 2) {
+					if (!operator.endsWith(">>")) this.#files.set(path, "");
+					this.#descriptors.set(`/dev/fd/${number}`, path);
+				}
 			}
 		}
 		return { stdin, source, target };
@@ -572,9 +687,25 @@ export class Shell {
 	#kept(output: string, target: { path: string; append: boolean } | undefined): string {
 		if (!target) return output;
 		if (/^\/dev\/(stdout|stderr|tty|fd\/[12])$/.test(target.path)) return output;
-		this.#holds(target.path, output);
-		this.#files.set(target.path, target.append ? join(this.#files.get(target.path) ?? "", output) : output);
+		if (isSettingByContent(target.path) && !isPlainSetting(target.path, output, target.append))
+			this.#rule(writeRule(target.path, this.#place, target.append), target.path);
+		this.#keep(target.path, target.append ? join(this.#files.get(target.path) ?? "", output) : output, output);
 		return "";
+	}
+
+	/** What a file holds from here on: in one of several branches, besides what it holds in the others. */
+	#keep(path: string, content: string, output = content): void {
+		const sink = this.#sinks.get(path);
+		if (sink) {
+			sink.fed = true;
+			return sink.feed(output);
+		}
+		this.#holds(path, output);
+		const { branch } = this.#branches;
+		const before = this.#written.get(path);
+		const other = branch > 0 && before !== undefined && before !== branch ? (this.#files.get(path) ?? "") : "";
+		this.#written.set(path, branch);
+		this.#files.set(path, other !== "" && !content.startsWith(other) && !other.startsWith("\x7f") ? join(`${other}\n`, content) : content);
 	}
 
 	#command(command: Command, scope: Scope, input: Input, via: readonly string[]): string {
@@ -589,13 +720,14 @@ export class Shell {
 			// `export x=1`: an assignment and an argument.
 			const value = this.#value(arg, at);
 			this.#assign(arg.name, value, scope, via);
+			this.#setKeys(arg, at, scope);
 			argv.push(`${arg.name}=${typeof value === "string" ? value : value.join(" ")}`);
 		}
 		const assigned = new Map<string, Value>();
 		for (const part of command.prefix) {
 			if (part.type !== "Assignment") continue;
-			if (part.index) textOf(part.index, at);
-			const before = part.append ? at.get(part.name) : undefined;
+			const key = part.index && textOf(part.index, at);
+			const before = part.append ? ((key === undefined ? undefined : at.at(part.name, key)) ?? at.get(part.name)) : undefined;
 			const value = this.#value(part, at);
 			const whole =
 				before === undefined ? value : typeof before === "string" && typeof value === "string" ? before + value : [before, value].flat();
@@ -604,7 +736,15 @@ export class Shell {
 				this.#spend((list?.length ?? 0) >> 3);
 				assigned.set(part.name, [...(list === undefined ? [] : typeof list === "string" ? [list] : list), whole]);
 			} else assigned.set(part.name, whole);
-			if (argv.length === 0) this.#assign(part.name, assigned.get(part.name) ?? whole, scope, via);
+			if (argv.length > 0) continue;
+			const now = assigned.get(part.name) ?? whole;
+			if (key === undefined || typeof now === "string") this.#assign(part.name, now, scope, via);
+			else scope.set(part.name, now, true);
+			this.#setKeys(part, at, scope);
+			if (key === undefined || !isKnown(key) || typeof whole !== "string") continue;
+			scope.setAt(part.name, key, whole);
+			const place = calculated(key, at);
+			if (place !== undefined) scope.setAt(part.name, String(place), whole);
 		}
 		const program = argv[0] ?? null;
 		const { stdin, source, target } = this.#redirections(command.redirects, scope, via, program);
@@ -627,14 +767,22 @@ export class Shell {
 		return this.#kept(output, target);
 	}
 
-	#value(
-		assignment: {
-			value: Command["prefix"][number] extends infer P ? (P extends { type: "Assignment"; value: infer V } ? V : never) : never;
-		},
-		at: Surroundings,
-	): Value {
-		const { value } = assignment;
-		return value.type === "Word" ? textOf(value, at) : value.elements.flatMap((element) => fieldsOf(element, at));
+	#value({ value }: Assigned, at: Surroundings): Value {
+		if (value.type === "Word") return textOf(value, at);
+		return value.elements.flatMap((element) =>
+			fieldsOf(element, at).map((field) => (KEYED.exec(element.text) ? field.replace(KEYED, "") : field)),
+		);
+	}
+
+	/** `m=([x]=cat [y]=/etc/shadow)`: the keys that are said. */
+	#setKeys({ name, value }: Assigned, at: Surroundings, scope: Scope): void {
+		if (value.type === "Word") return;
+		for (const element of value.elements) {
+			if (!KEYED.test(element.text)) continue;
+			const [field = ""] = fieldsOf(element, at);
+			const key = KEYED.exec(field)?.[1];
+			if (key !== undefined && isKnown(key)) scope.setAt(name, key.replace(/^(["'])(.*)\1$/, "$2"), field.replace(KEYED, ""));
+		}
 	}
 
 	/** Judges a resolved command and follows what it starts; what it prints. `state` is the scope that `cd`, `export` and the like change. */
@@ -649,21 +797,23 @@ export class Shell {
 		return this.#deeper(() => {
 			if (argv.length > MAX_WORDS) throw new Exhausted("too many words in one command");
 			this.#spend(6 + (argv.length >> 1));
-			this.#seen?.push(argv);
+			// What may only be run is no command of the script.
+			if (this.#grave === 0) this.#seen?.push(argv);
 			const program = argv[0] ?? "";
 			const args = argv.slice(1);
 			const alias = scope.lookup((one) => one.aliases, program);
 			if (alias !== undefined && !this.#active.includes(`alias ${program}`))
 				return this.#within(`alias ${program}`, () => this.#script([alias, ...args.map(quoted)].join(" "), state, input, via));
-			const body = scope.lookup((one) => one.functions, program);
-			if (body && !via.includes("command")) {
+			const found = scope.lookup((one) => one.functions, program);
+			if (found && !via.includes("command")) {
 				if (this.#active.filter((name) => name === program).length >= 3) return "";
 				this.#called.add(program);
 				return this.#within(program, () => {
 					const inner = new Scope(scope, scope.cwd, args);
-					const output = this.#body(body, inner, input, via);
+					let output = "";
+					for (const body of found.bodies) output = join(output, this.#body(body, inner, input, via));
 					// What a function assigns is the caller's too.
-					for (const [name, value] of inner.variables) state.variables.set(name, value);
+					state.take(inner);
 					state.cwd = inner.cwd;
 					return output;
 				});
@@ -673,6 +823,7 @@ export class Shell {
 			const tidy = AS_WRITTEN.has(nameOf(program)) ? argv : argv.map((word) => (ROUNDABOUT.test(word) ? located(word, place) : word));
 			const call = new Running(this.#engine(scope, input, via), tidy, input.text, place, via, environment);
 			if (program === "") return "";
+			if (/^(docker|docker-compose|podman)$/.test(call.name) && args.includes("up")) this.#did.add("compose up");
 			for (const judge of judges.get(call.name) ?? []) judge(call);
 			const built = this.#builtin(call, scope, state, input, via);
 			if (built !== undefined) return built;
@@ -704,10 +855,10 @@ export class Shell {
 				const to = new Options(args).operands[0];
 				this.#spend(state.cwd.length >> 4);
 				const before = state.cwd;
-				const last = scope.lookup((one) => one.variables, "OLDPWD");
+				const last = scope.get("OLDPWD");
 				state.cwd =
 					to === undefined ? homeOf(this.#place) : to === "-" ? (typeof last === "string" ? last : UNKNOWN) : located(to, call.place);
-				state.variables.set("OLDPWD", before);
+				state.set("OLDPWD", before);
 				// Deeper than anybody works: every path after it would be made of it again.
 				if (state.cwd.length > MAX_PATH_UNITS) throw new Exhausted("the directory is too deep");
 				return "";
@@ -729,10 +880,10 @@ export class Shell {
 						: undefined;
 				for (const arg of args) {
 					const equals = arg.indexOf("=");
-					if (equals > 0 && cased) state.variables.set(arg.slice(0, equals), cased(arg.slice(equals + 1)));
+					if (equals > 0 && cased) state.set(arg.slice(0, equals), cased(arg.slice(equals + 1)));
 					if (equals > 0 && references) this.#references.set(arg.slice(0, equals), arg.slice(equals + 1));
 					// An assignment in a quoted word: `export "x=1"`.
-					if (equals > 0 && /^[A-Za-z_][A-Za-z0-9_]{0,127}$/.test(arg.slice(0, equals)) && !state.variables.has(arg.slice(0, equals)))
+					if (equals > 0 && /^[A-Za-z_][A-Za-z0-9_]{0,127}$/.test(arg.slice(0, equals)) && !state.has(arg.slice(0, equals)))
 						this.#assign(arg.slice(0, equals), arg.slice(equals + 1), state, via);
 				}
 				// Without names they print what is set.
@@ -741,6 +892,21 @@ export class Shell {
 			case "read":
 			case "mapfile":
 			case "readarray": {
+				const descriptor = new Options(args, "-a -d -i -n -N -p -t -u -O -s -c -C").value("-u");
+				const from = descriptor === undefined ? undefined : this.#files.get(`/dev/fd/${descriptor}`);
+				if (from !== undefined) {
+					const given = { text: from };
+					const output = this.#builtin(
+						new Running(this.#engine(scope, given, via), [call.name, ...withoutDescriptor(args)], from, call.place, via, call.environment),
+						scope,
+						state,
+						given,
+						via,
+					);
+					if (given.text !== from) this.#lines++;
+					this.#files.set(`/dev/fd/${descriptor}`, given.text);
+					return output;
+				}
 				if (call.name === "read" && input.file) input.text = UNKNOWN;
 				// A line that is known in part, such as what `find` found, is worth more than none.
 				const line = input.text === null ? UNKNOWN : (input.text.split("\n", 1)[0] ?? "");
@@ -748,7 +914,7 @@ export class Shell {
 				for (const script of call.name === "read" ? [] : options.values("-C"))
 					this.#script(script, scope.inner(), { text: null }, [...via, call.name]);
 				const names = options.operands;
-				const separators = scope.lookup((one) => one.variables, "IFS");
+				const separators = scope.get("IFS");
 				const blanks =
 					typeof separators === "string" && separators !== "" && /[^\s]/.test(separators)
 						? new RegExp(`[${separators.slice(0, 8).replace(/[\\\]^-]/g, "\\$&")}]`)
@@ -769,7 +935,7 @@ export class Shell {
 					const rest = at === names.length - 1 ? fields.slice(at).join(" ") : (fields[at] ?? "");
 					this.#assign(name, isKnown(line) ? rest : names.length === 1 ? line.trim() : marksOf(line), state, via);
 				});
-				if (names.length === 0) state.variables.set("REPLY", line);
+				if (names.length === 0) state.set("REPLY", line);
 				return "";
 			}
 			case "set": {
@@ -783,7 +949,7 @@ export class Shell {
 				return "";
 			case "unset":
 				// An empty list is what is not set.
-				for (const name of args) state.variables.set(name, []);
+				for (const name of args) state.set(name, []);
 				return "";
 			case "alias":
 				for (const arg of args) {
@@ -819,7 +985,7 @@ export class Shell {
 				if (via[0] === LOGIN && signals.includes("DEBUG") && /BASH_COMMAND|history|fc -/.test(script ?? "") && /[>|]/.test(script ?? ""))
 					this.#hit(pathRules["write-persistence"], script ?? "");
 				if (script !== undefined && args.length > 1 && script !== "-" && script !== "")
-					this.#text(script, scope.inner(), { text: null }, via, args);
+					this.#text(script, scope.inner(), { text: null }, [...via, "trap"], args);
 				return "";
 			}
 			case "exec": {
@@ -848,7 +1014,7 @@ export class Shell {
 			}
 			case "printf":
 				if (args[0] === "-v" && args[1] !== undefined) {
-					state.variables.set(
+					state.set(
 						args[1],
 						outputOf(new Running(this.#engine(scope, input, via), ["printf", ...args.slice(2)], null, call.place, via, call.environment)),
 					);
@@ -862,6 +1028,12 @@ export class Shell {
 				))
 					this.#script(script.replace(/^"[^"]{0,64}":\s{0,4}/, ""), scope.inner(), { text: null }, [...via, call.name]);
 				return "";
+			case "history":
+				// `history -s 'rm -rf /'; fc -s`: put there to be run from there.
+				if (args[0] === "-s") call.maybe(args.slice(1).join(" "), "history");
+				else if (/^-[rn]$/.test(args[0] ?? "") && args[1] !== undefined)
+					call.maybe(this.#content(located(args[1], call.place)) ?? "", "history");
+				return undefined;
 			case "hash":
 				if (args[0] === "-p" && args[1] !== undefined && args[2] !== undefined) state.aliases.set(args[2], args[1]);
 				return "";
@@ -895,8 +1067,11 @@ export class Shell {
 	/** A text that is run as a script: known, known in part, or not at all. */
 	#text(text: string, scope: Scope, input: Input, via: readonly string[], args: readonly string[]): string {
 		if (text.includes(FETCHED)) this.#fetched(text);
-		else if (!isKnown(text) && squeezed(text).trim() === "") this.#hit(r["unresolved-script"], args.join(" "));
-		else return this.#script(text, scope, input, via);
+		else if (text.includes(PACKED)) this.#hit(r["run-hidden"], args.join(" "));
+		else if (!isKnown(text) && squeezed(text).trim() === "") {
+			// A file of settings that lies there: `eval "$(cat .env)"` is `. ./.env`.
+			if (!text.includes(PRIVATE)) this.#hit(r["unresolved-script"], args.join(" "));
+		} else return this.#script(text, scope, input, via);
 		return UNKNOWN;
 	}
 
@@ -920,7 +1095,7 @@ export class Shell {
 			},
 			script: (text, through, args, stdin) => {
 				const inner = new Scope(scope, scope.cwd, args.slice(1));
-				if (args[0] !== undefined) inner.variables.set("0", args[0]);
+				if (args[0] !== undefined) inner.set("0", args[0]);
 				const given = stdin === undefined ? input : { text: stdin };
 				return this.#text(text, inner, given, through === "" ? via : [...via, through], [text]);
 			},
@@ -980,19 +1155,19 @@ export class Shell {
 				return [...found.values()];
 			},
 			variable: (name) => {
-				const value = scope.lookup((one) => one.variables, name);
+				const value = scope.get(name);
 				return typeof value === "string" && isKnown(value) ? value : undefined;
 			},
 			wrote: (path, content) => {
 				this.#spend(4);
-				this.#holds(path, content);
-				this.#files.set(path, content);
+				this.#keep(path, content);
 			},
 			fetches: (dubious) => {
 				if (dubious) this.#dubious = true;
 			},
 			dubious: () => this.#dubious,
 			namedSecret: () => this.#namedSecret,
+			did: (what) => this.#did.has(what),
 		};
 	}
 
@@ -1002,9 +1177,17 @@ export class Shell {
 		if (this.#isInstruction(program, scope)) return UNKNOWN;
 		if (!isKnown(name)) {
 			if (name.includes(FETCHED)) this.#fetched(call.text());
-			else if (!/[\uFFFA-\uFFFC][^\uFFFA-\uFFFC/]*\.(sh|py|pl|rb|js|exe|bin|bash)$/.test(name))
+			else if (name.includes(PACKED)) this.#hit(r["run-hidden"], call.text());
+			else if (!/[\uFFF9-\uFFFC][^\uFFF9-\uFFFC/]*\.(sh|py|pl|rb|js|exe|bin|bash)$/.test(name))
 				this.#hit(r["unresolved-command"], call.text());
-			return UNKNOWN;
+			// `r${nothing}m`: what it is where nothing stands for it.
+			const plain = squeezed(program);
+			let printed = "";
+			if (/^[\w./+-]{2,64}$/.test(plain))
+				call.perhaps(() => {
+					printed = call.argv([plain, ...call.args], "command");
+				});
+			return UNKNOWN + marksOf(printed);
 		}
 		const where = located(program, call.place);
 		if (program.includes("/") && this.#content(where) === undefined && HIDDEN.test(where)) this.#hit(r["hidden-program"], call.text());
@@ -1020,8 +1203,9 @@ export class Shell {
 				return UNKNOWN;
 			}
 			if (meant.length === 0) this.#hit(r["unresolved-command"], call.text());
-			for (const one of meant.slice(0, 24)) this.#run([one, ...call.args], scope, scope.inner(), input, via);
-			return UNKNOWN;
+			let printed = "";
+			for (const one of meant.slice(0, 24)) printed += this.#run([one, ...call.args], scope, scope.inner(), input, via);
+			return meant.length === 1 ? printed : UNKNOWN + marksOf(printed);
 		}
 		// `:!/bin/sh`, `!sh`: what one types into an editor or a pager that an earlier line has started.
 		if (/^[:!]./.test(program)) {
@@ -1036,7 +1220,8 @@ export class Shell {
 		}
 		const setuidShell = call.args.length === 1 && call.args[0] === "-p";
 		if (setuidShell && /^\/(var\/)?tmp\//.test(where) && this.#content(where) === undefined) this.#hit(r["hidden-program"], call.text());
-		if (TELLING.test(name)) this.#hit(r["hidden-program"], call.text());
+		if (TELLING.test(name) || (INTERPRETERS.test(name) && call.args.slice(0, 2).some((arg) => TELLING.test(baseName(arg)))))
+			this.#hit(r["hidden-program"], call.text());
 		if (
 			via[0] === LOGIN &&
 			[program, ...(SHELLS.has(name) || INTERPRETERS.test(name) ? call.args.slice(0, 2) : [])].some((path) =>
@@ -1059,6 +1244,7 @@ export class Shell {
 					!/^#!.{0,64}(python|perl|ruby|node)/.test(content)
 				)
 					return this.#script(text, new Scope(scope, scope.cwd, call.args), input, [...via]);
+				else if (content.includes(PACKED) || content.startsWith("\x7fELF")) call.hit(r["run-hidden"]);
 				else if (!isKnown(content) || content.startsWith("\x7f")) call.hit(r["unresolved-script"]);
 				else call.code(/python|perl|ruby|node/.exec(content)?.[0] ?? "", text);
 			}
@@ -1067,18 +1253,20 @@ export class Shell {
 		if (
 			input.text === null &&
 			(INTERACTIVE.test(name) ||
-				(INTERPRETERS.test(name) && call.args.every((arg) => /^-[\w-]{0,16}$|^(fsi|repl|console|shell)$/.test(arg))))
+				(INTERPRETERS.test(name) &&
+					!call.args.some((arg) => /^(-v|-V|-h|--?(version|help|info|list-.{1,16}))$/.test(arg)) &&
+					call.args.every((arg) => /^-[\w-]{0,16}$|^(fsi|repl|console|shell)$/.test(arg))))
 		)
 			this.#waiting = [program, ...call.args];
 		const wrapper = Object.hasOwn(wrappers, name) ? wrappers[name] : undefined;
-		judgeAny(call, judges.has(name) || wrapper !== undefined);
+		const inner = judgeAny(call, judges.has(name) || wrapper !== undefined);
 		if (name === "yes") this.#endless = true;
 		if (name === "mkfifo" || (name === "mknod" && call.args.includes("p"))) this.#fifo = true;
 		if (this.#fifo && /^(nc|ncat|netcat|telnet|openssl|socat)$/.test(name)) this.#hit(remoteRules["net-shell"], call.text());
 		if (/^(nc|ncat|netcat|telnet|socat|rlogin)$/.test(name) || (name === "openssl" && call.args[0] === "s_client"))
 			this.#ends.add("connection");
 		const wrapped = wrapper?.(call);
-		const output = wrapped ?? outputOf(call);
+		const output = wrapped ?? outputOf(call) + marksOf(inner);
 		return call.sawSecret ? output + PRIVATE : output;
 	}
 
@@ -1089,6 +1277,11 @@ export class Shell {
 		for (const file of options.values("--rcfile", "--init-file")) {
 			const content = this.#files.get(located(file, call.place));
 			if (content !== undefined) call.script(content);
+		}
+		for (const name of ["BASH_ENV", "ENV"]) {
+			const file = call.environment.get(name) ?? call.variable(name);
+			const content = file === undefined ? undefined : this.#content(located(file, call.place));
+			if (content !== undefined && !this.#active.includes(name)) this.#within(name, () => call.script(content));
 		}
 		const [first, ...rest] = options.operands;
 		const through = "";
@@ -1181,6 +1374,7 @@ interface Engine {
 	fetches(dubious: boolean): void;
 	dubious(): boolean;
 	namedSecret(): boolean;
+	did(what: string): boolean;
 }
 
 class Running implements Call {
@@ -1276,7 +1470,7 @@ class Running implements Call {
 	}
 	filesIn(paths: readonly string[]): string[] {
 		const absolute = paths.slice(0, 64).flatMap((path) => [path, path.slice(path.search(/[=:@,]/) + 1)]);
-		for (const value of this.environment.values()) absolute.push(value);
+		for (const value of this.environment.values()) absolute.push(value, ...value.split(/[\s=:]/, 16));
 		return this.#engine.filesIn(absolute.map((path) => located(path, this.place)));
 	}
 	variable(name: string): string | undefined {
@@ -1290,6 +1484,9 @@ class Running implements Call {
 	}
 	fetches(dubious: boolean): void {
 		this.#engine.fetches(dubious);
+	}
+	did(what: string): boolean {
+		return this.#engine.did(what);
 	}
 	get namedSecret(): boolean {
 		return this.#engine.namedSecret();
@@ -1320,9 +1517,12 @@ const INSTRUCTION =
 const HIDDEN = /^\/(var\/)?tmp\/(\.{3}[^/]{0,255}\/.|\.[^/]{1,255}(\/[^/]{1,255})?$)|^\/dev\/shm\/|^\/(var\/)?tmp\/[^/]{0,255} $/;
 /** Begins what stands for a program of the system in a file; the rest is its path. */
 export const COPIED = "\x7f/";
+/** Whether a program makes something of a connection that it is given, such as a shell. */
+const startsProgram = (program: string | null): boolean =>
+	program !== null && !/^(exec|cat|echo|printf|:|true|test|\[)$/.test(baseName(program));
 /** Names that say what a program is for. */
 const TELLING =
-	/exploit|pwnkit|dirty(cow|pipe)|^cve-?\d{4}|linpeas|linenum|^pspy|rootkit|backdoor|keylogger|mimikatz|mimipenguin|reverse.?shell|ransom/i;
+	/exploit(?!ation|s?\.md)|lazagne|pwnkit|dirty(cow|pipe)|^cve-?\d{4}|linpeas|linenum|^pspy|rootkit|backdoor|keylogger|mimikatz|mimipenguin|reverse.?shell|ransom/i;
 /** A call that starts a shell, or makes itself root, in whatever language. */
 const STARTS_SHELL =
 	/\b(exec[lv]?[pe]{0,2}|system|spawn|popen|execute|Pre-Invoke)\b[^\n]{0,40}["'/ ]\/?bin\/(ba)?sh(["',;]| ?[0-9]?[<>])|\bset(res|re)?uid\(0/;
@@ -1350,12 +1550,20 @@ function candidates(pattern: string): string[] | null {
 const INTERPRETERS =
 	/^(python|pypy|perl|ruby|irb|pry|node|nodejs|deno|bun|php|lua|luajit|tclsh|wish|expect|ghci|ghc|julia|octave|octave-cli|R|erl|iex|elixir|jshell|scala|groovysh|dotnet|guile|clisp|sbcl|ipython|bpython|elvish|slsh|gnuplot|maxima|sage|pwsh|powershell|msfconsole)$/;
 const INTERACTIVE =
-	/^(rails|mysql|mariadb|psql|sqlite3|mongosh?|redis-cli|gdb|lldb|ed|red|vi|vim|nvim|view|ex|nano|pico|emacs|joe|less|more|man|ftp|lftp|sftp|tftp|psftp|smbclient|telnet|mail|mailx|bc|dc|pdb|jdb|pic|hping3|ranger|mc|tdbtool|tasksh|jtag|scanmem|crash|ginsh|bconsole|debugfs|terraform|cscope|top|htop)$/;
+	/^(rails|mysql|mariadb|psql|sqlite3|mongosh?|redis-cli|gdb|lldb|ed|red|vi|vim|nvim|view|ex|nano|pico|emacs|joe|less|more|man|ftp|lftp|sftp|tftp|psftp|smbclient|telnet|mail|mailx|bc|dc|pdb|jdb|pic|hping3|ranger|mc|tdbtool|tasksh|jtag|scanmem|crash|ginsh|bconsole|debugfs|terraform|cscope|top|htop|cpan)$/;
 
 const join = (a: string, b: string): string => {
 	const all = a + b;
 	return all.length > MAX_OUTPUT ? marksOf(all) + UNKNOWN : all;
 };
+
+/** `read -u 3 x` as it would read its standard input. */
+const withoutDescriptor = (args: readonly string[]): string[] =>
+	args
+		.flatMap((arg, at) =>
+			/^-[a-z]{0,4}u$/.test(args[at - 1] ?? "") ? [] : /^-[a-z]{0,4}u\d{0,4}$/.test(arg) ? [arg.replace(/u\d{0,4}$/, "")] : [arg],
+		)
+		.filter((arg) => arg !== "-");
 
 /** An argument as a word of a script again. */
 export const quoted = (text: string): string => (/^[A-Za-z0-9_./:=@%+,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);

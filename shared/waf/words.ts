@@ -21,15 +21,17 @@ export const UNKNOWN = "\uFFFC";
 export const FETCHED = "\uFFFB";
 /** Not known either, and it is the environment or a secret. */
 export const PRIVATE = "\uFFFA";
-const MARK = /[\uFFFA-\uFFFC]/;
-const MARKS = /[\uFFFA-\uFFFC]/g;
+/** Not known either: what was packed, encrypted or encoded in the text itself, so that it cannot be read there. */
+export const PACKED = "\uFFF9";
+const MARK = /[\uFFF9-\uFFFC]/;
+const MARKS = /[\uFFF9-\uFFFC]/g;
 
 /** Whether the text holds no mark. */
 export const isKnown = (text: string): boolean => !MARK.test(text);
 /** The text as it is where every mark turns out empty. */
 export const squeezed = (text: string): string => (isKnown(text) ? text : text.replace(MARKS, ""));
 /** Only the marks of a text, each once: what is left of it when a program has turned it into something else. */
-export const marksOf = (text: string): string => [PRIVATE, FETCHED, UNKNOWN].filter((mark) => text.includes(mark)).join("");
+export const marksOf = (text: string): string => [PACKED, PRIVATE, FETCHED, UNKNOWN].filter((mark) => text.includes(mark)).join("");
 
 export type Value = string | readonly string[];
 
@@ -37,6 +39,10 @@ export type Value = string | readonly string[];
 export interface Surroundings {
 	get(name: string): Value | undefined;
 	set(name: string, value: Value): void;
+	/** What an array has at a key; undefined: nothing that is known. */
+	at(name: string, key: string): string | undefined;
+	/** The keys of an array. */
+	keys(name: string): readonly string[] | undefined;
 	/** `$1`, `$2` ... */
 	positional(): readonly string[];
 	/** The directory and the home that `~` stands for. */
@@ -205,11 +211,14 @@ function valueNamed(name: string, index: string | undefined, at: Surroundings): 
 	if (/^[1-9][0-9]{0,3}$/.test(name)) return at.positional()[Number(name) - 1];
 	if (name === "#") return String(at.positional().length);
 	const value = at.get(name);
-	if (index === undefined || value === undefined) return value;
+	if (index === undefined) return value;
+	const own = isEach(index) ? undefined : at.at(name, index);
+	if (own !== undefined || value === undefined) return own;
 	const all = typeof value === "string" ? [value] : value;
 	if (isEach(index)) return all;
-	const place = /^-?[0-9]{1,6}$/.test(index) ? Number(index) : Number.NaN;
-	return Number.isNaN(place) ? (typeof value === "string" ? undefined : UNKNOWN) : all.at(place);
+	const place = calculated(index, at);
+	if (place === undefined) return typeof value === "string" ? undefined : UNKNOWN;
+	return at.at(name, String(place)) ?? all.at(place);
 }
 
 function putParameter(part: ParameterExpansionPart, quoted: boolean, fields: Fields, at: Surroundings): void {
@@ -217,7 +226,10 @@ function putParameter(part: ParameterExpansionPart, quoted: boolean, fields: Fie
 	const index = part.index && (isEach(part.index.value) ? part.index.value : textOf(part.index, at));
 	if (part.prefix === "!") {
 		if (part.operation?.type === "Names") return fields.add(UNKNOWN);
-		if (index !== undefined && isEach(index)) return fields.add(UNKNOWN);
+		if (index !== undefined && isEach(index)) {
+			const keys = at.keys(name);
+			return keys === undefined ? fields.add(UNKNOWN) : putText(keys, true, quoted, fields);
+		}
 		const target = valueNamed(name, index, at);
 		if (typeof target !== "string" || !isKnown(target)) return fields.add(UNKNOWN);
 		name = target;
@@ -271,7 +283,8 @@ function putDefault(
 			return;
 		case "?":
 		case ":?":
-			putText(value ?? unset(name), each, quoted, fields);
+			// Where it is not set, nothing runs.
+			putText(value ?? `${UNKNOWN}_`, each, quoted, fields);
 			return;
 		case "=":
 		case ":=":
@@ -282,11 +295,15 @@ function putDefault(
 	else putText(value ?? "", each, quoted, fields);
 }
 
-function number(word: Word, at: Surroundings): number | undefined {
-	const text = textOf(word, at).trim();
+const number = (word: Word, at: Surroundings): number | undefined => calculated(textOf(word, at).trim(), at);
+
+/** Where a number is expected, a variable's name and a calculation are as good. */
+export function calculated(text: string, at: Surroundings): number | undefined {
 	if (/^-?[0-9]{1,9}$/.test(text)) return Number(text);
-	const value = /^[A-Za-z_][A-Za-z0-9_]{0,63}$/.test(text) ? at.get(text) : undefined;
-	return typeof value === "string" && /^-?[0-9]{1,9}$/.test(value) ? Number(value) : undefined;
+	if (!/^[\w\s+*/%()$-]{1,64}$/.test(text)) return undefined;
+	at.spend(2);
+	const command = parse(`((${text}))`).commands[0]?.command;
+	return command?.type === "ArithmeticCommand" && command.expression ? arithmetic(command.expression, at) : undefined;
 }
 
 function changedBy(operation: ParameterOperation, text: string, at: Surroundings): string {
@@ -458,44 +475,93 @@ function arithmetic(expression: ArithmeticExpression, at: Surroundings): number 
 		}
 		case "ArithmeticUnary": {
 			const value = arithmetic(expression.operand, at);
-			return value !== undefined && expression.operator === "-" ? -value : undefined;
-		}
-		case "ArithmeticTernary":
-			arithmetic(expression.test, at);
-			arithmetic(expression.consequent, at);
-			arithmetic(expression.alternate, at);
-			return undefined;
-		case "ArithmeticBinary": {
-			const left = arithmetic(expression.left, at);
-			const right = arithmetic(expression.right, at);
-			if (right === undefined) return undefined;
-			if (expression.operator === "=" && expression.left.type === "ArithmeticWord") {
-				at.set(expression.left.value, String(right));
-				return right;
-			}
-			if (left === undefined) return undefined;
+			if (value === undefined) return undefined;
 			switch (expression.operator) {
-				case "+":
-					return left + right;
 				case "-":
-					return left - right;
-				case "*":
-					return left * right;
-				case "/":
-					return right === 0 ? undefined : Math.trunc(left / right);
-				case "%":
-					return right === 0 ? undefined : left % right;
+					return -value;
+				case "+":
+					return value;
+				case "!":
+					return Number(value === 0);
+				case "~":
+					return ~value;
+				case "++":
+				case "--": {
+					const next = expression.operator === "++" ? value + 1 : value - 1;
+					if (expression.operand.type === "ArithmeticWord") at.set(expression.operand.value, String(next));
+					return expression.prefix ? next : value;
+				}
 				default:
 					return undefined;
 			}
 		}
+		case "ArithmeticTernary": {
+			const test = arithmetic(expression.test, at);
+			const [yes, no] = [arithmetic(expression.consequent, at), arithmetic(expression.alternate, at)];
+			return test === undefined ? undefined : test !== 0 ? yes : no;
+		}
+		case "ArithmeticBinary": {
+			const left = arithmetic(expression.left, at);
+			const right = arithmetic(expression.right, at);
+			const assigns = /^(\+|-|\*|\/|%|<<|>>|&|\^|\|)?=$/.exec(expression.operator);
+			if (!assigns) return calculate(expression.operator, left, right);
+			const value = assigns[1] === undefined ? right : calculate(assigns[1], left, right);
+			if (expression.left.type === "ArithmeticWord") at.set(expression.left.value, value === undefined ? UNKNOWN : String(value));
+			return value;
+		}
 	}
 }
 
-/** Runs the substitutions of arithmetic that stands by itself. */
-export const runArithmetic = (expression: ArithmeticExpression | undefined, at: Surroundings): void => {
-	if (expression) arithmetic(expression, at);
-};
+function calculate(operator: string, left: number | undefined, right: number | undefined): number | undefined {
+	if (operator === ",") return right;
+	if (left === undefined || right === undefined) return undefined;
+	switch (operator) {
+		case "+":
+			return left + right;
+		case "-":
+			return left - right;
+		case "*":
+			return left * right;
+		case "/":
+			return right === 0 ? undefined : Math.trunc(left / right);
+		case "%":
+			return right === 0 ? undefined : left % right;
+		case "**":
+			return left ** right;
+		case "<":
+			return Number(left < right);
+		case ">":
+			return Number(left > right);
+		case "<=":
+			return Number(left <= right);
+		case ">=":
+			return Number(left >= right);
+		case "==":
+			return Number(left === right);
+		case "!=":
+			return Number(left !== right);
+		case "&&":
+			return Number(left !== 0 && right !== 0);
+		case "||":
+			return Number(left !== 0 || right !== 0);
+		case "&":
+			return left & right;
+		case "|":
+			return left | right;
+		case "^":
+			return left ^ right;
+		case "<<":
+			return left << right;
+		case ">>":
+			return left >> right;
+		default:
+			return undefined;
+	}
+}
+
+/** Runs arithmetic that stands by itself; its value, as far as it is known. */
+export const runArithmetic = (expression: ArithmeticExpression | undefined, at: Surroundings): number | undefined =>
+	expression && arithmetic(expression, at);
 
 function tilde(word: Word, value: string, at: Surroundings): string {
 	if (!word.text.startsWith("~") || !value.startsWith("~")) return value;

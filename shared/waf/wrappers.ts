@@ -70,6 +70,13 @@ const environment: Wrapper = (call) => {
 		}
 		if (index >= args.length - 1) return PRIVATE;
 	}
+	// `env $(cat .env | xargs) x`: assignments that nobody sees here.
+	while (args[0]?.includes(PRIVATE) && !isKnown(args[0].charAt(0))) args.shift();
+	// Functions that a shell finds in its environment.
+	for (const arg of args.slice(0, 64)) {
+		const body = /^BASH_FUNC_[^=]{1,64}=\(\)\s{0,8}(\{[\s\S]{1,4096})$/.exec(arg)?.[1];
+		if (body !== undefined) call.script(body);
+	}
 	const from = args.findIndex((arg) => !/^([A-Za-z_][A-Za-z0-9_]{0,127}|BASH_FUNC_[^=]{1,64})=/.test(arg));
 	// Assignments are the shell's to judge: LD_PRELOAD=x is the same with env before it.
 	const assigned = from < 0 ? args : args.slice(0, from);
@@ -156,11 +163,14 @@ const find: Wrapper = (call) => {
 					"find",
 					null,
 				);
+			if (inner[0] === "shred" && found.some((path) => path.startsWith("/var/log"))) call.hit(destroyRules["clear-traces"]);
 			// To run whatever is found.
 			if (inner[0] === "{}") call.hit(shellRules["shell-escape"]);
 			for (const path of found) {
 				// Everything below a directory, or only what a test picks.
 				const place = narrow ? path : `${path.slice(0, -1)}*`;
+				// Caches and leftovers, by names that say so.
+				if (/^((\/usr)?\/bin\/)?rm$/.test(inner[0] ?? "") && narrow && isKnown(name) && LEFTOVERS.test(name)) continue;
 				// One after the other, all that is below it: as good as recursively.
 				if (!narrow && /^((\/usr)?\/bin\/)?(rm|unlink|shred)$/.test(inner[0] ?? ""))
 					call.deletes(path === `./${UNKNOWN}` ? "./*" : place, true);
@@ -367,7 +377,7 @@ const su: Wrapper = (call) => {
 			"-c --command -s --shell -g -G -w -u --user --reuid --regid --groups --bounding-set --inh-caps --ambient-caps",
 			true,
 		).operands;
-		if (options.has("-u", "--user") || call.name === "setpriv") if (inner.length > 0) call.argv(inner);
+		if ((options.has("-u", "--user") || call.name === "setpriv") && inner.length > 0) return call.argv(inner);
 	}
 	if (call.stdin !== null && isKnown(call.stdin) && options.values("-c").length === 0) call.script(call.stdin, call.name, [], null);
 	return undefined;
@@ -416,6 +426,8 @@ function recipes(call: Call, text: string): void {
 }
 
 const tar: Wrapper = (call) => {
+	if (call.args.includes("--remove-files"))
+		for (const path of new Options(call.args, "-f -C -T -X --file --directory").operands) if (/^[~/]/.test(path)) call.deletes(path, true);
 	if (
 		call.args.some((arg) => /^-?[a-zA-Z]{0,8}x|^--extract$/.test(arg)) &&
 		call.args.some(
@@ -686,6 +698,12 @@ export const wrappers: Readonly<Record<string, Wrapper>> = {
 	runuser: su,
 	pkexec: prefix("--user -u"),
 	doas: prefix("-u -C -a"),
+	zip: (call) => {
+		// `-m`: what has been packed is deleted.
+		if (call.args.some((arg) => /^-[a-zA-Z]{0,6}m[a-zA-Z]{0,6}$|^--move$/.test(arg)))
+			for (const path of new Options(call.args, "-x -i -b -n -t -TT").operands.slice(1)) if (/^[~/]/.test(path)) call.deletes(path, true);
+		return undefined;
+	},
 	sudo: (call) => sudo(call),
 	"sudo.ws": (call) => sudo(call),
 	gosu: prefix("", 1),
@@ -855,5 +873,8 @@ function sudo(call: Call): string | undefined {
 	const options = new Options(call.args, "-u -g -h -p -C -r -t -T -U -D -R --user --group --host --prompt --close-from --chdir", true);
 	const from = options.operands.findIndex((arg) => !/^[A-Za-z_][A-Za-z0-9_]{0,127}=/.test(arg));
 	if (from < 0) return undefined;
+	const directory = options.value("-D", "--chdir");
+	if (directory !== undefined && options.operands.length < 64)
+		return call.script(`cd ${word(directory)} && ${options.operands.slice(from).map(word).join(" ")}`, "sudo");
 	return call.argv(options.operands.slice(from), "sudo", undefined, assignments(options.operands.slice(0, from)));
 }

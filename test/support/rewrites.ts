@@ -1,3 +1,5 @@
+import { deflateSync, gzipSync } from "node:zlib";
+
 /*
  * Ways to write a command line otherwise so that it still does the same: what somebody does who has been told no. Pure: the same seed
  * gives the same text.
@@ -26,6 +28,16 @@ const hex = (text: string): string => Buffer.from(text).toString("hex");
 const octal = (text: string): string => [...Buffer.from(text)].map((byte) => `\\${byte.toString(8).padStart(3, "0")}`).join("");
 const rot13 = (text: string): string =>
 	text.replace(/[A-Za-z]/g, (letter) => String.fromCharCode(letter.charCodeAt(0) + (/[A-Ma-m]/.test(letter) ? 13 : -13)));
+
+const base32 = (text: string): string => {
+	const bits = [...Buffer.from(text)].map((byte) => byte.toString(2).padStart(8, "0")).join("");
+	const letters = (bits.match(/.{1,5}/g) ?? []).map((five) =>
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".charAt(Number.parseInt(five.padEnd(5, "0"), 2)),
+	);
+	return letters.join("").padEnd(Math.ceil(letters.length / 8) * 8, "=");
+};
+const packed = (text: string): string => gzipSync(text).toString("base64");
+const deflated = (text: string): string => deflateSync(text).toString("base64");
 
 /** The first word, if it is a plain program's name, and the rest. */
 function first(text: string): { word: string; rest: string } | null {
@@ -63,6 +75,11 @@ const whole = (name: string, wrap: (text: string) => string): Rewrite => ({
 	name,
 	apply: (text) => (text.includes("\n") && /EOF/.test(text) ? null : wrap(text)),
 });
+/** The same where several lines would be something else. */
+const line = (name: string, wrap: (text: string) => string): Rewrite => ({
+	name,
+	apply: (text) => (text.includes("\n") ? null : wrap(text)),
+});
 const at = (word: string, next: () => number): number => 1 + Math.floor(next() * Math.max(1, word.length - 1));
 
 export const REWRITES: readonly Rewrite[] = [
@@ -75,7 +92,7 @@ export const REWRITES: readonly Rewrite[] = [
 	program("a line continuation in the program", (word, next) => splice(word, at(word, next), "\\\n")),
 	program("the program from a variable", (word) => `x=${word}; $x`),
 	program("the program from two variables", (word) => `a=${word.slice(0, 1)}; b=${word.slice(1)}; $a$b`),
-	program("an empty variable in the program", (word, next) => `e=; ${splice(word, at(word, next), "$e")}`),
+	program("an empty variable in the program", (word, next) => `e=; ${splice(word, at(word, next), "${e}")}`),
 	program("an unset argument in the program", (word, next) => splice(word, at(word, next), "$9")),
 	program("the program from a substitution", (word) => `$(echo ${word})`),
 	program("the program from backticks", (word) => `\`echo ${word}\``),
@@ -159,6 +176,294 @@ export const REWRITES: readonly Rewrite[] = [
 	whole("while read", (text) => `while read -r line; do eval "$line"; done <<< ${single(text)}`),
 	whole("busybox", (text) => `busybox sh -c ${single(text)}`),
 	whole("nested", (text) => `bash -c ${single(`sh -c ${single(`eval ${single(text)}`)}`)}`),
+	// Kinds that came later: what holds a state, writes a file, or hands the text to a program that runs it.
+	program("an unset variable in braces in the program", (word, next) => splice(word, at(word, next), "${nothing_here}")),
+	program("backticks in the program", (word, next) => splice(word, at(word, next), "`true`")),
+	program("an empty substitution in the program", (word, next) => splice(word, at(word, next), "$()")),
+	program("the program through two names", (word) => `x=${word}; y=x; \${!y}`),
+	program("the program through a name reference", (word) => `w=${word}; declare -n r=w; $r`),
+	program("the program out of an array", (word) => `a=(ls ${word} id); \${a[1]}`),
+	program("the program out of an array from behind", (word) => `a=(ls id ${word}); \${a[-1]}`),
+	program("the program out of an associative array", (word) => `declare -A m=([k]=${word} [l]=ls); \${m[k]}`),
+	program("the program set in an associative array", (word) => `declare -A m; m[one]=ls; m[two]=${word}; k=two; "\${m[$k]}"`),
+	program("the program out of places of an array", (word) => `p[3]=ls; p[7]=${word}; \${p[7]}`),
+	program("letters out of an alphabet", (word) =>
+		/^[a-z]+$/.test(word)
+			? `s=abcdefghijklmnopqrstuvwxyz; ${[...word].map((letter) => `\${s:${letter.charCodeAt(0) - 97}:1}`).join("")}`
+			: word,
+	),
+	program("the program from read", (word) => `read -r p <<< ${word}; $p`),
+	program("the program from mapfile", (word) => `mapfile -t l < <(printf '%s\\n' ls ${word}); \${l[1]}`),
+	program("the program from printf -v", (word) => `printf -v p '%s%s' ${word.slice(0, 1)} ${word.slice(1)}; $p`),
+	program("the program with a letter replaced", (word) => `v=${word.slice(0, 1)}@${word.slice(1)}; \${v/@/}`),
+	program("the program without its end", (word) => `v=${word}.bak; \${v%.bak}`),
+	program("the program capitalised back", (word) => (/^[a-z]+$/.test(word) ? `declare -l v=${word.toUpperCase()}; $v` : word)),
+	program("the program from expr", (word) => `$(expr substr xx${word} 3 ${word.length})`),
+	program("the program from awk", (word) => `$(awk 'BEGIN{printf "%s%s","${word.slice(0, 1)}","${word.slice(1)}"}')`),
+	program("the program from python", (word) => `$(python3 -c 'print("${word.slice(0, 1)}"+"${word.slice(1)}")')`),
+	program(
+		"the program from python, decoded",
+		(word) => `$(python3 -c 'import base64; print(base64.b64decode("${base64(word)}").decode())')`,
+	),
+	program("the program from perl, packed", (word) => `$(perl -e 'print pack("H*","${hex(word)}")')`),
+	program("the program from cut", (word) => `$(echo ls:${word}:id | cut -d: -f2)`),
+	program("the program from sed", (word) => `$(echo ${word.slice(0, 1)}_${word.slice(1)} | sed 's/_//')`),
+	program("the program from a file's line", (word) => `printf 'ls\\n${word}\\n' > l; $(sed -n 2p l)`),
+	program("the program from which", (word) => `$(which ${word})`),
+	program("the program from type", (word) => `$(type -P ${word})`),
+	program("the program by command -v", (word) => `$(command -v ${word})`),
+	program("an alias", (word) => `shopt -s expand_aliases; alias z=${word}\nz`),
+	program("an alias of a harmless name", (word) => `alias ls=${word}\nls`),
+	{
+		name: "a function for the program",
+		apply: (text) => {
+			const command = text.includes("\n") ? null : first(text);
+			return command && `z() { ${command.word} "$@"; }; z${command.rest}`;
+		},
+	},
+	program("a link to the program", (word) => (/^[a-z]+$/.test(word) ? `ln -s /usr/bin/${word} z; ./z` : word)),
+	program("a copy of the program", (word) => (/^[a-z]+$/.test(word) ? `cp /usr/bin/${word} /tmp/z; /tmp/z` : word)),
+	program("hash -p", (word) => (/^[a-z]+$/.test(word) ? `hash -p /usr/bin/${word} z; z` : word)),
+	program("a pattern for the program", (word) => (/^[a-z]{4,}$/.test(word) ? `/usr/bin/${word.slice(0, 2)}?${word.slice(3)}` : word)),
+	program("a pattern for the directory", (word) => (/^[a-z]+$/.test(word) ? `/u?r/b[i]n/${word}` : word)),
+	program("the program through /proc", (word) => (/^[a-z]+$/.test(word) ? `/proc/self/root/usr/bin/${word}` : word)),
+	program("the program relative to the root", (word) => (/^[a-z]+$/.test(word) ? `../../../../usr/bin/${word}` : word)),
+	program("setpriv", (word) => `setpriv --reuid 1000 ${word}`),
+	program("ionice", (word) => `ionice -c3 ${word}`),
+	program("chrt", (word) => `chrt -i 0 ${word}`),
+	program("taskset", (word) => `taskset -c 0 ${word}`),
+	program("prlimit", (word) => `prlimit --nofile=64 ${word}`),
+	program("systemd-run", (word) => `systemd-run --user --scope ${word}`),
+	program("unbuffer", (word) => `unbuffer ${word}`),
+	program("exec", (word) => `exec ${word}`),
+	program("exec -a", (word) => `exec -a ls ${word}`),
+	program("builtin command", (word) => `builtin command ${word}`),
+	program("command -p", (word) => `command -p -- ${word}`),
+	program("env -i", (word) => `env -i PATH=/usr/bin:/bin ${word}`),
+	program("nice over env over nohup", (word) => `nice env nohup ${word}`),
+	program("faketime", (word) => `faketime yesterday ${word}`),
+	program("strace", (word) => `strace -f -o /dev/null ${word}`),
+	program("the loader", (word) => (/^[a-z]+$/.test(word) ? `/lib64/ld-linux-x86-64.so.2 /usr/bin/${word}` : word)),
+	program("sudo -n", (word) => `sudo -n -- ${word}`),
+	program("doas", (word) => `doas ${word}`),
+	program("run-one", (word) => `run-one ${word}`),
+	{
+		name: "a wrapper that nobody knows",
+		apply: (text) => {
+			const command = first(text);
+			if (
+				!command?.rest ||
+				/^(echo|printf|yes|find|deno|git|install|security|pip|init|service|env)$/.test(command.word) ||
+				text.includes("\n")
+			)
+				return null;
+			return `qwrap --fast ${command.word}${command.rest}`;
+		},
+	},
+	program("busybox", (word) => `busybox ${word}`),
+	{
+		name: "words out of an array",
+		apply: (text) => (plain(text) ? `c=(${text}); "\${c[@]}"` : null),
+	},
+	{
+		name: "words appended to an array",
+		apply: (text) => (plain(text) ? `c=(); for w in ${text}; do c+=("$w"); done; "\${c[@]}"` : null),
+	},
+	{ name: "set --", apply: (text) => (plain(text) ? `set -- ${text}; "$@"` : null) },
+	{ name: "a variable that is split", apply: (text) => (plain(text) ? `c='${text}'; $c` : null) },
+	{
+		name: "a variable that grows",
+		apply: (text) =>
+			plain(text)
+				? `${text
+						.split(" ")
+						.map((word) => `c+=' ${word}'`)
+						.join("; ")}; $c`
+				: null,
+	},
+	{ name: "words from read -a", apply: (text) => (plain(text) ? `IFS=, read -ra c <<< ${text.split(" ").join(",")}; "\${c[@]}"` : null) },
+	{
+		name: "a variable of one of two branches",
+		apply: (text) => (plain(text) ? `if [ -n "$CI" ]; then c='${text}'; else c='ls -l'; fi; $c` : null),
+	},
+	{
+		name: "a variable set unless",
+		apply: (text) => (plain(text) ? `c='${text}'; [ -e /none ] && c=id; $c` : null),
+	},
+	{
+		name: "a variable of one case",
+		apply: (text) => (plain(text) ? `case $(uname) in Linux) c='${text}';; *) c=true;; esac; eval "$c"` : null),
+	},
+	{
+		name: "a function of one of two branches",
+		apply: (text) => (plain(text) ? `if true; then f() { ${text}; }; else f() { ls; }; fi; f` : null),
+	},
+	{
+		name: "the last word from a variable",
+		apply: (text) => (plain(text) && /\s\S+$/.test(text) ? text.replace(/^([\s\S]*)\s(\S+)$/, 't=$2; $1 "$t"') : null),
+	},
+	{
+		name: "the last word in two parts",
+		apply: (text) => (plain(text) ? text.replace(/^([\s\S]*)\s(\S{2})(\S+)$/, "t=$2; u=$3; $1 $t$u") : null),
+	},
+	{
+		name: "the last word by its hexadecimal",
+		apply: (text) => (plain(text) ? text.replace(/\s(\S+)$/, (_, last: string) => ` $(echo ${hex(last)} | xxd -r -p)`) : null),
+	},
+	{
+		name: "the last word joined by tr",
+		apply: (text) => (plain(text) ? text.replace(/\s(\S+)$/, (_, last: string) => ` $(echo '${[...last].join(",")}' | tr -d ,)`) : null),
+	},
+	{
+		name: "a path relative to the root",
+		apply: (text) =>
+			plain(text) && /\s\/[a-z]/.test(text) && !/:\/\//.test(text) ? `cd / && ${text.replace(/\s\/([a-z])/g, " $1")}` : null,
+	},
+	{
+		name: "a path through /proc/self/root",
+		apply: (text) =>
+			plain(text) && /\s\/(etc|home|var|root)/.test(text) ? text.replace(/\s\/(etc|home|var|root)/g, " /proc/self/root/$1") : null,
+	},
+	{
+		name: "a path through /proc/self/cwd",
+		apply: (text) =>
+			plain(text) && /\s\/(etc|home|var|root)/.test(text)
+				? text.replace(/\s\/(etc|home|var|root)/g, " /proc/self/cwd/../../../../$1")
+				: null,
+	},
+	{
+		name: "a path by ~+",
+		apply: (text) =>
+			plain(text) && /\s\/(etc|home|var|root)/.test(text) ? text.replace(/\s\/(etc|home|var|root)/g, " ~+/../../../../$1") : null,
+	},
+	whole("history and fc", (text) => `set -o history; history -s ${single(text)}; fc -s`),
+	whole("a here document into source", (text) => `source /dev/stdin <<'EOT'\n${text}\nEOT`),
+	whole("a here document into cat into a shell", (text) => `cat <<'EOT' | sh\n${text}\nEOT`),
+	whole("tee and run", (text) => `tee /tmp/t.sh <<'EOT' >/dev/null\n${text}\nEOT\nsh /tmp/t.sh`),
+	whole("a file in two parts", (text) => `printf '#!/bin/sh\\n' > r.sh; echo ${single(text)} >> r.sh; chmod 755 r.sh; ./r.sh`),
+	whole("a file moved and run", (text) => `echo ${single(text)} > a.txt; mv a.txt b.sh; bash b.sh`),
+	whole("a file sourced with a dot", (text) => `echo ${single(text)} > e.inc; . ./e.inc`),
+	whole("a file through its descriptor", (text) => `echo ${single(text)} > e.inc; exec 5< e.inc; bash <&5`),
+	line("a descriptor read", (text) => `exec 3<<< ${single(text)}; read -r -u 3 l; eval "$l"`),
+	whole("a file by xargs", (text) => `echo ${single(text)} > e.inc; cat e.inc | xargs -I{} sh -c '{}'`),
+	whole("a file in base64, decoded to a file", (text) => `echo ${base64(text)} > p; base64 -d p > q; sh q`),
+	whole("hexadecimal with escapes", (text) => `printf "$(echo ${hex(text)} | sed 's/../\\\\x&/g')" | sh`),
+	whole(
+		"echo -e with escapes",
+		(text) => `echo -e '${[...Buffer.from(text)].map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("")}' | sh`,
+	),
+	whole("base64 twice", (text) => `echo ${base64(base64(text))} | base64 -d | base64 -d | sh`),
+	whole("base64 by openssl", (text) => `openssl base64 -d -A <<< ${base64(text)} | sh`),
+	whole("base64 by python", (text) => `python3 -c 'import base64,os; os.system(base64.b64decode("${base64(text)}").decode())'`),
+	whole(
+		"base64 by python into a shell",
+		(text) => `python3 -c 'import base64,sys; sys.stdout.write(base64.b64decode("${base64(text)}").decode())' | sh`,
+	),
+	whole("base64 by perl into a shell", (text) => `perl -MMIME::Base64 -e 'print decode_base64("${base64(text)}")' | sh`),
+	whole("hexadecimal by perl", (text) => `echo ${hex(text)} | perl -pe 's/([0-9a-f]{2})/chr hex $1/ge' | sh`),
+	whole("base32 into a shell", (text) => `echo ${base32(text)} | base32 -d | sh`),
+	whole("eval of base64", (text) => `eval "$(base64 -d <<< ${base64(text)})"`),
+	whole("eval of backticks", (text) => `eval \`echo ${base64(text)} | base64 -d\``),
+	whole("source of base64", (text) => `. <(base64 -d <<< ${base64(text)})`),
+	whole("a variable in base64", (text) => `p=${base64(text)}; bash -c "$(printf %s "$p" | base64 -d)"`),
+	whole(
+		"gzip by python",
+		(text) => `python3 -c 'import zlib,base64,os; os.system(zlib.decompress(base64.b64decode("${deflated(text)}")))'`,
+	),
+	whole("packed into a shell", (text) => `echo ${packed(text)} | base64 -d | gunzip | sh`),
+	whole("packed into a file", (text) => `base64 -d <<< ${packed(text)} > p.gz; gzip -dc p.gz > p.sh; sh p.sh`),
+	whole("packed into eval", (text) => `eval "$(echo ${packed(text)} | base64 --decode | zcat)"`),
+	whole("encrypted into a shell", (text) => `echo ${packed(text)} | openssl enc -d -aes-256-cbc -a -k x | bash`),
+	whole("ruby", (text) => `ruby -e ${single(`system(${JSON.stringify(text)})`)}`),
+	whole("node", (text) => `node -e ${single(`require("child_process").execSync(${JSON.stringify(text)})`)}`),
+	whole("php", (text) => (/[$]/.test(text) ? text : `php -r ${single(`system(${JSON.stringify(text)});`)}`)),
+	whole("lua", (text) => `lua -e ${single(`os.execute(${JSON.stringify(text)})`)}`),
+	line("tclsh", (text) => (/["'\\[\]{}$]/.test(text) ? text : `echo ${single(`exec sh -c {${text}}`)} | tclsh`)),
+	whole(
+		"python from a here document",
+		(text) => `python3 <<'EOT'\nimport subprocess\nsubprocess.run(${JSON.stringify(text)}, shell=True)\nEOT`,
+	),
+	whole("python from a file", (text) => `cat > t.py <<'EOT'\nimport os\nos.system(${JSON.stringify(text)})\nEOT\npython3 t.py`),
+	whole("perl from a pipe", (text) => (/[$@]/.test(text) ? text : `echo ${single(`system(${JSON.stringify(text)});`)} | perl`)),
+	whole("node from a file", (text) => `echo ${single(`require('child_process').execSync(${JSON.stringify(text)})`)} > t.js && node t.js`),
+	whole("perl's qx", (text) => (/[$@|]/.test(text) ? text : `perl -e ${single(`print qx|${text}|`)}`)),
+	whole("ruby's backticks", (text) => (/[`#]/.test(text) ? text : `ruby -e ${single(`puts \`${text}\``)}`)),
+	whole("a git alias", (text) => `git -c alias.x=${single(`!${text}`)} x`),
+	whole("a git alias that is set", (text) => `git config alias.x ${single(`!${text}`)}; git x`),
+	whole(
+		"a git hook",
+		(text) =>
+			`printf '#!/bin/sh\\n%s\\n' ${single(text)} > .git/hooks/post-commit; chmod +x .git/hooks/post-commit; git commit --allow-empty -m x`,
+	),
+	whole("a git pager", (text) => `GIT_PAGER=${single(text)} git -p log`),
+	whole("a makefile", (text) =>
+		/\n/.test(text) ? text : `printf 'all:\\n\\t%s\\n' ${single(text.replaceAll("$", "$$$$"))} > Makefile; make`,
+	),
+	whole("a makefile from a pipe", (text) =>
+		/\n/.test(text) ? text : `printf 'x:\\n\\t%s\\n' ${single(text.replaceAll("$", "$$$$"))} | make -f - x`,
+	),
+	whole("an npm script", (text) => `echo ${single(JSON.stringify({ scripts: { build: text } }))} > package.json; npm run build`),
+	whole("npx -c", (text) => `npx -c ${single(text)}`),
+	line("xargs sh -c", (text) => `printf '%s\\0' ${single(text)} | xargs -0 -n1 sh -c`),
+	whole("parallel", (text) => `parallel ::: ${single(text)}`),
+	whole("script -c", (text) => `script -qc ${single(text)} /dev/null`),
+	whole("watch", (text) => `watch -n1 -g ${single(text)}`),
+	whole("flock", (text) => `flock /tmp/l -c ${single(text)}`),
+	whole("su -c", (text) => `su dev -c ${single(text)}`),
+	whole("ssh to this machine", (text) => `ssh localhost ${single(text)}`),
+	whole("timeout sh -c", (text) => `timeout 9 sh -c ${single(text)}`),
+	whole("env sh -c", (text) => `env X=1 bash -c ${single(text)}`),
+	whole("tmux", (text) => `tmux new-session -d ${single(text)}`),
+	whole("screen", (text) => `screen -dm sh -c ${single(text)}`),
+	whole("nohup in the background", (text) => `nohup sh -c ${single(text)} >/dev/null 2>&1 &`),
+	whole("at", (text) => `echo ${single(text)} | at now`),
+	whole("vim", (text) => (/\n/.test(text) ? text : `vim -es -c ${single(`:!${text}`)} -c q`)),
+	line("sed's e", (text) => (/[\n/&\\]|sh$/.test(text) ? text : `echo x | sed ${single(`s/x/${text}/e`)}`)),
+	whole("a trap on DEBUG", (text) => `trap ${single(text)} DEBUG; true`),
+	whole("PROMPT_COMMAND", (text) => `PROMPT_COMMAND=${single(text)} bash -i -c true`),
+	whole("BASH_ENV", (text) => `echo ${single(text)} > e.sh; BASH_ENV=./e.sh bash -c true`),
+	whole("a coprocess that is a shell", (text) => `coproc bash; echo ${single(text)} >&"\${COPROC[1]}"`),
+	whole("a coprocess that prints", (text) => `coproc P { echo ${single(text)}; }; bash <&"\${P[0]}"`),
+	whole("a substitution that is written to", (text) => `echo ${single(text)} > >(sh)`),
+	whole("a substitution that tee writes to", (text) => `echo ${single(text)} | tee >(bash) >/dev/null`),
+	line("until", (text) => `until ${text.includes("\n") ? "false" : text}; do break; done`),
+	line("select", (text) => `select x in a; do\n${text}\nbreak; done`),
+	whole("case", (text) => `case x in\nx) ${text}\n;;\nesac`),
+	whole("a function under a variable's name", (text) => `f_() {\n${text}\n}; n=f_; $n`),
+	line("a function that is exported", (text) => `g_() {\n${text}\n}; export -f g_; bash -c g_`),
+	line("a function in a substitution", (text) => `g_() {\n${text}\n}; : "$(g_)"`),
+	line("an index of an array", (text) => (/["'\]]/.test(text) ? text : `a=(); : "\${a[$(${text})0]}"`)),
+	line("arithmetic", (text) => (/["'\]]/.test(text) ? text : `(( x = $(${text}) 1 ))`)),
+	line("a default value's substitution", (text) => (/["'}]/.test(text) ? text : `: "\${NOTHING:=$(${text})}"`)),
+	line("the prompt's expansion", (text) => (/["'`]/.test(text) ? text : `x=${single(`$(${text})`)}; : "\${x@P}"`)),
+	whole("mapfile's callback", (text) => (/["'\n]/.test(text) ? text : `mapfile -C ${single(text)} -c 1 l <<< x`)),
+	whole("printf into a variable and eval", (text) => `printf -v c %s ${single(text)}; eval "$c"`),
+	whole("every word apart in eval", (text) =>
+		plain(text)
+			? `eval ${text
+					.split(" ")
+					.map((word) => `'${word}'`)
+					.join(" ")}`
+			: text,
+	),
+	whole("find -exec on itself", (text) => `find /tmp -maxdepth 0 -exec bash -c ${single(text)} {} +`),
+	whole("cron-like loop", (text) => `while sleep 60; do\n${text}\ndone`),
+	whole("four subshells", (text) => `( ( ( (${text}\n) ) ) )`),
+	{
+		name: "letter by letter backwards",
+		apply: (text) =>
+			/['\n]/.test(text)
+				? null
+				: `s='${[...text].reverse().join("")}'; o=; for ((i=\${#s}-1;i>=0;i--)); do o+="\${s:$i:1}"; done; eval "$o"`,
+	},
+	{
+		name: "a word for a word of a list",
+		apply: (text) => (plain(text) ? `for c in 'ls' '${text}'; do $c; done` : null),
+	},
+	{
+		name: "lines of a here document",
+		apply: (text) => (plain(text) ? `while read -r a b; do $a $b; done <<EOT\n${text}\nEOT` : null),
+	},
 ];
 
 function splice(text: string, index: number, what: string): string {

@@ -1,5 +1,5 @@
-import { homeOf, pathRules, readRule, writeRule } from "../paths.ts";
-import { isKnown, squeezed } from "../words.ts";
+import { homeOf, located, pathRules, readRule, writeRule } from "../paths.ts";
+import { isKnown, PRIVATE, squeezed } from "../words.ts";
 import { type Call, each, type Judges, Options, rules } from "./rule.ts";
 
 export const accessRules = {
@@ -20,7 +20,7 @@ export const accessRules = {
 				"sudo systemctl restart nginx",
 				"sudo docker ps",
 				"sudo -u www-data php x.php",
-				"su dev -c 'crontab -l'",
+				"su app -c 'crontab -l'",
 				"gosu app ./x",
 			],
 		},
@@ -33,8 +33,8 @@ export const accessRules = {
 		"add-account": {
 			verdict: "ask",
 			reason: "makes a group or a service's user, or adds a user to a group",
-			match: ["sudo usermod -aG docker ann", "groupadd app", "useradd -r app"],
-			pass: ["id", "groups"],
+			match: ["sudo usermod -aG docker ann", "groupadd hackers", "useradd -r mailer"],
+			pass: ["id", "groups", "addgroup -S app && adduser -S app -G app", "useradd -u 1001 -m appuser"],
 		},
 		"cloud-accounts": {
 			verdict: "ask",
@@ -185,6 +185,10 @@ const DOORS = new Set(
 const SHELL_NAME = /^(sh|bash|dash|zsh|ksh|csh|tcsh|fish|ash)$/;
 const EDITORS = /^(vi|vim|nvim|nano|emacs|ed|ex|pico|view|less|more|man|most|mc|visudo|rvim|rview|vimdiff|joe|mg|jed|nvi|elvis)$/;
 
+/** Accounts that services run as: they may do less than whoever works here. */
+const SERVICE_ACCOUNT =
+	/^(www-data|wwwrun|nginx|apache|http|httpd|postgres|mysql|redis|mongodb|app|deploy|jenkins|git|gitlab-runner|nobody|node|rails|django|celery|vagrant|ubuntu|builder|runner|ci|airflow|elasticsearch|rabbitmq|grafana|prometheus|minio|solr|kafka|nextcloud|gitea|composer|drupal|wordpress)$/;
+
 function sudo(call: Call): void {
 	const options = new Options(call.args, "-u -g -h -p -C -r -t -T -U -D -R -a --user --group --host --prompt --close-from --chdir", true);
 	const operands = options.operands.filter((arg) => !/^[A-Za-z_][A-Za-z0-9_]{0,127}=/.test(arg));
@@ -203,30 +207,31 @@ function sudo(call: Call): void {
 	if (SHELL_NAME.test(name) && !rest.some((arg) => !arg.startsWith("-") || /^-[a-z]{0,4}c/.test(arg)) && call.stdin === null)
 		return void call.hit(a["become-root"]);
 	if (/^(su|sudo|doas|pkexec|machinectl)$/.test(name)) return void call.hit(a["become-root"]);
+	if (/^(screen|tmux|byobu)$/.test(name) && rest.every((arg) => arg.startsWith("-"))) return void call.hit(a["become-root"]);
 	if (DOORS.has(name)) return void call.hit(a["become-root"]);
 	if (EDITORS.test(name)) return void call.hit(a["become-root"]);
 	// What is root's alone, by a program that nobody needs there.
 	if (!ORDINARY.test(name) && rest.some((arg) => /^(@|--?[\w-]{1,32}=)?\/root(\/|$)/.test(arg)) && homeOf(call.place) !== "/root")
 		call.hit(pathRules["read-secret"]);
 	// -S reads the password from standard input: nobody is there to type it.
-	if ((!ORDINARY.test(name) || !isKnown(name)) && !options.values("-u", "--user").some((user) => SERVICES.test(user)))
-		call.hit(a["sudo-other"]);
+	const lesser = options.values("-u", "--user").some((user) => SERVICE_ACCOUNT.test(user));
+	if (!isKnown(name) || (!ORDINARY.test(name) && !lesser)) call.hit(a["sudo-other"]);
 }
-/** Accounts of services, which may less than a person: to become one gains nothing. */
-const SERVICES =
-	/^(www-data|nginx|apache|http|nobody|postgres|mysql|redis|mongodb|rabbitmq|elasticsearch|git|jenkins|gitlab-runner|node|app|deploy|airflow|solr|tomcat|prometheus|grafana|builder|ci|runner|test|dev|vagrant)$/;
-
 export const accessJudges: Judges = [
 	each("sudo doas sudoedit sudo.ws pkexec", sudo),
 	each("su", (call) => {
 		const options = new Options(call.args, "-c --command -s --shell -g -G -w");
 		if (call.args.some((arg) => /^--(help|version)$/.test(arg))) return;
 		if (!options.has("-c", "--command", "--session-command")) call.hit(a["become-root"]);
-		else if (!options.operands.some((user) => SERVICES.test(user))) call.hit(a["sudo-other"]);
+		else if (!options.operands.some((user) => SERVICE_ACCOUNT.test(user))) call.hit(a["sudo-other"]);
 	}),
 	each("runuser setpriv gosu su-exec machinectl newgrp sg", (call) => {
-		if (/^(gosu|su-exec)$/.test(call.name) && SERVICES.test((call.args[0] ?? "").split(":", 1)[0] ?? "")) return;
 		if (call.name === "machinectl" && call.args[0] !== "shell") return;
+		const [user] = [
+			...new Options(call.args, "-u --user -g -G").values("-u", "--user"),
+			...call.args.filter((arg) => !arg.startsWith("-")),
+		];
+		if (/^(runuser|gosu|su-exec)$/.test(call.name) && SERVICE_ACCOUNT.test(user?.split(":", 1)[0] ?? "")) return;
 		// `newgrp docker`: what follows being made a member of it.
 		if (call.name !== "newgrp") call.hit(call.name === "machinectl" ? a["become-root"] : a["sudo-other"]);
 	}),
@@ -236,7 +241,9 @@ export const accessJudges: Judges = [
 				(arg) =>
 					/^([ugoa]{0,3}[+=][rwxXt]{0,4}s[rwxXt]{0,4}|0?[4267][0-7]{3})(,|$)|,[ug]{1,2}\+s/.test(arg) &&
 					!/^(g\+s|g\+rws|2[0-7]{3}|02[0-7]{3})/.test(arg),
-			)
+			) &&
+			// The browser's own jail starts no other way.
+			!call.args.every((arg) => /^-|^0?[0-7]{4}$|(^|\/)chrome-sandbox$/.test(arg))
 		)
 			call.hit(a["set-user-id"]);
 	}),
@@ -245,7 +252,14 @@ export const accessJudges: Judges = [
 			call.hit(a["set-user-id"]);
 	}),
 	each("setcap", (call) => {
-		if (!call.args.includes("-r") && call.args.length > 0) call.hit(a["set-user-id"]);
+		if (call.args.includes("-r") || call.args.length === 0) return;
+		// Ports below 1024, raw packets, locked memory: what servers and ping need, and nobody becomes another user with.
+		const small = call.args.some((arg) =>
+			/^'?cap_(net_bind_service|net_raw|net_admin|ipc_lock|sys_nice|perfmon)(,cap_(net_bind_service|net_raw|net_admin|ipc_lock|sys_nice|perfmon))*[=+][eip+]{1,4}'?$/i.test(
+				arg,
+			),
+		);
+		call.hit(a[small ? "sudo-other" : "set-user-id"]);
 	}),
 	each(
 		"useradd adduser usermod userdel deluser groupadd groupmod groupdel delgroup addgroup gpasswd chpasswd passwd vipw vigr visudo newusers pwconv pwunconv chage dscl sysadminctl pw luseradd lpasswd",
@@ -257,6 +271,8 @@ export const accessJudges: Judges = [
 			)
 				return;
 			if (call.args.length === 1 && /^--(help|version)$/.test(call.args[0] ?? "")) return;
+			// Whom an image's programs run as: a user without rights of its own, made by who is root there anyway.
+			if (!call.via.includes("sudo") && isPlainAccount(call)) return;
 			// What install guides ask for: a group, a service's own user, one's own membership of a harmless group.
 			if (
 				/^(groupadd|addgroup)$/.test(call.name) ||
@@ -292,12 +308,15 @@ export const accessJudges: Judges = [
 		if (
 			encrypts &&
 			alone &&
-			call.args.some(
-				(arg) =>
-					/^(\/(etc|home|var|usr|opt|root|srv)\b|~)/.test(arg) &&
-					!/\.(pub|pem|crt|cer|key|csr)$/.test(arg) &&
-					!arg.startsWith(`${call.place.workDir}/`),
-			)
+			call.args.some((arg) => {
+				const path = arg.startsWith("-") || arg.length > 1024 ? arg : located(arg, call.place);
+				return (
+					/^\/(etc|home|var|usr|opt|root|srv)\b/.test(path) &&
+					!/\.(pub|pem|crt|cer|key|csr)$/.test(path) &&
+					path !== call.place.workDir &&
+					!path.startsWith(`${call.place.workDir}/`)
+				);
+			})
 		)
 			call.hit(a["encrypt-system"]);
 	}),
@@ -389,8 +408,43 @@ export const accessJudges: Judges = [
 	each("update-rc.d chkconfig rc-update insserv launchctl sysv-rc-conf", (call) => {
 		if (!call.args.some((arg) => /^(--list|list|show|print|-l)$/.test(arg))) call.hit(a["change-service"]);
 	}),
+	each("samba-tool net", (call) => {
+		const text = call.args
+			.filter((arg) => !arg.startsWith("-"))
+			.slice(0, 4)
+			.join(" ");
+		if (/\b(user|group|computer)\b.{0,32}\b(create|add|addmem|addmembers|setpassword|password)\b/.test(text))
+			call.hit(a["change-accounts"]);
+	}),
+	each("sshd dropbear", (call) => {
+		if (
+			call.args.some((arg) =>
+				/(AuthorizedKeysFile[= ]\/(tmp|var\/tmp|dev\/shm)|PermitRootLogin[= ]yes|PermitEmptyPasswords[= ]yes)/i.test(arg),
+			)
+		)
+			call.hit(pathRules["write-persistence"]);
+	}),
+	each("apt apt-get aptitude dpkg yum dnf apk pacman rpm zypper", (call) => {
+		const removes = call.args.some((arg) => /^(remove|purge|erase|autoremove|del|-r|-P|-e|-R\w{0,3}|--purge|--remove)$/.test(arg));
+		if (
+			removes &&
+			call.args.some((arg) =>
+				/^(--allow-remove-essential|--force-remove-essential|--force-all|--nodeps|bash|dash|coreutils|libc6|glibc|musl|systemd|sudo|dpkg|apt|rpm|util-linux|base-files|login|passwd|init|linux-image.{0,64}|kernel|grub.{0,32}|openssh-server)$/.test(
+					arg,
+				),
+			)
+		)
+			call.hit(pathRules["write-system"]);
+	}),
 	each("aws", (call) => {
 		const [service = "", verb = ""] = call.args.filter((arg) => !arg.startsWith("-"));
+		if (service === "ec2" && verb === "delete-flow-logs") call.hit(a["blind-cloud"]);
+		// To somebody else's account, or to everybody.
+		if (/^modify-(db-(cluster-)?snapshot|snapshot|image)-attribute$|^put-(bucket|public-access|object-acl)/.test(verb))
+			call.hit(a["cloud-accounts"]);
+		if (service === "ssm" && /^(send-command|start-session|start-automation)/.test(verb))
+			for (const arg of call.args)
+				for (const match of arg.slice(0, 16_384).matchAll(/"((?:[^"\\]|\\.){4,2048})"/g)) call.maybe(match[1] ?? "", "ssm");
 		if (
 			/^(cloudtrail|guardduty|config|logs|cloudwatch|flow-logs|securityhub)$/.test(service) &&
 			/^(stop|delete|disable|update-trail|put-event-selectors)/.test(verb)
@@ -447,7 +501,8 @@ export const accessJudges: Judges = [
 		(call) => {
 			const text = call.args.slice(0, 8).join(" ");
 			const prints = PRINTS_CREDENTIALS.get(call.name);
-			if (prints?.test(text)) call.hit(a["print-credential"]);
+			// One after the other, all that there are.
+			if (prints?.test(text)) call.hit(a[call.via.includes("xargs") ? "dump-credentials" : "print-credential"]);
 		},
 	),
 	each("gcloud az", (call) => {
@@ -457,6 +512,8 @@ export const accessJudges: Judges = [
 			call.args.some((arg) => /^(--role[= ]?)?(roles\/owner|Owner|User Access Administrator|roles\/iam\.securityAdmin)$/.test(arg))
 		)
 			call.hit(a["cloud-admin"]);
+		const key = /iam service-accounts keys create (\S{1,256})/.exec(text)?.[1];
+		if (key !== undefined) call.wrote(key, PRIVATE);
 		if (/iam service-accounts (keys )?create|add-iam-policy-binding|^ad (user|app|sp) create|^role assignment create/.test(text))
 			call.hit(a["cloud-accounts"]);
 	}),
@@ -521,13 +578,35 @@ export const accessJudges: Judges = [
 		if (!call.args.some((arg) => /^(-l|--list-shells|--help)$/.test(arg))) call.hit(a["default-shell"]);
 	}),
 ];
+/** An account or a group under a name that containers have, with no password and in no group that may more than others. */
+function isPlainAccount(call: Call): boolean {
+	if (!/^(useradd|adduser|groupadd|addgroup|usermod|groupmod)$/.test(call.name)) return false;
+	if (
+		call.args.some(
+			(arg, at) =>
+				/^(-o|--non-unique|-p|--password|-[a-zA-Z]*[op][a-zA-Z]*)$/.test(arg) ||
+				/(^|,)(sudo|wheel|admin|root|adm|disk|shadow|docker|lxd|libvirt)(,|$)/.test(arg) ||
+				/^(0|\/root\/?|\/)$/.test(arg) ||
+				(/^(-u|-g|--uid|--gid)$/.test(call.args[at - 1] ?? "") && /^0+$/.test(arg)),
+		)
+	)
+		return false;
+	const operands = new Options(
+		call.args,
+		"-u -g -G -d -s -c -h -K -k -e -f -b --uid --gid --groups --home --home-dir --shell --comment --gecos --ingroup --base-dir",
+	).operands;
+	return operands.length > 0 && operands.every((name) => CONTAINER_ACCOUNT.test(name) || SERVICE_ACCOUNT.test(name));
+}
+const CONTAINER_ACCOUNT =
+	/^(app|appuser|appgroup|apps?|application|nonroot|non-root|user|users|group|default|nodejs|nextjs|nestjs|spring|java|python|pyuser|django|flask|fastapi|go|golang|rust|web|webapp|www|api|worker|service|svc|server|dev|developer|vscode|coder|test|tester|testuser|builder|build|buildkite|circleci|ci|cirunner|runner|agent|jovyan|airflow|hadoop|spark|kafka|steam|minecraft|node|nginx|deployer|deploy|container|docker-user|unprivileged|\uFFFC|\d{3,6})$/;
+
 /** A line of a crontab that starts one program of an application's own place, and nothing else. */
 const PLAIN_JOB =
 	/^(#.{0,256}|[\d*,/-]{1,32}(\s{1,4}[\d*,/A-Za-z-]{1,32}){4}\s{1,4}((cd\s)?\/(opt|srv|usr\/local|home\/[\w-]{1,32}|var\/www)(\/[\w-][\w.-]{0,64}){1,8}(\s{1,2}&&\s)?\s{0,2}){1,2}(\s--?[\w=-]{1,64}){0,4}\s{0,4}(>{1,2}\s?\/(var\/log|dev\/null)[\w./-]{0,64}\s?(2>&1)?)?\s{0,4})$/;
 
 /** Programs that take names of files without opening them, or keys in order to use them. */
 const LEAVES_CLOSED = new Set(
-	"ls ll stat test [ [[ echo printf chmod chown chgrp mkdir touch rm rmdir unlink ssh scp rsync sftp ssh-add ssh-keygen ssh-copy-id autossh mosh sshfs git gh kubectl helm oc aws gcloud az docker podman docker-compose export declare local readonly typeset unset alias cd pushd dirname basename realpath readlink which type command find fd locate grep egrep fgrep rg ag ack commit true false : exit kill ps help apropos whatis whereis cp mv ln install tee curl wget du df tree lsof mount umount ansible ansible-playbook terraform vagrant packer psql mysql gpg setfacl getfacl lsattr chattr sed dd nc ncat python perl ruby node php lua systemctl service crontab read for getent id visudo sha256sum md5sum sha1sum cksum".split(
+	"ls ll stat test [ [[ echo printf chmod chown chgrp mkdir touch rm rmdir unlink ssh scp rsync sftp ssh-add ssh-keygen ssh-copy-id autossh mosh sshfs git gh kubectl helm oc aws gcloud az docker podman docker-compose export declare local readonly typeset unset alias cd pushd dirname basename realpath readlink which type command find fd locate grep egrep fgrep rg ag ack commit true false : exit kill ps help apropos whatis whereis cp mv ln install tee truncate curl wget du df tree lsof mount umount ansible ansible-playbook terraform vagrant packer psql mysql gpg setfacl getfacl lsattr chattr sed dd nc ncat python perl ruby node php lua systemctl service crontab read for getent id visudo sha256sum md5sum sha1sum cksum".split(
 		" ",
 	),
 );
@@ -571,7 +650,7 @@ export function judgeArguments(call: Call): void {
 
 /** The path that an argument names: itself, or what stands behind `--x=`, `@`, `key=`, `-f`. */
 function pathIn(arg: string): string | undefined {
-	if (/^[/~.]/.test(arg) || /^[\uFFFA-\uFFFC]\//.test(arg)) return arg;
+	if (/^[/~.]/.test(arg) || /^[\uFFF9-\uFFFC]\//.test(arg)) return arg;
 	if (/^file:\/\//.test(arg)) return arg.slice(7);
 	const behind =
 		/^(?:--?[A-Za-z][\w-]{0,40}[=:]|[A-Za-z_][\w.]{0,40}[=:]|@|-[A-Za-z]|[A-Za-z]{1,12}:)((?:@|<)?(?:[~/]|\.\.?\/).{1,4096})$/.exec(arg);

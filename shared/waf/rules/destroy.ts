@@ -1,4 +1,4 @@
-import { located, pathRules, readRule, writeRule } from "../paths.ts";
+import { isPlainSetting, located, pathRules, readRule, writeRule } from "../paths.ts";
 import { isKnown, UNKNOWN } from "../words.ts";
 import { type Call, each, type Judges, Options, rules } from "./rule.ts";
 
@@ -137,9 +137,17 @@ const permissions = (call: Call): void => {
 	);
 	const [how = "", ...paths] = options.has("--reference") ? ["", ...options.operands] : options.operands;
 	const recursive = options.has("-R", "--recursive") || call.args.some((arg) => /^-[a-zA-Z]{0,4}R/.test(arg));
+	// For its owner alone: `chmod 700 /root/.ssh`.
+	const tightens = call.name === "chmod" && /^(0?[0-7]?[4-7]00|(og|go|g|o)(-[rwx]{1,3}|=),?.{0,8}|u=[rwX]{1,3},go=)$/.test(how);
 	for (const given of paths) {
-		const path = given.startsWith("..") ? located(given, call.place) : given;
-		const where = path.replace(/\/\*$/, "") || "/";
+		if (tightens && /^\/root\/\.(ssh|kube|aws|gnupg|docker|netrc|config|npmrc|pgpass)/.test(given)) continue;
+		// A home to whom it belongs.
+		if (call.name === "chown" && new RegExp(`^/home/${(how.split(":", 1)[0] ?? "").replace(/[^\w-]/g, ".") || "-"}/?$`).test(given))
+			continue;
+		// The project's own are its business, wherever it lies; all else counts by where it is: `cd / && chown -R x etc`.
+		const at = located(given.replace(/\/\*$/, "") || "/", call.place);
+		if (at.startsWith(`${call.place.workDir}/`)) continue;
+		const where = at === call.place.workDir ? given : at;
 		if (
 			recursive &&
 			/^(\/|\/(bin|boot|dev|etc|home|lib|lib64|opt|root|run|sbin|srv|sys|usr|var|proc)(\/(bin|lib|sbin|lib64|log|share|spool|cache))?\/?|~\/?|\/home\/[^/]{1,64}\/?|\/root\/?)$/.test(
@@ -195,14 +203,14 @@ const copying = (call: Call): void => {
 	}
 	for (const source of sources) {
 		if (
-			/^(\/usr)?\/bin\/((ba|da|z|k)?sh|busybox)$/.test(source) &&
+			/^(\/usr)?\/bin\/((ba|da|z|k)?sh|busybox)$/.test(located(source, call.place)) &&
 			target !== undefined &&
 			!/\/bin\/?(\w{0,8}sh|busybox)?$|\/$/.test(target) &&
 			(call.name !== "ln" || !/sh$/.test(target))
 		)
 			call.hit(d["disguise-shell"]);
 		if (call.name === "mv") {
-			const where = source.replace(/\/\*$/, "") || "/";
+			const where = located(source.replace(/\/\*$/, "") || "/", call.place);
 			if (
 				/^(\/|~|\/(bin|boot|etc|home|lib|lib64|opt|root|sbin|usr|var)(\/(bin|lib|sbin))?)\/?$/.test(
 					where.replace(call.place.home ?? "\0", "~"),
@@ -286,7 +294,7 @@ export const destroyJudges: Judges = [
 		const append = call.args.includes("-a") || call.args.includes("--append");
 		for (const path of new Options(call.args).operands) {
 			if (isSystemLog(absolute(call, path)) && !append) call.hit(d["clear-traces"]);
-			call.writes(path, append);
+			if (!isPlainSetting(absolute(call, path), call.stdin ?? "", append)) call.writes(path, append);
 		}
 	}),
 	each("touch", (call) => {
@@ -334,6 +342,12 @@ export const destroyJudges: Judges = [
 		}
 		for (const script of scripts.slice(0, 64)) {
 			// `1e command`, `s/a/b/e`, `w file`: sed runs and writes too.
+			// `1!d;s/a/b/e`: each command by itself.
+			const last = /;\s{0,8}(s([/|#,@])(?:[^\\]|\\.){0,1024}\2[gpIim0-9]{0,4}e[gpIim0-9]{0,4})$/.exec(script)?.[1];
+			if (last !== undefined) {
+				const separator = last.charAt(1);
+				call.script((last.replaceAll(`\\${separator}`, "\0").split(separator, 4)[2] ?? "").replaceAll("\0", separator), "sed");
+			}
 			const runs = /^[0-9$,/!]{0,16}\s{0,4}e\s{0,4}(.{1,2048})$/.exec(script) ?? /^[0-9$]{0,8}\s{0,4}e$/.exec(script);
 			if (runs) call.script(runs[1] ?? call.stdin ?? UNKNOWN, "sed");
 			const mark = script.charAt(1) || "/";
@@ -383,7 +397,7 @@ export const destroyJudges: Judges = [
 		if (call.args.some((arg) => /^\/dev\/(zero|urandom)$/.test(arg)) && !call.args.some((arg) => /^-c|^--bytes/.test(arg)))
 			call.hit(d["fill-machine"]);
 	}),
-	each("stress stress-ng", (call) => call.hit(d["fill-machine"])),
+	each("stress stress-ng", (call) => call.hit(d[call.args.some((arg) => /^(-t|--timeout)/.test(arg)) ? "fill-disk" : "fill-machine"])),
 	each("fallocate", (call) => {
 		if (call.args.some((arg) => /^(-l|--length=)?(\d{1,6}T|[1-9]\d{2,6}G|\d{12,20})/.test(arg))) call.hit(d["fill-disk"]);
 		for (const path of new Options(call.args, "-l -o --length --offset").operands) call.writes(path);

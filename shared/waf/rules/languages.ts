@@ -1,4 +1,5 @@
-import { escapes, FETCHED, isKnown, squeezed, UNKNOWN } from "../words.ts";
+import { base64Text } from "../printed.ts";
+import { escapes, FETCHED, isKnown, PACKED, squeezed, UNKNOWN } from "../words.ts";
 import { DATA } from "./access.ts";
 import { type Call, each, type Judges, Options, rules } from "./rule.ts";
 import { shellRules } from "./shell.ts";
@@ -50,6 +51,7 @@ const interpreter =
 			if (module !== undefined && !/^(code|pdb|IPython|bpython|ptpython|idlelib|asyncio|runpy|cProfile|profile|trace)(\.|$)/.test(module))
 				return;
 			if (call.stdin.includes(FETCHED)) call.runsFetched();
+			else if (call.stdin.includes(PACKED)) call.hit(shellRules["run-hidden"]);
 			else if (isKnown(call.stdin) || call.stdin.length > 8) call.code(language, call.stdin);
 			else if (!options.has("-m")) call.hit(shellRules["unresolved-script"]);
 			return;
@@ -64,6 +66,7 @@ const interpreter =
 			call.runsFetched();
 		const content = call.file(file) ?? (language === "node" ? call.file(`${file}/index.js`) : undefined);
 		if (content?.includes(FETCHED)) call.runsFetched();
+		else if (content?.includes(PACKED)) call.hit(shellRules["run-hidden"]);
 		else if (content !== undefined && isKnown(content)) call.code(language, content);
 		else if (content !== undefined) call.hit(shellRules["unresolved-script"]);
 	};
@@ -98,10 +101,17 @@ const awk = (call: Call): void => {
 };
 
 /** awk runs what `system` gets, and what a pipe leads to or comes from; where that is put together of fields, nobody knows it. */
-function awkRuns(call: Call, source: string, options: Options): void {
+function awkRuns(call: Call, given: string, options: Options): void {
+	// `c = "rm" " -rf /"; system(c)`: what a variable is given in the program itself.
+	let source = given;
+	for (const [, name = "", value = ""] of given
+		.slice(0, 4096)
+		.matchAll(/(?:^|[{;\s])([A-Za-z_]\w{0,31})\s{0,4}=\s{0,4}((?:"(?:[^"\\]|\\.){0,512}"\s{0,4}){1,8})\s{0,4}[;}\n]/g))
+		source = source.replace(new RegExp(`(system\\s{0,4}\\(\\s{0,4}|\\|\\s{0,4})${name}\\b`, "g"), (_, before: string) => before + value);
+
 	for (const match of source.matchAll(/\bsystem\s{0,4}\(((?:"(?:[^"\\]|\\.){0,1024}"|[^;}"]){0,256})/g))
 		awkScript(call, match[1] ?? "", options);
-	for (const match of source.matchAll(/\|&?\s{0,4}("(?:[^"\\]|\\.){0,1024}")/g)) awkScript(call, match[1] ?? "", options);
+	for (const match of source.matchAll(/\|&?\s{0,4}((?:"(?:[^"\\]|\\.){0,1024}"\s{0,4}){1,8})/g)) awkScript(call, match[1] ?? "", options);
 	for (const match of source.matchAll(/("(?:[^"\\]|\\.){0,1024}")[^;{}|]{0,64}\|&?\s{0,4}getline/g))
 		awkScript(call, match[1] ?? "", options);
 	for (const match of source.matchAll(/print(?:f)?\s{0,4}([^|;{}]{0,512})\|\s{0,4}"(?:\/bin\/)?(?:ba|da|z)?sh"/g))
@@ -123,6 +133,11 @@ const EDITOR_LANGUAGES: Readonly<Record<string, string>> = { p: "python", r: "ru
 function editorCommand(call: Call, text: string): void {
 	const program = /^:{0,3}(py3?|python3?|pyx|rub?y?|lua|perl?|tcl|mzscheme|pythonx)\s{1,8}([\s\S]{1,16384})$/.exec(text.trim());
 	if (program) return void call.code(EDITOR_LANGUAGES[(program[1] ?? "p").charAt(0)] ?? "python", program[2] ?? "");
+	// After `!` the rest of the line is the shell's, pipes and all.
+	for (const line of text.split("\n")) {
+		const whole = /^[\s:]{0,8}(?:[%.$,0-9]{0,8}|r|read|w|write|silent!?)\s{0,4}!\s{0,4}(.{1,4096})$/.exec(line);
+		if (whole?.[1]?.includes("|")) call.script(whole[1]);
+	}
 	for (const one of text.split(/\||\n/).map((part) => part.trim().replace(/^:{1,3}/, ""))) {
 		const bang = /^(?:[%.$,0-9]{0,8}|r|read|w|write|silent!?)\s{0,4}!\s{0,4}(.{1,4096})$/.exec(one);
 		const code = /^(py3?|python3?|pyx|rub?y?|lua|perl?|tcl|mzscheme|pythonx)\s{1,8}(.{1,4096})$/.exec(one);
@@ -142,6 +157,7 @@ function editorCommand(call: Call, text: string): void {
 
 const editor = (call: Call): void => {
 	const args = call.args;
+	for (const line of call.stdin?.split("\n", 64) ?? []) if (line.startsWith(":")) editorCommand(call, line);
 	args.forEach((arg, at) => {
 		if (arg === "-c" || arg === "--cmd" || arg === "-S") editorCommand(call, args[at + 1] ?? "");
 		else if (/^-c./.test(arg)) editorCommand(call, arg.slice(2));
@@ -251,14 +267,17 @@ export const languageJudges: Judges = [
 	}),
 	each("guile csi racket sbcl clisp gosh emacs-lisp elisp clojure clj lein", interpreter("lisp", "-c -e -x --eval -eval -ex", "-l")),
 	each(
-		"julia R Rscript octave ghc ghci runhaskell elixir iex erl groovy groovysh scala jshell kotlin swift crystal v nim raku dart pwsh powershell osascript gnuplot sage maxima scilab ocaml ghci mono csharp fsharpi escript rakudo xmllint puppet smlnj poly yap swipl gprolog dotnet cobc gfortran factor forth gforth puppet",
+		"julia R Rscript octave ghc ghci runhaskell runghc elixir iex erl groovy groovysh scala jshell kotlin swift crystal v nim raku dart pwsh powershell osascript gnuplot sage maxima scilab ocaml ghci mono csharp fsharpi escript rakudo xmllint puppet smlnj poly yap swipl gprolog dotnet cobc gfortran factor forth gforth puppet",
 		(call) => {
 			const options = new Options(call.args, "-e -E -c -eval --eval -exec -p -x -g --execute -Command -command -b");
 			const texts = [
 				...options.values("-e", "-E", "-c", "--eval", "-x", "-g", "--execute", "-p"),
 				...call.args.flatMap((arg, at) => (/^(-eval|-exec|-command|-Command|-s)$/.test(arg) ? [call.args[at + 1] ?? ""] : [])),
-			];
+			].filter((text) => text !== "-" && text !== "");
 			for (const text of texts) call.code(call.name, text);
+			const encoded = call.args.find((_, at) => /^-(e|en|enc|enco.{0,10})$/i.test(call.args[at - 1] ?? ""));
+			if (/^(pwsh|powershell)$/.test(call.name) && encoded !== undefined)
+				call.code(call.name, (base64Text(encoded) ?? "").replaceAll("\0", ""));
 			// Its own names for what every shell does.
 			if (/^(pwsh|powershell)$/.test(call.name))
 				for (const text of texts)
@@ -321,7 +340,11 @@ export const languageJudges: Judges = [
 			])
 				call.script(pager);
 			if (call.name === "sqlite3")
-				for (const arg of options.operands) {
+				for (const arg of [...options.operands, ...options.values("-cmd")].concat(
+					call.args.filter((_, at) => call.args[at - 1] === "-cmd"),
+				)) {
+					const written = /^\s{0,4}\.(?:output|once|dump|backup|save|clone|log|excel)\s{1,4}["']?([~/][^\s"']{1,1024})/.exec(arg);
+					if (written) call.writes(written[1] ?? "");
 					const bang = /^\s{0,4}\.(?:shell|system)\s{1,4}(.{1,2048})$/.exec(arg);
 					if (bang) call.script(bang[1] ?? "");
 					if (/^\s{0,4}\.load\s/.test(arg) || /load_extension\(/.test(arg)) call.hit(g["load-library"]);
@@ -347,6 +370,27 @@ export const languageJudges: Judges = [
 		);
 		for (const script of options.values("--unzip-command")) call.script(script);
 	}),
+	each("cpan", (call) => {
+		for (const line of call.stdin?.split("\n", 64) ?? []) if (line.startsWith("!")) call.code("perl", line.slice(1));
+	}),
+	each("dos2unix unix2dos mac2unix", (call) => {
+		if (call.args.some((arg) => /^(-n|--newfile)$/.test(arg))) call.writes(call.args.at(-1) ?? "");
+	}),
+	each("sshfs scp sftp rsync", (call) => {
+		for (const arg of call.args) {
+			const command = /(?:^|,)(?:ssh_command|proxycommand|localcommand)=([^,]{1,512})/i.exec(arg)?.[1];
+			if (command === undefined) continue;
+			if (/^\/(tmp|var\/tmp|dev\/shm)\//.test(command)) call.hit(shellRules["shell-escape"]);
+			call.script(command);
+		}
+	}),
+	// What they read when they start, in the directory where they are started.
+	each("ghci irb pry gdb lldb R tclsh wish iex psql sqlite3 nano vim vi python node pdb", (call) => {
+		for (const file of STARTUP_FILES) {
+			const content = call.file(file);
+			if (content !== undefined && isKnown(content)) call.code(call.name, content);
+		}
+	}),
 	each("pip pip3 easy_install gem cpan npm yarn pnpm composer cargo go brew apt apt-get dnf yum dpkg rpm snap", (call) => {
 		const { args } = call;
 		args.forEach((arg, at) => {
@@ -363,14 +407,31 @@ export const languageJudges: Judges = [
 	}),
 ];
 
+const STARTUP_FILES = [
+	".ghci",
+	".irbrc",
+	".pryrc",
+	".gdbinit",
+	".lldbinit",
+	".Rprofile",
+	".tclshrc",
+	".wishrc",
+	".iex.exs",
+	".psqlrc",
+	".sqliterc",
+	".pdbrc",
+];
+
 /** Tcl's commands are `exec` and `spawn`. */
 function tcl(call: Call, text: string): void {
 	for (const [, path] of text.matchAll(/\bfile\s{1,4}delete\s{1,4}(?:-force\s{1,4})?(?:--\s{1,4})?["{]?([~/.][^\s"}\];]{0,512})/g))
 		call.deletes(path ?? "", true);
 	for (const match of text.matchAll(
-		/(?:^|[;\n[{]|\s)(?:exec|spawn|system|open\s{1,4}"?\|)\s{0,4}(?:-\w{1,16}\s{1,4}){0,2}([^;\n\]}]{1,2048})/g,
+		/(?:^|[;\n[{]|\s)(?:exec|spawn|system|open\s{1,4}"?\|)\s{0,4}(?:-\w{1,16}\s{1,4}){0,2}([^;\n\]{}]{0,64}-[a-z]{0,4}c\s{1,4}\{[^{}\n]{1,2048}|[^;\n\]}]{1,2048})/g,
 	)) {
 		const script = (match[1] ?? "")
+			// Braces are Tcl's quotes.
+			.replace(/(-[a-z]{0,4}c\s{1,4})\{?([^{}'\n]{1,2048})$/, (_, flag: string, inner: string) => `${flag}'${inner}'`)
 			.replace(/[0-9]?[<>]{1,2}@?\s{0,4}(stdin|stdout|stderr)\S{0,8}|>&@\S{1,8}|<@\S{1,8}/g, "")
 			.replace(/^["{|]/, "")
 			.replace(/["}]$/, "");
@@ -380,8 +441,9 @@ function tcl(call: Call, text: string): void {
 }
 
 /** What holds for every program: a shell among its arguments, or in a file that it is given, is most likely one that it starts. */
-export function judgeShellWords(call: Call, known: boolean): void {
+export function judgeShellWords(call: Call, known: boolean, isProgram: (name: string) => boolean): string {
 	const { args, name } = call;
+	let printed = "";
 	const hooks = HOOKS.get(name);
 	if (hooks && args.some((arg) => hooks.test(arg)) && !args.includes("-c"))
 		call.hit(shellRules[name === "script" ? "unresolved-script" : "shell-escape"]);
@@ -393,21 +455,29 @@ export function judgeShellWords(call: Call, known: boolean): void {
 		[...args.filter((arg) => !arg.startsWith("-")), "./x"].some((file) => call.file(file)?.includes(FETCHED))
 	)
 		call.runsFetched();
-	if (TAKES_SHELLS.has(name)) return;
+	if (TAKES_SHELLS.has(name)) return printed;
 	args.slice(0, 256).forEach((arg, at) => {
 		if (arg.length <= 4096) startedBy(call, arg, args[at + 1] ?? "", known);
 	});
 	if (call.stdin !== null && /syscmd\(/.test(call.stdin)) startedBy(call, call.stdin, "", known);
 	// Whatever it is, it may be there to run the rest: `fakeroot rm -rf /`.
 	if (!known && !DATA.has(name) && !READS_FILES.test(name)) {
-		const at = args.slice(0, 12).findIndex((arg) => OFTEN_RUN.test(arg));
+		const at = args
+			.slice(0, 12)
+			.findIndex(
+				(arg, index) =>
+					OFTEN_RUN.test(arg) ||
+					(isProgram(arg) && !COMMON_WORD.test(arg) && args.slice(0, index).every((before) => before.startsWith("-"))),
+			);
 		if (
 			at >= 0 &&
 			at + 1 < args.length &&
 			!/^(install|add|remove|help|info|search|show|list|-S|-Q\w?|which|explain)$/.test(args[at - 1] ?? "") &&
 			call.via.length < 8
 		)
-			call.perhaps(() => call.argv(args.slice(at), name, null));
+			call.perhaps(() => {
+				printed = call.argv(args.slice(at), name, null);
+			});
 	}
 	if (RUNS_PROJECT.has(name) || (!known && !DATA.has(name) && !READS_FILES.test(name))) projectFiles(call);
 	// A tunnel back, whatever its program is called.
@@ -415,12 +485,16 @@ export function judgeShellWords(call: Call, known: boolean): void {
 	// `rcat connect -s bash 10.0.0.1 4242`
 	if (args.some((arg) => PLAIN_SHELL.test(arg)) && args.some((arg) => /^(tcp:\/\/)?(\d{1,3}\.){3}\d{1,3}(:\d{1,5})?$/.test(arg)))
 		call.hit(shellRules["shell-to-network"]);
+	return printed;
 }
 const INSTALLS =
 	/^(dpkg|rpm|apt|apt-get|dnf|yum|pip|npm|yarn|pnpm|make|gmake|cmake|cargo|go|gem|python|node|ruby|perl|php|snap|flatpak|docker|docker-compose)$/;
 /** Programs by whose names a wrapper's command is found. */
 const OFTEN_RUN =
-	/^((\/usr)?\/s?bin\/)?(rm|shred|dd|mkfs(\.\w{1,8})?|wipefs|chmod|chown|mv|cp|cat|tee|truncate|curl|wget|nc|ncat|socat|telnet|bash|sh|zsh|dash|python3?|perl|ruby|node|php|find|sudo|su|env|nohup|xargs|kill|pkill|killall|reboot|shutdown|poweroff|useradd|usermod|userdel|passwd|chpasswd|crontab|systemctl|iptables|insmod|modprobe|mount|tar|scp|ssh|sed|awk)$/;
+	/^((\/usr)?\/s?bin\/)?(rm|shred|dd|mkfs(\.\w{1,8})?|wipefs|chmod|chown|mv|cp|cat|tee|truncate|curl|wget|nc|ncat|socat|telnet|bash|sh|zsh|dash|python3?|perl|ruby|node|php|find|sudo|su|env|nohup|xargs|kill|pkill|killall|reboot|shutdown|poweroff|useradd|usermod|userdel|passwd|chpasswd|crontab|systemctl|iptables|insmod|modprobe|mount|umount|docker|podman|kubectl|nsenter|chroot|unshare|sysctl|setenforce|chattr|setcap|gcore|xmrig|ssh-keygen|auditctl|losetup|cryptsetup|nft|ufw|pkexec|doas|base64|xxd|strings|gdb|find|tar|scp|ssh|sed|awk)$/;
+/** Programs whose names are what others call their own commands. */
+const COMMON_WORD =
+	/^(install|init|service|security|net|ip|at|batch|set|unset|export|history|date|rename|wipe|trash|pass|op|age|route|render|fly|zip|screen|less|more|man|mail|view|ex|ed|top|swift|script|watch|make|test|info|security|copilot|deploy|link|login|npm|yarn|pnpm|cargo|go|node|git|pip|gem|composer|run-parts|read|hash|complete|bind|trap|eval|exec|source|declare|time|touch|help|list|shell|console|server|start|stop|split|expand|sort|find|diff|restic|flux|argocd|temporal|influx|circleci|stripe|render|juju|bosh|deck|kong|pd|nats|fastly|flipt|consul|nomad|supabase|netlify|vercel|heroku|firebase|wrangler)$/;
 const PLAIN_SHELL = /^(\/bin\/|\/usr\/bin\/)?(ba|da|z|k)?sh$|^(cmd|powershell)(\.exe)?$/;
 
 /** What an argument may have a program start. */

@@ -171,8 +171,14 @@ const PASSING =
 const LASTING = /prod|live|master|customer|backup/i;
 /** Whether a command names what it takes down by such a name, and nothing else. */
 const isPassing = (call: Call): boolean =>
-	call.args.some((arg) => arg.length < 256 && (PASSING.test(arg) || /(Dev|Test|Staging|Preview|Sandbox)[A-Z]?\w{0,32}$/.test(arg))) &&
-	!call.args.some((arg) => LASTING.test(arg) || /^(--all|-A|--all-namespaces)$/.test(arg) || !isKnown(arg));
+	call.args.some(
+		(arg) => arg.length < 256 && (PASSING.test(numbered(arg)) || /(Dev|Test|Staging|Preview|Sandbox)[A-Z]?\w{0,32}$/.test(arg)),
+	) &&
+	!call.args.some(
+		(arg) => LASTING.test(arg) || /^(--all|-A|--all-namespaces)$/.test(arg) || (!isKnown(arg) && !PASSING.test(numbered(arg))),
+	);
+/** `pr-$NUMBER`: what is not known of such a name is its number. */
+const numbered = (arg: string): string => arg.replace(/(?<=[\w-])[\uFFF9-\uFFFC]/g, "1");
 /** Branches for one piece of work. */
 const WORK_BRANCH =
 	/^(origin\/)?(feature|feat|fix|bugfix|hotfix|chore|docs|refactor|test|tests|wip|tmp|temp|pr|dependabot|renovate|spike|try|users?|revert|ci|build|style|perf)[/_-]/;
@@ -185,10 +191,10 @@ function mirrorsBuild(call: Call): boolean {
 	const operands = call.args.filter((arg) => !arg.startsWith("-"));
 	const target = operands.at(-1) ?? "";
 	const source = operands.at(-2) ?? "";
+	if (!operands.some((arg) => /^(sync|rsync|cp|mirror)$/.test(arg))) return false;
 	return (
-		/^(\.\/)?([\w.-]{1,64}\/){0,8}(dist|build|out|public|site|_site|www|html|htmlcov|coverage|docs|storybook-static|target|web|website|static)\/?$/.test(
-			source,
-		) &&
+		/^(\.\/)?[\w-][\w.-]{0,63}(\/[\w.-]{1,64}){0,8}\/?$/.test(source) &&
+		!/empty|blank|null|nothing/i.test(source) &&
 		/^(s3|gs):\/\/|^[\w-]{1,32}:/.test(target) &&
 		!/prod-?(data|backup|db)|backup|uploads|archive/i.test(target)
 	);
@@ -202,12 +208,12 @@ const plainFiles = (paths: readonly string[]): boolean =>
 
 /** Objects to a loss; gravely, if it is production that is lost, or whatever a listing of everything has named. */
 function loses(call: Call, rule: Rule): void {
-	const production = call.args.some(
+	const production = [...call.args, ...call.environment.values()].some(
 		(arg) => arg.length < 1024 && /(^|[^a-z])(prod|production)([^a-z]|$)/i.test(arg) && !/non-?prod|pre-?prod/i.test(arg),
 	);
 	const everything =
 		call.args.some((arg) => /^(-A|--all-namespaces)$/.test(arg)) ||
-		(call.via.includes("xargs") && /^(helm|aws|gcloud|az|doctl|hcloud|linode-cli)$/.test(call.name)) ||
+		(call.via.includes("xargs") && /^(helm|aws|gcloud|az|doctl|hcloud|linode-cli|gh|glab|virsh|qm)$/.test(call.name)) ||
 		(/^(kubectl|oc)$/.test(call.name) &&
 			call.args.includes("--all") &&
 			call.args.some((arg) => /^(ns|namespaces?|pvc?|nodes?|crds?)$/.test(arg)));
@@ -333,6 +339,13 @@ export const lossJudges: Judges = [
 					options.operands.slice(1).every((branch) => WORK_BRANCH.test(branch))
 				)
 					break;
+				// Branches and tags that are made anew each time.
+				if (
+					!options.has("--mirror", "--prune", "--all", "--tags") &&
+					options.operands.length > 1 &&
+					options.operands.slice(1).every((ref) => /(^|[:/])(gh-pages|pages|nightly|latest|edge|canary|snapshot)$/.test(ref))
+				)
+					break;
 				if (
 					options.has("-f", "--force", "--mirror", "--delete", "-d", "--prune") ||
 					options.operands.some((ref, at) => at > 0 && /^(\+|:.)/.test(ref))
@@ -393,6 +406,8 @@ export const lossJudges: Judges = [
 		"pulumi cdk sls serverless copilot eksctl flyctl fly heroku vercel netlify railway firebase wrangler doctl linode-cli hcloud ibmcloud oci openstack civo render supabase vault op doppler velero kafka-topics kafka-topics.sh rabbitmqctl zfs zpool etcdctl nomad consul bosh cf juju argocd flux restic borg borgmatic fastly circleci ldcli flipt unleash datadog-ci newrelic pd splunk stripe sendgrid mailgun apigeecli deck kong jenkins-cli nats rabbitmqadmin kafka-configs kafka-acls kafka-consumer-groups kafka-delete-records kafka-delete-records.sh snapper azcopy cloudflared traefik rancher kops kubeadm skaffold helmfile kustomize meilisearch algolia elasticdump curator glab jfrog nexus temporal airflow dbt influx clickhouse neo4j-admin couchbase-cli cockroach vtctl pscale turso neonctl",
 		(call) => {
 			if (isPassing(call)) return;
+			// What is older than what is kept.
+			if (call.args.some((arg) => /^--keep-(last|daily|weekly|monthly|within)/.test(arg))) return;
 			// Its database on this machine, which the migrations make again.
 			if (call.name === "supabase" && call.args[0] === "db" && !call.args.some((arg) => /^--(linked|db-url)/.test(arg))) return;
 			if (
@@ -437,7 +452,12 @@ export const lossJudges: Judges = [
 			(verb === "rb" || (verb === "rm" && call.args.includes("--recursive")) || (verb === "sync" && call.args.includes("--delete")))
 		)
 			loses(call, l["cloud-destroy"]);
-		else if (/^(delete|terminate|deregister|remove|purge|schedule-key-deletion|destroy|reset|batch-delete)/.test(verb) && service !== "s3")
+		else if (
+			/^(delete|terminate|deregister-(?!targets|instances|task-definition|container)|remove|purge|schedule-key-deletion|destroy|reset|batch-delete)/.test(
+				verb,
+			) &&
+			service !== "s3"
+		)
 			loses(call, l["cloud-destroy"]);
 	}),
 	each("gcloud", (call) => {
@@ -496,6 +516,18 @@ export const lossJudges: Judges = [
 	each("nginx", (call) => {
 		if (call.args.some((arg, at) => arg === "-s" && /^(stop|quit)$/.test(call.args[at + 1] ?? ""))) loses(call, l["cloud-destroy"]);
 	}),
+	// Machines in machines.
+	each("vim-cmd esxcli virsh VBoxManage vmrun qm pct xe multipass govc", (call) => {
+		if (
+			!call.args.some((arg) =>
+				/^(vmsvc\/(destroy|unregister|snapshot\.removeall)|destroy|undefine|unregistervm|deleteVM|vm-destroy|vm-uninstall|delete|purge|vm\.destroy)$/.test(
+					arg,
+				),
+			)
+		)
+			return;
+		call.hit(l[call.args.some((arg) => !isKnown(arg)) ? "destroy-production" : "cloud-destroy"]);
+	}),
 	each("mongorestore", (call) => {
 		if (call.args.includes("--drop")) loses(call, l["database-destroy"]);
 	}),
@@ -543,6 +575,9 @@ export const lossJudges: Judges = [
 		if (call.args.some((arg) => /^db:(drop|reset|purge|truncate|migrate:reset)/.test(arg))) loses(call, l["database-destroy"]);
 	}),
 	each("prisma sequelize artisan knex alembic", (call) => {
+		const url = call.environment.get("DATABASE_URL") ?? call.variable("DATABASE_URL") ?? "";
+		if (/^[a-z+]{2,16}:\/\/[^\s]{1,512}$/.test(url) && SCRATCH.test((url.split(/[?#]/, 1)[0] ?? "").replace(/^.*\//, ""))) return;
+		if (/^(test|testing|ci|development|local)$/.test(call.environment.get("NODE_ENV") ?? call.environment.get("APP_ENV") ?? "")) return;
 		if (
 			call.args.some((arg) => /^(reset|db:drop|migrate:(fresh|reset|refresh)|db:wipe|--force-reset|base)$/.test(arg)) &&
 			!call.args.includes("--help")
@@ -568,18 +603,19 @@ export const lossJudges: Judges = [
 	}),
 	each("poetry uv hatch flit", (call) => {
 		if (call.args.some((arg) => /^(-r|--repository|--index)?=?test-?pypi$|test\.pypi\.org/.test(arg))) return;
-		if (call.args[0] === "publish") call.hit(l["publish-or-unpublish"]);
+		if (call.args[0] === "publish" && !call.args.includes("--dry-run")) call.hit(l["publish-or-unpublish"]);
 	}),
 	each("gem", (call) => {
 		if (call.args[0] === "push" || call.args[0] === "yank") call.hit(l["publish-or-unpublish"]);
 	}),
 	each("gh glab hub", (call) => {
-		const [what = "", verb = ""] = call.args.filter((arg) => !arg.startsWith("-"));
+		const [what = "", verb = "", which = ""] = call.args.filter((arg) => !arg.startsWith("-"));
+		if (what === "release" && /^(nightly|latest|edge|canary|snapshot|dev|preview)$/.test(which)) return;
 		if (
 			/^(delete|archive|rename|disable|remove|cancel)$/.test(verb) &&
 			/^(repo|release|secret|variable|environment|webhook|hook|project|codespace|ruleset|gist|ssh-key|gpg-key)$/.test(what)
 		)
-			call.hit(l["publish-or-unpublish"]);
+			loses(call, l["publish-or-unpublish"]);
 		if (what === "api" && call.args.some((arg, at) => /^(-X|--method)$/.test(arg) && /^delete$/i.test(call.args[at + 1] ?? "")))
 			call.hit(l["publish-or-unpublish"]);
 		if (what === "api" && call.args.some((arg) => /^(-XDELETE|--method=DELETE)$/i.test(arg))) call.hit(l["publish-or-unpublish"]);
@@ -602,7 +638,7 @@ export const lossJudges: Judges = [
 		)
 			return;
 		if (
-			(has("system", "prune") && (options.has("-a", "--all") || volumes)) ||
+			(has("system", "prune") && volumes) ||
 			has("volume", "rm") ||
 			has("volume", "prune") ||
 			has("volume", "remove") ||
@@ -611,12 +647,14 @@ export const lossJudges: Judges = [
 			has("service", "rm")
 		)
 			call.hit(l["docker-destroy"]);
-		if (operands[0] === "compose" && operands.includes("down") && volumes) call.hit(l["docker-destroy"]);
+		// What this script itself has put up, or takes down at its end.
+		if (operands[0] === "compose" && operands.includes("down") && volumes && !call.via.includes("trap") && !call.did("compose up"))
+			call.hit(l["docker-destroy"]);
 		if (operands[0] === "compose" && operands.includes("rm") && volumes) call.hit(l["docker-destroy"]);
 		if (
 			(has("rm") || has("container", "rm") || has("rmi")) &&
 			isForce(options) &&
-			operands.slice(1).some((arg) => /[\uFFFA-\uFFFC]/.test(arg))
+			operands.slice(1).some((arg) => /[\uFFF9-\uFFFC]/.test(arg))
 		)
 			call.hit(l["docker-destroy"]);
 	}),

@@ -25,8 +25,8 @@ export const machineRules = {
 		"tune-kernel": {
 			verdict: "ask",
 			reason: "changes limits of the kernel, or loads settings from a file",
-			match: ["sysctl -w vm.max_map_count=262144", "sysctl -p", "swapoff -a"],
-			pass: ["sysctl -a", "sysctl vm.max_map_count"],
+			match: ["sysctl -w net.ipv4.ip_forward=1", "sysctl -p", "swapoff -a", "mount -t tmpfs tmpfs /mnt/ram"],
+			pass: ["sysctl -a", "sysctl vm.max_map_count", "sudo sysctl -w vm.max_map_count=262144"],
 		},
 		"stop-machine": {
 			verdict: "deny",
@@ -100,9 +100,10 @@ export const machineRules = {
 			reason: "gives a container the runtime's socket, or rights that only some images need",
 			match: [
 				"docker run -v /var/run/docker.sock:/var/run/docker.sock portainer/portainer",
-				"docker run --privileged --rm tonistiigi/binfmt --install all",
+				"docker run -d --privileged docker:24-dind",
+				"docker run -v ~/.aws:/root/.aws:ro amazon/aws-cli s3 ls",
 			],
-			pass: ["docker run -v ./x:/x alpine"],
+			pass: ["docker run -v ./x:/x alpine", "docker run --privileged --rm tonistiigi/binfmt --install all"],
 		},
 		"enter-namespace": {
 			verdict: "deny",
@@ -125,12 +126,15 @@ const COMPOSE = ["docker-compose.yml", "docker-compose.yaml", "compose.yml", "co
 /** Modules of the distribution that build tools and containers need. */
 const EVERYDAY_MODULE =
 	/^(-a|-v|fuse|loop|overlay|br_netfilter|nf_\w{1,32}|ip_\w{1,32}|ip6_\w{1,32}|ip6?tables?|iptable_\w{1,32}|kvm(_intel|_amd)?|tun|tap|dummy|wireguard|vboxdrv|binder_linux|zram|nbd|bridge|veth|vxlan|xt_\w{1,32}|binfmt_misc|squashfs|nfs|cifs|btrfs|zfs|snd-aloop|v4l2loopback|vcan|can)$/;
+/** Limits that databases and watchers need to start at all. */
+const HARMLESS_SETTING =
+	/^(vm[./]max_map_count|fs[./]inotify[./]max_user_(watches|instances)|net[./]core[./]somaxconn|vm[./]overcommit_memory)=/;
 /** What installation guides of databases and build tools ask for. */
 const EVERYDAY_SETTING =
-	/^(fs[./](inotify|file-max|nr_open)|vm[./](max_map_count|swappiness|overcommit_memory|drop_caches)|net[./]core[./]somaxconn|net[./]ipv4[./](ip_local_port_range|tcp_)|net[./]ipv4[./]ip_forward|net[./]bridge)/;
+	/^(kernel[./](unprivileged_userns_clone|apparmor_restrict_unprivileged_userns|perf_event_paranoid)|net[./]ipv6[./]conf|fs[./](inotify|file-max|nr_open)|vm[./](max_map_count|swappiness|overcommit_memory|drop_caches)|net[./]core[./]somaxconn|net[./]ipv4[./](ip_local_port_range|tcp_)|net[./]ipv4[./]ip_forward|net[./]bridge)/;
 
 const DEFENCE =
-	/^(auditd|firewalld|ufw|iptables|ip6tables|nftables|apparmor|selinux|rsyslog|syslog|syslog-ng|systemd-journald|fail2ban|clamav.{0,16}|clamd|falcon.{0,16}|falco.{0,16}|tetragon|crowdstrike|osqueryd?|wazuh.{0,16}|sysmon|ossec.{0,16}|aide|snort|suricata|mdatp|cbdaemon|cbagentd|elastic-agent|auditbeat|filebeat|sentinelone|sophos.{0,16}|esets|chkrootkit|rkhunter|unattended-upgrades|systemd-timesyncd|crond?)(\.service)?$/;
+	/^(auditd|firewalld|ufw|iptables|ip6tables|nftables|apparmor|selinux|rsyslog|syslog|syslog-ng|systemd-journald|fail2ban|clamav.{0,16}|clamd|falcon.{0,16}|falco.{0,16}|tetragon|crowdstrike|osqueryd?|wazuh.{0,16}|sysmon|ossec.{0,16}|aide|snort|suricata|mdatp|cbdaemon|cbagentd|elastic-agent|auditbeat|filebeat|sentinelone|sophos.{0,16}|esets|chkrootkit|rkhunter|crond?)(\.service)?$/;
 
 const DEFENCE_PATH =
 	/^\/(opt\/(CrowdStrike|eset|sophos\w{0,16}|sentinelone|carbonblack|microsoft\/mdatp|osquery|ds_agent|Elastic|traps|FireEye|cisco\/amp)|var\/ossec|etc\/(falco|osquery|wazuh\w{0,8}|clamav|aide|crowdsec)|var\/lib\/(clamav|aide|osquery))(\/|$)/i;
@@ -162,22 +166,30 @@ function containers(call: Call): void {
 		const value = equals > 0 ? arg.slice(equals + 1) : (args[at + 1] ?? "");
 		if (
 			name === "--privileged" &&
-			args.some((one) => /^(tonistiigi\/binfmt|multiarch\/qemu-user-static|docker:.{0,16}dind|kindest\/node)/.test(one))
-		)
-			call.hit(m["container-rights"]);
-		else if (name === "--privileged" && value !== "false") call.hit(m["container-escape"]);
+			args.some((one) =>
+				/^(tonistiigi\/binfmt|multiarch\/qemu-user-static|docker:.{0,16}dind|kindest\/node|moby\/buildkit|rancher\/k3s|geerlingguy\/docker|jrei\/systemd)/.test(
+					one,
+				),
+			)
+		) {
+			// They register emulators and end; what builds for other machines begins with them.
+			if (!args.some((one) => /^(tonistiigi\/binfmt|multiarch\/qemu-user-static)(:[\w.-]{1,64})?$/.test(one)))
+				call.hit(m["container-rights"]);
+		} else if (name === "--privileged" && value !== "false") call.hit(m["container-escape"]);
 		else if (/^--(pid|ipc|uts|userns|cgroupns|network|net)$/.test(name) && value === "host" && !/^--net/.test(name))
 			call.hit(m["container-escape"]);
 		else if (
 			name === "--cap-add" &&
-			/^(CAP_)?(ALL|SYS_ADMIN|SYS_PTRACE|SYS_MODULE|DAC_READ_SEARCH|DAC_OVERRIDE|SYS_RAWIO|NET_ADMIN|BPF|SYS_BOOT)$/i.test(value) &&
+			/^(CAP_)?(ALL|SYS_ADMIN|SYS_MODULE|DAC_READ_SEARCH|DAC_OVERRIDE|SYS_RAWIO|NET_ADMIN|BPF|SYS_BOOT)$/i.test(value) &&
 			!/NET_ADMIN/i.test(value)
 		)
 			call.hit(m["container-escape"]);
+		else if (name === "--cap-add" && /^(CAP_)?SYS_PTRACE$/i.test(value)) call.hit(m["container-rights"]);
+		else if (name === "--security-opt" && /^seccomp[=:]unconfined$/.test(value)) call.hit(m["container-rights"]);
 		else if (name === "--security-opt" && /unconfined|disable|no-new-privileges[=:]false/.test(value)) call.hit(m["container-escape"]);
 		else if (name === "--device" && /^\/dev\/(sd|nvme|mem|kmem|vd|xvd|dm|mapper)/.test(value)) call.hit(m["container-escape"]);
 		else if (name === "-v" || name === "--volume" || (/^-[a-zA-Z]{1,6}v$/.test(arg) && arg !== "-v"))
-			mounts(call, value.split(":")[0] ?? "");
+			mounts(call, value.split(":")[0] ?? "", value.split(":")[1]);
 		else if (/^-v./.test(arg)) mounts(call, arg.slice(2).split(":")[0] ?? "");
 		else if (name === "--mount") mounts(call, /(?:source|src)=([^,]{1,1024})/.exec(value)?.[1] ?? "");
 		else if ((name === "-H" || name === "--host") && /^(tcp|ssh):/.test(value) && !/localhost|127\.0\.0\.1/.test(value))
@@ -185,7 +197,7 @@ function containers(call: Call): void {
 	}
 }
 
-function mounts(call: Call, source: string): void {
+function mounts(call: Call, source: string, target = ""): void {
 	if (
 		/^(\/|\/(etc|root|boot|dev|proc|sys|home|var|usr|bin|sbin|lib|lib64|run|var\/run|var\/lib(\/docker|\/kubelet)?|var\/log)\/?)$/.test(
 			source,
@@ -193,6 +205,14 @@ function mounts(call: Call, source: string): void {
 	)
 		call.hit(m["container-escape"]);
 	else if (/(docker|containerd|crio|podman)\.sock$/.test(source)) call.hit(m["container-rights"]);
+	// A tool's own settings where it looks for them: `-v ~/.aws:/root/.aws:ro amazon/aws-cli`.
+	else if (/\/\.(aws|kube|azure|config\/gcloud|docker|gnupg)$/.test(source) && target.endsWith(source.slice(source.lastIndexOf("/."))))
+		call.hit(m["container-rights"]);
+	// Names for the numbers of files' owners.
+	else if (/^\/etc\/(passwd|group)$/.test(source) && target === source && call.args.some((arg) => arg.includes(`${source}:${source}:ro`)))
+		return;
+	else if (/\/\.ssh$/.test(source) && call.args.some((arg) => arg.startsWith(`${source}:`) && arg.endsWith("/.ssh:ro")))
+		call.hit(m["container-rights"]);
 	else if (/^\/etc\/(shadow|passwd|sudoers|ssh|cron)|^\/root\/|\/\.(ssh|aws|gnupg)(\/|$)/.test(source)) call.hit(m["container-escape"]);
 	else if (source === "~" || source === (call.place.home ?? "\0")) call.hit(m["container-escape"]);
 }
@@ -227,6 +247,7 @@ export const machineJudges: Judges = [
 	each("sysctl", (call) => {
 		const sets = call.args.filter((arg) => /^[a-z][a-z0-9_./-]{1,128}=/.test(arg));
 		const loads = call.args.some((arg) => /^(-w|--write|-p.{0,256}|--load.{0,256}|--system)$/.test(arg));
+		if (sets.length > 0 && sets.every((one) => HARMLESS_SETTING.test(one))) return;
 		if (sets.some((one) => !EVERYDAY_SETTING.test(one))) call.hit(m["change-kernel-setting"]);
 		else if (sets.length > 0 || loads) call.hit(m["tune-kernel"]);
 	}),
@@ -357,13 +378,48 @@ export const machineJudges: Judges = [
 		const text = call.args.join(" ");
 		if (/security\.privileged=true|source=\/( |$)|raw\.lxc/.test(text)) call.hit(m["container-escape"]);
 	}),
-	each("nsenter", (call) => call.hit(m["enter-namespace"])),
-	each("unshare", (call) => call.hit(m["enter-namespace"])),
-	each("chroot", (call) => call.hit(m["enter-namespace"])),
+	each("nsenter unshare", (call) => {
+		const options = new Options(call.args, "-t -S -G -w -R --target --root --wd --setuid --setgid", true);
+		// A network of its own, or a container's, and a program to look at it.
+		const network = call.args.every(
+			(arg, at) =>
+				/^(-n|--net)$/.test(arg) ||
+				/^-t$|^--target/.test(arg) ||
+				call.args[at - 1] === "-t" ||
+				!arg.startsWith("-") ||
+				at > call.args.indexOf(options.operands[0] ?? ""),
+		);
+		const program = options.operands[0] ?? "";
+		call.hit(
+			m[
+				network && /^(\.\/|ss$|ip$|netstat$|tcpdump$|ping$|curl$|npm$|make$|pytest$)/.test(program) ? "network-settings" : "enter-namespace"
+			],
+		);
+	}),
+	each("chroot", (call) => {
+		const [root = "", program = ""] = new Options(call.args, "--userspec --groups", true).operands;
+		// A root that the project builds.
+		const own = /^(\.\/)?[\w-][\w.-]{0,64}(\/[\w.-]{1,64}){0,8}\/?$/.test(root) && !root.includes("..");
+		call.hit(m[own && program !== "" && !(/sh$/.test(program) && !call.args.includes("-c")) ? "network-settings" : "enter-namespace"]);
+	}),
 	each("pivot_root", (call) => call.hit(m["enter-namespace"])),
 	each("mount umount", (call) => {
 		const options = new Options(call.args, "-t -o -O -L -U --types --options");
-		if (options.operands.length > 0 || (options.has("-a", "--all") && !options.has("-t"))) call.hit(m["mount-file-system"]);
+		// Memory, and nothing that lies anywhere.
+		if (
+			call.name === "mount" &&
+			options.value("-t", "--types") === "tmpfs" &&
+			!options.operands.some((arg) => /^\/(etc|usr|bin|root|home|proc|sys)?\/?$/.test(arg))
+		)
+			call.hit(m["tune-kernel"]);
+		// An image of the project's own.
+		else if (
+			call.name === "mount" &&
+			/\bloop\b/.test(options.value("-o", "--options") ?? "") &&
+			!/^\/dev/.test(options.operands[0] ?? "/dev")
+		)
+			call.hit(m["tune-kernel"]);
+		else if (options.operands.length > 0 || (options.has("-a", "--all") && !options.has("-t"))) call.hit(m["mount-file-system"]);
 	}),
 	each("debugfs losetup cryptmount sshfs fusermount guestmount", (call) => {
 		if (call.args.some((arg) => arg.startsWith("/dev/")) && call.name !== "losetup") call.hit(m["mount-file-system"]);

@@ -181,11 +181,15 @@ const x = { ...exfiltrateRules, ...remoteRules };
 /** Where people put things to fetch them elsewhere. */
 const DROPS =
 	/(^|\.)(transfer\.sh|file\.io|pastebin\.com|paste\.ee|hastebin\.com|ix\.io|0x0\.st|termbin\.com|sprunge\.us|webhook\.site|requestbin\.(com|net)|pipedream\.net|ngrok\.io|ngrok-free\.app|burpcollaborator\.net|oast\.(fun|pro|live|site|online|me)|interact\.sh|dnslog\.cn|requestcatcher\.com|beeceptor\.com|anonfiles\.com|bashupload\.com|discord\.com|api\.telegram\.org|hooks\.slack\.com|ghostbin\.com|rentry\.co|dpaste\.org|temp\.sh|catbox\.moe|serveo\.net|trycloudflare\.com|duckdns\.org|no-ip\.(org|com)|hookbin\.com|onion)$/;
+/** Where teams are told what happened; the address is the secret that one needs for it. */
+const MESSENGERS =
+	/^https:\/\/(hooks\.slack\.com|slack\.com|api\.telegram\.org|discord(app)?\.com|[\w-]{1,63}\.webhook\.office\.com)(\/|$)/;
 const METADATA =
 	/^(169\.254\.169\.254|metadata\.google\.internal|metadata|169\.254\.170\.2|100\.100\.100\.200|fd00:ec2::254|instance-data|0xa9fea9fe|2852039166|0251\.0376\.0251\.0376|\[?::ffff:169\.254\.169\.254|::ffff:a9fe:a9fe|192\.0\.0\.192|a9fea9fe.*|169\.254\.169\.254\.(nip|xip|sslip)\.io)$/;
 
 /** Whether running what comes from there is out of the question: no encryption, a bare address, a place for anybody. */
 export function dubious(url: string): boolean {
+	if (/^(https?:\/\/)?([\w-]{1,63}\.)?(gsocket\.io|thc\.org|segfault\.net)\//i.test(url)) return true;
 	const host = hostOf(url);
 	if (host === "") return /^http:\/\//i.test(url) && !isKnown(url.slice(0, 12));
 	if (isLoopback(host)) return false;
@@ -225,6 +229,11 @@ function sends(call: Call, path: string, host: string): void {
 	else if (DROPS.test(host) || /^(\d{1,3}\.){3}\d{1,3}$/.test(host) || /evil|attacker/.test(host) || /^(\/|~)/.test(path))
 		call.hit(x["send-file"]);
 	call.reads(path);
+}
+
+/** Directories that a server gives to everybody. */
+export function serves(call: Call, directories: readonly string[]): void {
+	for (const path of directories) if (path === "/" || isPersonal(path, call.place)) call.hit(x["send-secret"]);
 }
 
 function sendsInput(call: Call, host: string): void {
@@ -279,7 +288,6 @@ function curl(call: Call): void {
 	}
 	for (const file of options.values("-T", "--upload-file")) {
 		sends(call, file, host);
-		if (!isLoopback(host)) call.hit(x["send-file"]);
 	}
 	for (const file of options.values("-K", "--config")) if (file !== "-") call.reads(file);
 	for (const socket of options.values("--unix-socket", "--abstract-unix-socket")) call.reads(socket);
@@ -296,7 +304,9 @@ function curl(call: Call): void {
 function sendsText(call: Call, text: string, host: string): void {
 	if (isLoopback(host)) return;
 	// A token in the header that is there for it, to a host of good name: whoever prints the token is asked about.
-	if (call.namedSecret && text.includes(UNKNOWN) && isOutlandish(host)) call.hit(x["send-secret"]);
+	if (call.args.some((arg) => MESSENGERS.test(arg))) {
+		if (text.includes(PRIVATE)) call.hit(x["send-secret"]);
+	} else if (call.namedSecret && text.includes(UNKNOWN) && isOutlandish(host)) call.hit(x["send-secret"]);
 	else if (text.includes(PRIVATE) && !(/^authorization:\s?(bearer|token|basic)\s/i.test(text) && !isShady(host)))
 		call.hit(x["send-secret"]);
 	else if (text.includes(UNKNOWN) && isOutlandish(host)) call.hit(x["send-file"]);
@@ -309,7 +319,8 @@ function reaches(call: Call, url: string): void {
 	const host = hostOf(url);
 	if (METADATA.test(host) || METADATA.test(hostOf(squeezed(url)))) call.hit(x["cloud-metadata"]);
 	if (url.includes(PRIVATE) && !isLoopback(host)) call.hit(x["send-secret"]);
-	else if (/[?&][^#]{0,1024}\uFFFC/.test(url) && isOutlandish(url)) call.hit(x[call.namedSecret ? "send-secret" : "send-file"]);
+	else if (/[?&][^#]{0,1024}\uFFFC/.test(url) && isOutlandish(url) && !MESSENGERS.test(url))
+		call.hit(x[call.namedSecret ? "send-secret" : "send-file"]);
 	call.fetches(dubious(url));
 }
 
@@ -535,7 +546,7 @@ export const networkJudges: Judges = [
 	each("sshpass", (call) => {
 		const at = call.args.findIndex((arg) => /^(ssh|scp|sftp)$/.test(baseName(arg)));
 		if (at < 0 || !call.args.slice(0, at).some((arg) => /^-p/.test(arg))) return;
-		if (call.args.slice(at).some((arg) => /^[^/:]{0,64}[\uFFFA-\uFFFC][^/:@]{0,64}@/.test(arg))) call.hit(x["attack-machines"]);
+		if (call.args.slice(at).some((arg) => /^[^/:]{0,64}[\uFFF9-\uFFFC][^/:@]{0,64}@/.test(arg))) call.hit(x["attack-machines"]);
 	}),
 	each("lwp-download axel aria2c", (call) => {
 		const options = new Options(call.args, "-o -O -d -i -s -x -n --output --dir --out");

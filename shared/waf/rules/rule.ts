@@ -84,6 +84,8 @@ export interface Call {
 	fetches(dubious: boolean): void;
 	/** Whether this script has looked at a variable that is called like a secret. */
 	readonly namedSecret: boolean;
+	/** Whether this script has run a program with these words before. */
+	did(what: string): boolean;
 	/** Whether this script has fetched something from there. */
 	readonly fetchedBlindly: boolean;
 }

@@ -44,6 +44,24 @@ export const shellRules = {
 			match: ['eval "$x"', 'bash -c "$cmd"', "base64 -d x | sh", "cat x | bash"],
 			pass: ["bash build.sh", 'bash -c "npm run $task"', "eval echo hello"],
 		},
+		"run-hidden": {
+			verdict: "deny",
+			reason: "runs what is packed, encrypted or encoded in the text itself, so that nobody can read it there",
+			suggestion: "Write the script out.",
+			match: [
+				"echo H4sIAAAAAAAAAyvKVdAtSlPQBwBcTPLsCAAAAA== | base64 -d | gunzip | sh",
+				"base64 -d <<< H4sIAAAAAAAAAyvKVdAtSlPQBwBcTPLsCAAAAA== > p.gz; gzip -dc p.gz > p.sh; sh p.sh",
+				"echo U2FsdGVkX19mYWtlZmFrZWZha2U= | openssl enc -d -aes-256-cbc -a -k x | bash",
+				'eval "$(echo KLUv/SAIQQAAcm0gLXJmIC8K | base64 -d | zstd -dc)"',
+				"echo 1f8b0800000000000003 | some-decoder | sh",
+				"echo f0VMRgIBAQAAAAAAAAAAAAIAPgABAAAA | base64 -d > x; chmod +x x; ./x",
+			],
+			pass: [
+				"echo H4sIAAAAAAAAAyvKVdAtSlPQBwBcTPLsCAAAAA== | base64 -d | gunzip",
+				"gunzip -c dump.sql.gz | psql app",
+				"xz -dc x.tar.xz | tar x",
+			],
+		},
 		"bare-shell": {
 			verdict: "ask",
 			reason: "starts a shell that takes its commands from elsewhere, where no rule sees them",

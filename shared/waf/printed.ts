@@ -1,0 +1,161 @@
+import { isKnown, marksOf, PACKED, UNKNOWN } from "./words.ts";
+
+/*
+ * What little programs print: `python3 -c 'print("r"+"m")'`, `perl -pe 's/(..)/chr hex $1/ge'`, `awk 'BEGIN{printf "%s", "rm"}'`. Only what is
+ * there to spell another text is followed: a text out of quotes, put together, decoded or turned, and printed.
+ */
+
+export function base64Text(text: string): string | undefined {
+	const clean = text
+		.replace(/[^A-Za-z0-9+/_-]/g, "")
+		.replaceAll("-", "+")
+		.replaceAll("_", "/");
+	let bits = 0;
+	let held = 0;
+	const bytes: number[] = [];
+	for (const character of clean) {
+		held = (held << 6) | "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".indexOf(character);
+		bits += 6;
+		if (bits >= 8) {
+			bits -= 8;
+			bytes.push((held >> bits) & 0xff);
+		}
+	}
+	return fromBytes(bytes);
+}
+
+export function base32Text(text: string): string {
+	let bits = 0;
+	let held = 0;
+	const bytes: number[] = [];
+	for (const character of text.toUpperCase().replace(/[^A-Z2-7]/g, "")) {
+		held = ((held << 5) | "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".indexOf(character)) & 0xffff;
+		bits += 5;
+		if (bits >= 8) {
+			bits -= 8;
+			bytes.push((held >> bits) & 0xff);
+		}
+	}
+	return fromBytes(bytes);
+}
+
+const fromBytes = (bytes: readonly number[]): string => {
+	let text = "";
+	for (const byte of bytes) text += String.fromCharCode(byte);
+	return text;
+};
+export const hexText = (text: string): string =>
+	fromBytes((text.replace(/[^0-9a-fA-F]/g, "").match(/../g) ?? []).map((pair) => Number.parseInt(pair, 16)));
+
+/** A word that somebody has encoded, packed or encrypted: nobody reads it, and nobody types it. */
+export function isUnreadable(text: string): boolean {
+	if (text.length > 65_536) return false;
+	const bare = text.trim().replace(/\\x|\b0x|[\s,:\\]/g, "");
+	if (/^[0-9a-fA-F]{16,}$/.test(bare) || /^[A-Za-z0-9+/=_-]{20,}$/.test(text.trim())) return true;
+	return /\p{Cc}/u.test(text.replace(/[\t\n\v\f\r]/g, ""));
+}
+
+/** What is not known of a text that a program has made of another one: where that one cannot be read, it was hidden. */
+export const turnedUnknown = (text: string): string =>
+	isKnown(text) ? (isUnreadable(text) ? UNKNOWN + PACKED : UNKNOWN) : UNKNOWN + marksOf(text);
+
+const IMPORTS =
+	/^(?:\s{0,8}(?:import\s{1,4}[\w., ]{1,128}|from\s{1,4}[\w.]{1,64}\s{1,4}import\s{1,4}[\w, *]{1,128}|use\s{1,4}[\w:]{1,64}[^;]{0,64}|require\s{0,4}\(?\s{0,2}§\)?)\s{0,8}[;\n]){0,8}/;
+const PRINTS =
+	/^\s{0,8}(?:BEGIN\s{0,4}\{)?\s{0,8}(?:print|printf|puts|putc|echo|say|p|\$><<|console\.log|io\.write|sys\.stdout\.(?:buffer\.)?write|process\.stdout\.write|\$stdout\.write|STDOUT\.write|write|System\.out\.print(?:ln)?)(?![\w])([^;{}]{0,2048})[;}\s]{0,8}$/;
+/** Arguments of decoders that are no text. */
+const NAMES = /^(utf-?8|hex|base64|ascii|binary|latin-?1|rot_?13|H\*|m0|%s)$/i;
+
+/** What a program text prints that does nothing but that; undefined: not known. `prints`: its value is printed, as with `node -p`. */
+export function printedBy(
+	text: string,
+	literals: readonly { text: string; start: number; end: number }[],
+	prints = false,
+): string | undefined {
+	if (text.length > 8192) return undefined;
+	let skeleton = "";
+	let at = 0;
+	for (const { start, end } of literals) {
+		skeleton += `${text.slice(at, start)}§`;
+		at = end;
+	}
+	skeleton = (skeleton + text.slice(at)).replace(IMPORTS, "");
+	const call = prints ? skeleton : PRINTS.exec(skeleton)?.[1];
+	if (call === undefined || /\$\d|\b(ARGV|argv|stdin|STDIN|input|open|read|environ|ENV|getenv)\b/.test(call)) return undefined;
+	const numbers = /\b(chr|fromCharCode|pack|%c|bytes|bytearray|char|toChar)\b/.test(
+		call + literals.map((literal) => literal.text).join(" "),
+	)
+		? call.match(/\b\d{1,3}\b/g)
+		: null;
+	const all = literals.map((literal) => literal.text);
+	const texts = all.some((one) => !NAMES.test(one)) ? all.filter((one) => !NAMES.test(one)) : all;
+	if (numbers && numbers.length > 1 && texts.every((one) => !/[A-Za-z]{2}/.test(one) || /^(%c|C\*|U\*|\s){1,64}$/.test(one)))
+		return numbers.map((number) => String.fromCharCode(Number(number))).join("");
+	const [first = "", ...rest] = texts;
+	const form = /%s|%d|\{\}/.test(first) && rest.length > 0;
+	const whole = form
+		? rest.reduce((filled, one) => filled.replace(/%s|%d|\{\}/, () => one), first).replace(/%s|\{\}/g, "")
+		: texts.join("");
+	return decoded(call, literals.map((literal) => literal.text).join(" "), whole);
+}
+
+/** A text after what stands around it has been done to it. */
+function decoded(around: string, names: string, text: string): string | undefined {
+	let result: string | undefined = text;
+	if (/decompress|inflate|gunzip|zlib/i.test(around)) return PACKED;
+	if (/b64|base64|atob|decode64/i.test(around) || /\b(base64|m0)\b/.test(names)) result = base64Text(text);
+	else if (/hex|\bpack\b/i.test(around) || /\b(hex|H\*)/.test(names)) result = hexText(text);
+	else if (/rot_?13/i.test(around + names)) result = rot13(text);
+	if (/\[::-1\]|reverse|strrev/.test(around) && result !== undefined) result = [...result].reverse().join("");
+	return result;
+}
+
+const rot13 = (text: string): string =>
+	text.replace(/[a-z]/gi, (letter) => {
+		const base = letter <= "Z" ? 65 : 97;
+		return String.fromCharCode(((letter.charCodeAt(0) - base + 13) % 26) + base);
+	});
+
+/** What a program makes of its input: `perl -pe 's/(..)/chr hex $1/ge'`, `ruby -e 'puts STDIN.read.reverse'`. */
+export function turnedBy(program: string, input: string): string {
+	if (!isKnown(input)) return UNKNOWN + marksOf(input);
+	const line = input.replace(/\n$/, "");
+	if (/b64|base64|atob|decode64/i.test(program)) return base64Text(line) ?? UNKNOWN;
+	if (/\bhex\b|fromhex|unhexlify|H\*|["']hex["']|strtonum|hex2bin/.test(program)) return hexText(line.replace(/\\x|0x/g, ""));
+	if (/rot_?13/i.test(program)) return rot13(line);
+	if (/\breverse\b|\[::-1\]|strrev|substr\(\s{0,2}\$0\s{0,2},\s{0,2}\w{1,16}\s{0,2},\s{0,2}1\s{0,2}\)/.test(program))
+		return line
+			.split("\n")
+			.map((one) => [...one].reverse().join(""))
+			.join("\n");
+	return turnedUnknown(input);
+}
+
+/**
+ * `s/a/b/g` as sed and perl have it, over texts of some length. Only patterns of which each part stands for one character, so that no text
+ * makes them slow; undefined: it is another one.
+ */
+export function substituted(text: string, pattern: string, replacement: string, flags: string, extended: boolean): string | undefined {
+	if (text.length > 16_384 || pattern === "") return undefined;
+	const plain = extended
+		? pattern
+		: pattern.replace(/\\([(){}|+?])|([(){}|+?])/g, (_, special: string, literal: string) => special ?? `\\${literal}`);
+	if (!/^\^?(?:[^\\[\](){}|*+?.^$]|\.|\\[.*[\]^$/\\|+?(){}-]|\[\^?[^\][\\]{1,64}\]|[()]){1,64}\$?$/.test(plain)) return undefined;
+	let expression: RegExp;
+	try {
+		expression = new RegExp(plain, /g/.test(flags) ? "gim".slice(0, /[iI]/.test(flags) ? 2 : 1) : /[iI]/.test(flags) ? "i" : "");
+	} catch {
+		return undefined;
+	}
+	const put = (...found: unknown[]): string =>
+		replacement.replace(/\\([0-9&nt\\/])|&/g, (whole, special: string | undefined) => {
+			if (whole === "&") return String(found[0]);
+			if (special === "n") return "\n";
+			if (special === "t") return "\t";
+			return /[0-9]/.test(special ?? "") ? String(found[Number(special)] ?? "") : (special ?? "");
+		});
+	return text
+		.split("\n")
+		.map((line) => line.replace(expression, put))
+		.join("\n");
+}
