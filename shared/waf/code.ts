@@ -447,7 +447,7 @@ function turned(text: string, literal: Literal): Literal {
 /** `join("/etc", "shadow")`, `Path("/etc") / "shadow"`, `Path.home()/".ssh"/"id_rsa"`. */
 function isPathJoin(text: string, last: Literal, next: Literal): boolean {
 	const between = text.slice(last.end, next.start);
-	if (/^\s{0,2}\)?\s{0,2}\/\s{0,2}$|^\s{0,2}\)\.joinpath\(\s{0,2}$/.test(between)) return true;
+	if (/^\s{0,2}\)?\s{0,2}\/\s{0,2}\(?\s{0,2}$|^\s{0,2}\)\.joinpath\(\s{0,2}$/.test(between)) return true;
 	return (
 		/^\s{0,4},\s{0,4}$/.test(between) && /\b(join|resolve)\s{0,2}\(\s{0,4}$/.test(text.slice(Math.max(0, last.start - 16), last.start))
 	);

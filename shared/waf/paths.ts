@@ -545,7 +545,8 @@ export function isPlainSetting(path: string, content: string, append: boolean): 
 
 /** What everybody here may read, and what is nobody's business elsewhere. */
 export function isPersonal(path: string, place: Place): boolean {
-	const where = located(path, place);
+	// All that is in a directory is as much as the directory.
+	const where = located(path, place).replace(/(.)\/\*$/, "$1");
 	if (/^\/(home|root|Users)?$/.test(where)) return true;
 	if (/^\/etc(\/(passwd|group|hosts|fstab|ssh|sudoers).{0,64})?$/.test(where)) return true;
 	// A project's own secrets are everyday here.

@@ -539,6 +539,10 @@ export class Shell {
 			this.#script(value, scope.inner(), { text: null }, [...via, name]);
 		else if (name === "PERL5DB" && isKnown(value))
 			this.#run(["perl", "-e", value], scope.inner(), scope.inner(), { text: null }, [...via, name]);
+		else if (name === "PERL5OPT" && isKnown(value))
+			this.#run(["perl", ...value.split(/ (?=-)/).slice(0, 16), "-e1"], scope.inner(), scope.inner(), { text: null }, [...via, name]);
+		else if (name === "NODE_OPTIONS" && value.includes("data:"))
+			this.#run(["node", "-e", plainUrl(value)], scope.inner(), scope.inner(), { text: null }, [...via, name]);
 		else if ((name === "BASH_ENV" || name === "ENV") && /[$`]/.test(value))
 			this.#script(`: "${value}"`, scope.inner(), { text: null }, [...via, name]);
 		else if (/^PS[0-4]$/.test(name) && /\$\(|`/.test(value)) this.#script(`: "${value}"`, scope.inner(), { text: null }, [...via, name]);
@@ -1510,6 +1514,10 @@ export function nameOf(program: string): string {
 		);
 	return alternative?.[1] ?? name;
 }
+
+/** A URL's text without percent signs, as far as they stand for letters. */
+const plainUrl = (text: string): string =>
+	text.replace(/%([0-7][0-9a-f])/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
 
 const INSTRUCTION =
 	/^(RUN|FROM|COPY|ADD|ENV|ARG|WORKDIR|USER|ENTRYPOINT|CMD|EXPOSE|LABEL|VOLUME|HEALTHCHECK|SHELL|ONBUILD|STOPSIGNAL|MAINTAINER)$/;

@@ -440,6 +440,9 @@ const tar: Wrapper = (call) => {
 	const at = call.args.findIndex((arg) => arg === "-C" || arg === "--directory");
 	if (at >= 0 && !call.args.some((arg) => /^-?[a-zA-Z]{0,8}x|^--extract$/.test(arg)))
 		for (const name of call.args.slice(at + 2)) if (/^[\w.][\w./-]{0,256}$/.test(name)) call.reads(`${call.args[at + 1]}/${name}`);
+	// `(cd ~/.ssh && tar c .)`: what lies where it stands.
+	if (call.args.some((arg, n) => (n === 0 ? /^-?[a-zA-Z]{0,8}c[a-zA-Z]{0,8}$/ : /^(-[a-zA-Z]{0,8}c[a-zA-Z]{0,8}|--create)$/).test(arg)))
+		for (const name of call.args.slice(1)) if (/^(\.|\*|[\w.][\w./*-]{0,256})$/.test(name)) call.reads(name === "*" ? "." : name);
 	// What comes through the pipe lies there now.
 	if (call.stdin?.includes(FETCHED) && call.fetchedBlindly)
 		call.wroteBelow(new Options(call.args, "-C -f --directory --file").value("-C", "--directory") ?? ".", FETCHED);

@@ -265,7 +265,7 @@ export const languageJudges: Judges = [
 		const content = options.operands[0] === undefined ? undefined : call.file(options.operands[0]);
 		if (content !== undefined) tcl(call, content);
 	}),
-	each("guile csi racket sbcl clisp gosh emacs-lisp elisp clojure clj lein", interpreter("lisp", "-c -e -x --eval -eval -ex", "-l")),
+	each("guile csi racket sbcl clisp gosh emacs-lisp elisp clojure clj bb lein", interpreter("lisp", "-c -e -x --eval -eval -ex", "-l")),
 	each(
 		"julia R Rscript octave ghc ghci runhaskell runghc elixir iex erl groovy groovysh scala jshell kotlin swift crystal v nim raku dart pwsh powershell osascript gnuplot sage maxima scilab ocaml ghci mono csharp fsharpi escript rakudo xmllint puppet smlnj poly yap swipl gprolog dotnet cobc gfortran factor forth gforth puppet",
 		(call) => {
