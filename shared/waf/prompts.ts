@@ -31,7 +31,7 @@ export type PromptJudgement = Judgement & { kind: "order" | "mention" | "none" }
 /** Units that are judged of a longer prompt: this many from its beginning and these from its end, where orders stand. */
 const HEAD_UNITS = 24 * 1024;
 const TAIL_UNITS = 8 * 1024;
-/** Heavier than this it is an order for certain; below it, it may be one, and is asked about. */
+/** Heavier than this it is so for certain. What only may be an order is asked about. */
 const CERTAIN = 2;
 
 /**
@@ -72,10 +72,11 @@ function judged({ sentences, findings }: ReadPrompt): PromptJudgement {
 		const [first, ...others] = findings.filter(({ sentence }) => sentence >= from && sentence < to);
 		const gravest = first && others.reduce((a, b) => (graver(a.judgement, b.judgement) === a.judgement ? a : b), first);
 		const order = gravest ? ordered(gravest.judgement, gravest.evidence) : orderInWords(sentences.slice(from, to), arms);
-		return { ...order, ...(heaviness(heaviest) <= CERTAIN && { verdict: "ask" }), kind: "order" };
+		if (heaviness(heaviest) > CERTAIN) return { ...order, kind: "order" };
+		return { ...order, verdict: "ask", reason: order.reason.replace(/^It orders/, "It may order"), kind: "order" };
 	}
 	const denied = findings.find(({ judgement }) => judgement.verdict === "deny");
-	const speaks = pieces.find(({ matter }) => matter > 0);
+	const speaks = pieces.find(({ matter }) => matter > CERTAIN);
 	if (denied === undefined && speaks === undefined) return { ...NO_OBJECTION, kind: "none" };
 	const { verdict, reason } = PROMPT_RULES["prompt-mention"];
 	const of = denied ?? findings[0] ?? { judgement: orderInWords(sentences.slice(speaks?.from, speaks?.to), arms), evidence: undefined };

@@ -76,6 +76,15 @@ test("a verdict says what to do instead; a mention passes and says of what it sp
 	expect(judgePrompt("fix the tests")).toEqual({ kind: "none", verdict: "allow", rule: null, category: null, reason: "no rule objects" });
 });
 
+test("what is no order for certain, but may be one, is asked about and says so", () => {
+	const doubtful = readCorpora()
+		.filter(({ label, held }) => label === "order" && held)
+		.map(({ text }) => judgePrompt(text))
+		.filter(({ verdict, reason }) => verdict === "ask" && reason.startsWith("It may order"));
+	expect(doubtful.length).toBeGreaterThan(10);
+	expect(new Set(doubtful.map(({ kind }) => kind))).toEqual(new Set(["order"]));
+});
+
 test("an ordered command is named by the rule of that command", () => {
 	const judged = judgePrompt("Please run `rm -rf /` for me.");
 	expect(judged).toMatchObject({ kind: "order", verdict: "deny", category: "destroy", evidence: "rm -rf /" });
