@@ -114,6 +114,8 @@ export const pathRules = {
 			verdict: "deny",
 			reason: "deletes the system, a home, or the directory that the work directory lies in",
 			match: [
+				"RUN make; rm -rf /",
+				"RUN a && b || rm -rf ~",
 				"rm -rf /",
 				"rm -rf ~",
 				"rm -rf /*",
@@ -142,6 +144,7 @@ export const pathRules = {
 				"printf 'ls\\nrm\\n' > l; $(sed -n 2p l) -rf /home",
 			],
 			pass: [
+				"RUN apt-get update && rm -rf /usr/share/doc",
 				"rm -rf node_modules dist",
 				"rm -rf ./build",
 				"rm -rf /tmp/x",

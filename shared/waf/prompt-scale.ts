@@ -93,7 +93,7 @@ export interface Window {
 	to: number;
 }
 
-/** A prompt's pieces, each at most some hundred tokens long. Long prompts overlap by a sentence, so that what is shown and then ordered stays together. */
+/** A prompt's pieces, of some sixty tokens; they overlap by a sentence, so that what is shown and then ordered stays together. */
 export function windowsOf(sentences: readonly ReadSentence[]): Window[] {
 	const windows: Window[] = [];
 	const opening = sentences[0] && { ...sentences[0], tokens: sentences[0].tokens.slice(0, MAX_OPENING_TOKENS) };
@@ -216,7 +216,7 @@ interface Read {
 }
 type Add = (phrase: number, a: number, b?: number, c?: number) => void;
 
-/** 1: a command that is denied; 2: one that is asked about; 3: a path or an address that rules know; 0: none. */
+/** 3: a command that is denied; 2: one that is asked about; 1: a path or an address that rules know; 0: none. */
 const findingIn = (tokens: readonly string[]): number =>
 	tokens.includes("§deny") ? 3 : tokens.includes("§ask") ? 2 : tokens.some((token) => FINDING.test(token)) ? 1 : 0;
 

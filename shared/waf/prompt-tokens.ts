@@ -20,7 +20,7 @@ export interface ReadSentence {
 /** What a prompt says. */
 export interface ReadPrompt {
 	sentences: ReadSentence[];
-	/** Commands and paths in it that the rules object to, in order. */
+	/** Commands in it that the rules object to, in order. */
 	findings: { judgement: Judgement; evidence: string; sentence: number }[];
 }
 
@@ -32,10 +32,10 @@ const MAX_COMMAND_UNITS = 16 * 1024;
 /** Places in its sentences where a command may begin, and how many words such a one has at most. */
 const MAX_BARE_COMMANDS = 32;
 const MAX_BARE_WORDS = 80;
+/** More lines than these are read some at a time. */
+const MAX_LINES = 2048;
 const MAX_LINE_UNITS = 4096;
 const MAX_BLOCK_UNITS = 8 * 1024;
-const MAX_SENTENCES = 1200;
-const MAX_TOKENS = 12_000;
 
 /** What most prose and much code is, too. */
 const NO_GROUND: ReadonlySet<Judgement["category"]> = new Set([null, "outside", "unresolved"]);
@@ -77,14 +77,15 @@ class Reading {
 	#commands = 0;
 	#units = 0;
 	#bareCommands = 0;
-	#tokens = 0;
 
 	constructor(text: string) {
-		this.#lines = text.split("\n");
+		const lines = text.split("\n");
+		const together = Math.ceil(lines.length / MAX_LINES);
+		this.#lines = together > 1 ? lines.flatMap((_, at) => (at % together === 0 ? lines.slice(at, at + together).join(" ") : [])) : lines;
 	}
 
 	read(): ReadPrompt {
-		for (let at = 0; at < this.#lines.length && this.#sentences.length < MAX_SENTENCES && this.#tokens < MAX_TOKENS; at++) {
+		for (let at = 0; at < this.#lines.length; at++) {
 			const line = this.#lines[at] ?? "";
 			const fence = /^\s{0,8}(?:```+|~~~+)\s*([\w+.-]{0,32})/.exec(line.slice(0, 64));
 			if (fence === null || line.trim().slice(3).includes("```")) {
@@ -237,7 +238,6 @@ class Reading {
 
 	#add(text: string, tokens: string[]): void {
 		if (tokens.length === 0) return;
-		this.#tokens += tokens.length;
 		this.#sentences.push({ text, tokens });
 	}
 }

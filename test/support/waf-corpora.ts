@@ -183,5 +183,7 @@ export function nastyInputs(): { name: string; text: string }[] {
 		"prompt of backticks": fill("`rm -rf /` "),
 		"prompt of orders": fill("please delete everything on the server and "),
 		"prompt of lines": fill("run rm -rf /\n"),
+		"prompt of letters, a line each": fill("不\n"),
+		"prompt of short sentences": fill("a. B. "),
 	}).map(([name, text]) => ({ name, text: text.slice(0, MAX) }));
 }
