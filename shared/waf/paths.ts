@@ -144,7 +144,7 @@ export const pathRules = {
 				"printf 'ls\\nrm\\n' > l; $(sed -n 2p l) -rf /home",
 			],
 			pass: [
-				"RUN apt-get update && rm -rf /usr/share/doc",
+				"RUN make && rm -rf /usr/lib",
 				"rm -rf node_modules dist",
 				"rm -rf ./build",
 				"rm -rf /tmp/x",

@@ -75,7 +75,7 @@ export const accessRules = {
 				"userdel x",
 				"userdel -r x",
 			],
-			pass: ["RUN groupadd node && useradd -m node", "id", "groups", "passwd --status", "getent passwd"],
+			pass: ["id", "groups", "passwd --status", "getent passwd"],
 		},
 	}),
 	...rules("destroy", {
