@@ -234,7 +234,7 @@ function sends(call: Call, path: string, host: string): void {
 }
 
 /** Directories that a server gives to everybody. */
-export function serves(call: Call, directories: readonly string[]): void {
+function serves(call: Call, directories: readonly string[]): void {
 	for (const path of directories) if (path === "/" || isPersonal(path, call.place)) call.hit(x["send-secret"]);
 }
 
