@@ -11,15 +11,15 @@ process.env.X_LOCAL_OBSERVABILITY ??= "false";
 export default defineConfig({
 	test: {
 		projects: [
-			// Orders start at 1: vitest puts order 0 last where it has one worker, which is what two cores get.
-			// Not isolated: pure code has nothing to leak, and loading it once a worker saves seconds.
-			{ test: { name: "unit", include: ["test/unit/**/*.test.ts"], isolate: false, sequence: { groupOrder: 1 } } },
+			// Not isolated: pure code has nothing to leak, and loading it once a worker saves seconds. Workers are counted everywhere,
+			// since on two cores vitest takes but one. Orders start at 1: it puts order 0 last where it has one worker.
+			{ test: { name: "unit", include: ["test/unit/**/*.test.ts"], isolate: false, maxWorkers: 2, sequence: { groupOrder: 1 } } },
 			{
 				plugins: [cloudflareTest({ wrangler: { configPath: "./wrangler.toml" } })],
 				test: {
 					name: "workerd",
 					include: ["test/workerd/**/*.test.ts"],
-					maxWorkers: 1,
+					maxWorkers: 2,
 					sequence: { groupOrder: 2 },
 					// Some take an object through its whole life; a busy machine is no failure.
 					testTimeout: 30_000,
