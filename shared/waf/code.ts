@@ -1,5 +1,5 @@
 import { deleteRule, homeOf, isPersonal, readRule, writeRule } from "./paths.ts";
-import { base64Text } from "./printed.ts";
+import { base64Text, hexText } from "./printed.ts";
 import { type Call, rules } from "./rules/rule.ts";
 import { escapes, FETCHED, isKnown, PACKED, squeezed, UNKNOWN } from "./words.ts";
 
@@ -112,6 +112,9 @@ const TALKS =
 	/\b(socket|Socket|TCPSocket|TCPServer|UNIXSocket|newSocket|newAsyncSocket|INETSocket|socketConnection|TCPClient|SocketChannel|usocket|make-network-process|open-network-stream|fsockopen|pfsockopen|stream_socket_client|socket_create|IO::Socket|INET|sockaddr_in|net\.(connect|createConnection|Socket|createServer|Dial|Listen)|createConnection|TcpStream|TcpClient|luasocket|connect|gen_tcp|\/inet\/(tcp|udp)|java\.net|ServerSocket|NetCat|XMLHTTP|websocket)\b|\/inet\/(tcp|udp)|\b(Deno|Bun)\.(connect|listen)|require\(['"](node:)?(net|tls|dgram)['"]\)|net\.Socket/;
 const FETCHES =
 	/socket\.http|['"](node:)?https?['"]\s{0,2}\)\s{0,2}\.\s{0,2}(get|request)|\b(urlopen|urlretrieve|requests\.get|http\.client|httplib|LWP|file_get_contents\s{0,4}\(\s{0,4}['"]https?|open-uri|URI\.open|Net::HTTP|https?\.get|fetch|wget|curl_exec|getstore|download|HttpClient|WebClient)\b/;
+/** A call that runs a program, and right in it one that fetches. */
+const RUNS_FETCHED =
+	/\b(system|popen|exec(Sync)?|run|call|Popen|check_output|getoutput|spawn(Sync)?)\s{0,2}\([^;\n]{0,96}\b(urlopen|requests\.get|file_get_contents\(\s{0,2}["']https?|URI\.open|Net::HTTP\.get|LWP::Simple::get|get\(\s{0,2}["']https?)/;
 const EVALUATES =
 	/(?<![\w.:]|->)(eval|exec|compile|__import__|execfile|assert|create_function|loadstring|load|Function|source|include|require_once)\s{0,4}[("'`$]|\beval\s{1,4}[\w.:]{1,32}\s{0,2}\(|\b(instance_eval|class_eval|runInThisContext|vm\.run|runpy)\s{0,4}[("'`$]/;
 const DECODES =
@@ -129,7 +132,7 @@ const BECOMES =
 /** Judges the text of a program in another language than the shell's, by what it could call and by the strings in it. */
 export function judgeCode(call: Call, language: string, source: string): void {
 	// `exec {"/bin/rm"} "ls", ...`: the second is only what it is called.
-	const text = withEnvironment(call, source.slice(0, MAX_CODE)).replace(
+	const text = withArguments(call, language, withEnvironment(call, source.slice(0, MAX_CODE))).replace(
 		/\b(exec|system)\s{0,4}\{\s{0,4}("[^"{}]{1,256}"|'[^'{}]{1,256}')\s{0,4}\}\s{0,4}("[^"]{0,256}"|'[^']{0,256}')/g,
 		"$1 $2",
 	);
@@ -194,7 +197,10 @@ export function judgeCode(call: Call, language: string, source: string): void {
 	if (!local && TALKS.test(text) && (runs || /\brun\(/.test(text) || /\bdup2\b|fdopen|STDIN|>&S|\bgetline\b|\bfork\b/.test(text)))
 		call.hit(codeRules["code-reverse-shell"]);
 	const evaluates = EVALUATES.test(text) || /\.then\(\s{0,4}eval\b/.test(text);
-	if (evaluates && FETCHES.test(text)) call.hit(codeRules["code-run-downloaded"]);
+	if ((evaluates && FETCHES.test(text)) || RUNS_FETCHED.test(text)) call.hit(codeRules["code-run-downloaded"]);
+	if (WRITE_MODE.test(text)) writtenFiles(call, literals);
+	if (evaluates && (runs || hidden))
+		for (const literal of literals.slice(0, 16)) if (/\w\s{0,2}\(/.test(literal.text) && literal.text.length < text.length) call.code(language, literal.text);
 	if (runs || hidden) runsPrograms(call, language, text, literals);
 	else if (evaluates && (DECODES.test(text) || /\b(ARGV|argv|input|stdin|STDIN|ENV|environ|\$_(GET|POST|REQUEST))\b/.test(text)))
 		decodes(call, language, literals, text);
@@ -235,6 +241,15 @@ export function judgeCode(call: Call, language: string, source: string): void {
 	}
 }
 
+/** Remembers what a text writes to files that may be run later: `writeFileSync("x.sh", "...")`, `open("x", "w").write("...")`. */
+function writtenFiles(call: Call, literals: readonly Literal[]): void {
+	literals.slice(0, 32).forEach(({ text: path }, at) => {
+		if (!/^[>\s]{0,4}(~|\.{0,2}\/|[\w-]{1,64}\.[a-z]{1,4}$)[\w./~-]{0,256}$/.test(path)) return;
+		const content = literals.slice(at + 1, at + 4).find(({ text }) => !/^([rwax]b?\+?|utf-?8|\d{3,4})$/.test(text));
+		if (content) call.wrote(path.replace(/^[>\s]{1,4}/, ""), content.text);
+	});
+}
+
 /** What a program reads from its environment, put in where this script has set it. */
 function withEnvironment(call: Call, text: string): string {
 	return (
@@ -260,6 +275,35 @@ function withEnvironment(call: Call, text: string): string {
 				},
 			)
 	);
+}
+
+/** What a program is given to work on, put in where it looks at it: `sys.argv[1:]`, `@ARGV`, `process.argv[2]`. */
+function withArguments(call: Call, language: string, text: string): string {
+	if (!/argv\b|\bARGV\b|\bshift\b|\barg\[/.test(text)) return text;
+	const at = call.args.findIndex((arg) => arg === "-" || (arg.length > 3 && text.endsWith(arg)));
+	const own = at < 0 ? call.args.findIndex((arg) => !arg.startsWith("-")) : at;
+	const given = own < 0 ? [] : call.args.slice(own + 1, own + 33);
+	if (given[0] === "--") given.shift();
+	if (given.length === 0) return text;
+	const quotedOne = (index: number): string => JSON.stringify(given.at(index) ?? "");
+	const list = given.map((one) => JSON.stringify(one)).join(", ");
+	const line = JSON.stringify(given.join(" "));
+	// Where a program file is run, node counts it too.
+	const first = language === "node" && at < 0 ? 2 : 1;
+	let shifted = 0;
+	return text
+		.replace(
+			/"@ARGV"|\bjoin\s{0,2}\(?\s{0,2}["'] ["']\s{0,2},\s{0,2}@ARGV\s{0,2}\)?|\bARGV\.join\(["'] ["']\)|\bARGV\s{0,2}\*\s{0,2}["'] ["']|\bprocess\.argv\.slice\(\d\)\.join\(["'] ["']\)|["'] ["']\.join\(sys\.argv\[\d:\]\)/g,
+			() => line,
+		)
+		.replace(/\bsys\.argv\[\d:\]|\bprocess\.argv\.slice\(\d\)|\barray_slice\(\$argv,\s{0,2}\d\)/g, () => `[${list}]`)
+		.replace(/\bsys\.argv\[-1\]|\bprocess\.argv\.(?:at\(-1\)|pop\(\))|\bARGV\.(?:last|pop)\b|\bpop\s{0,2}@ARGV/g, () => quotedOne(-1))
+		.replace(/(?:\bsys\.argv|\bprocess\.argv|\$argv)\[(\d)\]/g, (_, index: string) => quotedOne(Number(index) - first))
+		.replace(/(?:\$ARGV|\bARGV)\[(\d)\]/g, (_, index: string) => quotedOne(Number(index)))
+		.replace(/\barg\[(\d)\]/g, (whole, index: string) => (language === "lua" ? quotedOne(Number(index) - 1) : whole))
+		.replace(/\bARGV\.(?:first|shift)\b|\bshift\s{1,2}@ARGV|\bshift\(@ARGV\)|\bARGV\.map\b/g, (whole) => (whole === "ARGV.map" ? `[${list}].map` : quotedOne(shifted++)))
+		.replace(/\bshift\b(?!\s{0,2}[@(=])/g, (whole) => (language === "perl" ? quotedOne(shifted++) : whole))
+		.replace(/@ARGV\b|\*ARGV\b|\bARGV\b/g, (whole) => (/^(perl|ruby)$/.test(language) ? list : whole));
 }
 
 /** What this script has written to the modules that a text loads from where it runs. */
@@ -289,6 +333,8 @@ function runsPrograms(call: Call, language: string, text: string, literals: read
 	// `["bash", "-c", "make"]`: the shell is only what runs the rest.
 	const taken = new Set<string>();
 	for (const run of literalRuns(text, literals)) {
+		// perl's modes of `open`
+		if (/^(-\||\|-)$/.test(run[0] ?? "")) run.shift();
 		if (run.length > 2 && SHELL_ITSELF.test(run[0] ?? "") && /^-[a-z]{0,4}c$/.test(run[1] ?? "")) taken.add(run[0] ?? "");
 		if (run.length > 1) {
 			some = true;
@@ -319,7 +365,7 @@ function runsPrograms(call: Call, language: string, text: string, literals: read
 			!some ||
 			EVALUATES.test(text) ||
 			DECODES.test(text) ||
-			/\b(system|popen|exec\w{0,2})\s{0,4}[( ]\s{0,4}[^"'`)\s]{0,64}(argv|ARGV|stdin|input)/.test(text)
+			/\b(system|popen|exec\w{0,8}|spawn\w{0,8})\s{0,4}[( ]\s{0,4}[^"'`)\s]{0,64}(argv|ARGV|stdin|input)/.test(text)
 		)
 			call.hit(codeRules["code-unresolved"], text);
 	}
@@ -353,9 +399,9 @@ function decodes(call: Call, language: string, literals: readonly Literal[], sou
 	}
 	if (UNPACKS.test(source) && literals.some(({ text }) => /^[A-Za-z0-9+/=_-]{16,}$/.test(text) || /[\x80-\uFFFF]/.test(text)))
 		call.hit(codeRules["code-hidden"]);
-	for (const { text } of literals) {
-		if (!/^[A-Za-z0-9+/=_-]{8,}$/.test(text)) continue;
-		const plain = /^[0-9a-fA-F]{8,}$/.test(text) && text.length % 2 === 0 ? escapes(text.replace(/../g, "\\x$&")) : base64Text(text);
+	for (const { text, decoded } of literals) {
+		if (!decoded && !/^[A-Za-z0-9+/=_-]{8,}$/.test(text)) continue;
+		const plain = decoded ? text : /^[0-9a-fA-F]{8,}$/.test(text) && text.length % 2 === 0 ? escapes(text.replace(/../g, "\\x$&")) : base64Text(text);
 		if (plain === undefined || !/^[\s!-~]{4,}$/.test(plain)) continue;
 		some = true;
 		call.code(language, plain);
@@ -370,6 +416,8 @@ interface Literal {
 	end: number;
 	/** In a language where a string may be evaluated again. */
 	code: boolean;
+	/** It stood there in an encoding. */
+	decoded?: true;
 }
 
 /** The strings of a program text, whatever the language: '...', "...", `...`, """...""", qq{...}, [[...]]. */
@@ -413,7 +461,10 @@ export function literalsOf(text: string, language: string, asWritten = false): L
 		const triple = text.slice(index, index + 3) === character.repeat(3);
 		const quote = triple ? character.repeat(3) : character;
 		let end = index + quote.length;
-		while (end < text.length && text.slice(end, end + quote.length) !== quote) end += text.charAt(end) === "\\" ? 2 : 1;
+		// Two of them are one in it, where vim reads it.
+		const doubled = (): boolean => language === "vim" && quote === "'" && text.charAt(end + 1) === "'";
+		while (end < text.length && (text.slice(end, end + quote.length) !== quote || doubled()))
+			end += text.charAt(end) === "\\" || (text.charAt(end) === "'" && doubled()) ? 2 : 1;
 		// An apostrophe in a comment or in prose is no string's beginning.
 		if (end < text.length || character !== "'")
 			found.push({
@@ -429,8 +480,19 @@ export function literalsOf(text: string, language: string, asWritten = false): L
 
 /** A string as it is after what its text says is done with it: read backwards, or moved by thirteen letters. */
 function turned(text: string, literal: Literal): Literal {
-	const before = text.slice(Math.max(0, literal.start - 16), literal.start);
+	const before = text.slice(Math.max(0, literal.start - 32), literal.start);
 	const after = text.slice(literal.end, literal.end + 32);
+	const decoded =
+		/(?:b64decode|base64_decode|atob|decode_base64|decode64|a2b_base64)\s{0,2}\(?\s{0,2}[bB]?$/.test(before) ||
+		/^\s{0,2}\)?\.unpack1?\(?\s{0,2}["']m0?["']/.test(after) ||
+		(/\bBuffer\.from\(\s{0,2}$/.test(before) && /^\s{0,2},\s{0,2}["']base64/.test(after))
+			? base64Text(literal.text)
+			: /(?:fromhex|unhexlify|hex2bin|a2b_hex|pack\s{0,2}\(?\s{0,2}["']H\*["']\s{0,2},)\s{0,2}\(?\s{0,2}[bB]?$/.test(before) ||
+					/^\s{0,2}\]\.pack\(?\s{0,2}["']H\*/.test(after) ||
+					(/\bBuffer\.from\(\s{0,2}$/.test(before) && /^\s{0,2},\s{0,2}["']hex/.test(after))
+				? hexText(literal.text)
+				: undefined;
+	if (decoded !== undefined && decoded.length > 1 && !/[^\s!-~]/.test(decoded)) return { ...literal, text: decoded, decoded: true };
 	if (/^\s{0,2}(\[::-1\]|\.reverse\b|\.split\(["']{2}\)\.reverse)/.test(after) || /\b(strrev|reverse)\s{0,2}\(?\s{0,2}$/.test(before))
 		return { ...literal, text: [...literal.text].reverse().join("") };
 	if (/rot_?13/.test(after) || /rot_?13\(\s{0,2}$/.test(before))

@@ -63,6 +63,9 @@ const IMPORTS =
 	/^(?:\s{0,8}(?:import\s{1,4}[\w., ]{1,128}|from\s{1,4}[\w.]{1,64}\s{1,4}import\s{1,4}[\w, *]{1,128}|use\s{1,4}[\w:]{1,64}[^;]{0,64}|require\s{0,4}\(?\s{0,2}§\)?)\s{0,8}[;\n]){0,8}/;
 const PRINTS =
 	/^\s{0,8}(?:BEGIN\s{0,4}\{)?\s{0,8}(?:print|printf|puts|putc|echo|say|p|\$><<|console\.log|io\.write|sys\.stdout\.(?:buffer\.)?write|process\.stdout\.write|\$stdout\.write|STDOUT\.write|write|System\.out\.print(?:ln)?)(?![\w])([^;{}]{0,2048})[;}\s]{0,8}$/;
+/** `b ^ 101`, `ord(c) - 1`: each letter by the same number. */
+const MOVES =
+	/(?:\b(?:ord|charCodeAt|codePointAt)\s{0,2}\([^()]{0,16}\)|\$_\)?|\b[b-hk-z]\)?)\s{0,4}(\^|\+|-)\s{0,4}(0x[0-9a-fA-F]{1,4}|\d{1,3})\b/;
 /** Arguments of decoders that are no text. */
 const NAMES = /^(utf-?8|hex|base64|ascii|binary|latin-?1|rot_?13|H\*|m0|%s)$/i;
 
@@ -80,8 +83,18 @@ export function printedBy(
 		at = end;
 	}
 	skeleton = (skeleton + text.slice(at)).replace(IMPORTS, "");
-	const call = prints ? skeleton : PRINTS.exec(skeleton)?.[1];
-	if (call === undefined || /\$\d|\b(ARGV|argv|stdin|STDIN|input|open|read|environ|ENV|getenv)\b/.test(call)) return undefined;
+	const written = prints ? skeleton : PRINTS.exec(skeleton)?.[1];
+	if (written === undefined || /\$\d|\b(ARGV|argv|stdin|STDIN|input|open|read|environ|ENV|getenv)\b/.test(written)) return undefined;
+	const moves = MOVES.exec(written);
+	const call = moves ? written.replace(moves[0], "") : written;
+	const moved = (text: string | undefined): string | undefined => {
+		if (text === undefined || (!moves && !/\^/.test(written))) return text;
+		// Letter by letter, with a key that is longer than a number.
+		if (!moves) return PACKED;
+		const by = Number(moves[2]);
+		const step = (code: number): number => (moves[1] === "^" ? code ^ by : moves[1] === "+" ? code + by : code - by);
+		return [...text].map((letter) => String.fromCharCode(step(letter.charCodeAt(0)) & 0xffff)).join("");
+	};
 	const numbers = /\b(chr|fromCharCode|pack|%c|bytes|bytearray|char|toChar)\b/.test(
 		call + literals.map((literal) => literal.text).join(" "),
 	)
@@ -90,13 +103,13 @@ export function printedBy(
 	const all = literals.map((literal) => literal.text);
 	const texts = all.some((one) => !NAMES.test(one)) ? all.filter((one) => !NAMES.test(one)) : all;
 	if (numbers && numbers.length > 1 && texts.every((one) => !/[A-Za-z]{2}/.test(one) || /^(%c|C\*|U\*|\s){1,64}$/.test(one)))
-		return numbers.map((number) => String.fromCharCode(Number(number))).join("");
+		return moved(numbers.map((number) => String.fromCharCode(Number(number))).join(""));
 	const [first = "", ...rest] = texts;
 	const form = /%s|%d|\{\}/.test(first) && rest.length > 0;
 	const whole = form
 		? rest.reduce((filled, one) => filled.replace(/%s|%d|\{\}/, () => one), first).replace(/%s|\{\}/g, "")
 		: texts.join("");
-	return decoded(call, literals.map((literal) => literal.text).join(" "), whole);
+	return moved(decoded(call, literals.map((literal) => literal.text).join(" "), whole));
 }
 
 /** A text after what stands around it has been done to it. */

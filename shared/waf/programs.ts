@@ -198,20 +198,26 @@ const translate: Program = (call) => {
 
 const stream: Program = (call) => {
 	const options = new Options(call.args, "-e --expression -f --file");
-	if (options.has("-i", "--in-place")) return "";
 	const given = options.values("-e", "--expression");
 	const scripts = given.length > 0 ? given : options.operands.slice(0, 1);
-	const text = inputOf(call, options.operands.slice(given.length > 0 ? 0 : 1));
-	if (!isKnown(text)) return UNKNOWN + marksOf(text);
-	let result = text;
-	const quiet = options.has("-n", "--quiet", "--silent");
-	for (const script of scripts)
-		for (const one of statements(script)) {
-			const edited = edit(result, one, quiet, options.has("-E", "-r", "--regexp-extended"));
-			if (edited === undefined || edited.length > 65_536) return turnedUnknown(text);
-			result = edited;
+	const files = options.operands.slice(given.length > 0 ? 0 : 1);
+	const edited = (text: string): string => {
+		if (!isKnown(text)) return UNKNOWN + marksOf(text);
+		let result = text;
+		for (const one of scripts.flatMap(statements)) {
+			const next = edit(result, one, options.has("-n", "--quiet", "--silent"), options.has("-E", "-r", "--regexp-extended"));
+			if (next === undefined || next.length > 65_536) return turnedUnknown(text);
+			result = next;
 		}
-	return result;
+		return result;
+	};
+	if (!options.has("-i", "--in-place")) return edited(inputOf(call, files));
+	// What this script has written and edits now.
+	for (const file of files.slice(0, 16)) {
+		const content = call.file(file);
+		if (content !== undefined) call.wrote(file, edited(content));
+	}
+	return "";
 };
 
 /** sed's commands of one text; what stands between its marks is left whole. */

@@ -32,6 +32,7 @@ import {
 	PACKED,
 	PRIVATE,
 	runArithmetic,
+	runSubscript,
 	type Surroundings,
 	squeezed,
 	textOf,
@@ -431,8 +432,8 @@ export class Shell {
 		const at = this.#surroundings(scope, via);
 		this.#spend(1);
 		this.#deeper(() => {
-			if (test.type === "TestUnary") textOf(test.operand, at);
-			else if (test.type === "TestBinary") for (const word of [test.left, test.right]) textOf(word, at);
+			if (test.type === "TestUnary") runSubscript(textOf(test.operand, at), at);
+			else if (test.type === "TestBinary") for (const word of [test.left, test.right]) runSubscript(textOf(word, at), at);
 			else if (test.type === "TestLogical") for (const operand of test.operands) this.#test(operand, scope, via);
 			else if (test.type === "TestNot") this.#test(test.operand, scope, via);
 			else this.#test(test.expression, scope, via);
@@ -850,9 +851,7 @@ export class Shell {
 		if (call.program.includes("/")) return undefined;
 		// A subscript is evaluated, whoever takes it: `printf -v 'x[$(a)]'`.
 		if (/^(printf|read|unset|let|test|\[|wait|getopts|mapfile|readarray|declare|typeset|local|export)$/.test(call.name))
-			for (const arg of args)
-				if (/^[A-Za-z_]\w{0,63}\[[^\]]{0,512}(\$\(|`)/.test(arg))
-					this.#script(`: "${arg.replaceAll('"', "")}"`, scope.inner(), { text: null }, via);
+			for (const arg of args) runSubscript(arg, this.#surroundings(scope.inner(), via));
 		switch (call.name) {
 			case "cd":
 			case "pushd": {
@@ -970,8 +969,8 @@ export class Shell {
 				}
 				return "";
 			case "eval": {
-				const text = args.join(" ");
-				return this.#text(text, state, input, via, args);
+				const words = args[0] === "--" ? args.slice(1) : args;
+				return this.#text(words.join(" "), state, input, via, words);
 			}
 			case "source":
 			case ".": {
@@ -1027,11 +1026,12 @@ export class Shell {
 				return undefined;
 			case "bind":
 			case "complete":
+			case "compgen":
 				for (const script of new Options(args, call.name === "bind" ? "-x -f -m -q -u -r" : "-C -F -G -W -A -o -P -S -X").values(
 					call.name === "bind" ? "-x" : "-C",
 				))
 					this.#script(script.replace(/^"[^"]{0,64}":\s{0,4}/, ""), scope.inner(), { text: null }, [...via, call.name]);
-				return "";
+				return call.name === "compgen" ? undefined : "";
 			case "history":
 				// `history -s 'rm -rf /'; fc -s`: put there to be run from there.
 				if (args[0] === "-s") call.maybe(args.slice(1).join(" "), "history");
@@ -1503,6 +1503,8 @@ class Running implements Call {
 /** `/usr/bin/python3.11` is `python`; `nc.traditional` is `nc`. */
 export function nameOf(program: string): string {
 	const name = baseName(program);
+	// The shell itself, by the kernel's name for it.
+	if (name === "exe" && /^\/proc\/[^/]{1,32}\/exe$/.test(program)) return "bash";
 	const versioned =
 		/^(python|pypy|perl|ruby|php|lua|luajit|node|tclsh|wish|guile|gawk|vim|java|gcc|clang|pip|julia|erl|rake|irb|expect|ksh|psql|ld-linux)[-0-9._]/.exec(
 			name,

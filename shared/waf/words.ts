@@ -190,7 +190,15 @@ function put(part: WordPart | DoubleQuotedChild, quoted: boolean, fields: Fields
 const isEach = (name: string): boolean => name === "@" || name === "*";
 
 function putValue(name: string, index: string | undefined, quoted: boolean, fields: Fields, at: Surroundings): void {
-	putText(valueNamed(name, index, at) ?? unset(name), isEach(name) || isEach(index ?? ""), quoted, fields);
+	putAll(valueNamed(name, index, at) ?? unset(name), name, index, quoted, fields, at);
+}
+
+/** A value by its name: `"${x[*]}"` is one text, joined by the first separator; `"${x[@]}"` is each element by itself. */
+function putAll(value: Value, name: string, index: string | undefined, quoted: boolean, fields: Fields, at: Surroundings): void {
+	if (quoted && typeof value !== "string" && (name === "*" || index === "*")) {
+		const separators = at.get("IFS");
+		fields.add(value.join(typeof separators === "string" ? separators.charAt(0) : " "));
+	} else putText(value, isEach(name) || isEach(index ?? ""), quoted, fields);
 }
 
 function putText(value: Value, each: boolean, quoted: boolean, fields: Fields): void {
@@ -241,7 +249,7 @@ function putParameter(part: ParameterExpansionPart, quoted: boolean, fields: Fie
 		return fields.add(String(typeof value === "string" ? value.length : each ? value.length : (value[0] ?? "").length));
 	}
 	const operation = part.operation;
-	if (!operation) return putText(value ?? unset(name), each, quoted, fields);
+	if (!operation) return putAll(value ?? unset(name), name, index, quoted, fields, at);
 	if (operation.type === "Default") return putDefault(operation, name, value, each, quoted, fields, at);
 	if (operation.type === "Slice" && each) {
 		const all = typeof value === "string" ? [value] : (value ?? []);
@@ -467,6 +475,7 @@ function arithmetic(expression: ArithmeticExpression, at: Surroundings): number 
 				return Number.isNaN(value) ? undefined : value;
 			}
 			const value = /^[A-Za-z_][A-Za-z0-9_]{0,63}$/.test(text) ? at.get(text) : undefined;
+			if (typeof value === "string") runSubscript(value, at);
 			return typeof value === "string" && /^-?[0-9]{1,9}$/.test(value) ? Number(value) : undefined;
 		}
 		case "ArithmeticCommandExpansion": {
@@ -559,6 +568,11 @@ function calculate(operator: string, left: number | undefined, right: number | u
 	}
 }
 
+/** A text that is evaluated as a number or a variable's name: `a[$(x)]` runs x, wherever the text comes from. */
+export function runSubscript(text: string, at: Surroundings): void {
+	if (/^[A-Za-z_]\w{0,63}\[[^\]]{0,4096}(\$\(|`)/.test(text)) at.substitute(parse(`: "${text.replaceAll('"', '\\"')}"`));
+}
+
 /** Runs arithmetic that stands by itself; its value, as far as it is known. */
 export const runArithmetic = (expression: ArithmeticExpression | undefined, at: Surroundings): number | undefined =>
 	expression && arithmetic(expression, at);
@@ -570,7 +584,10 @@ function tilde(word: Word, value: string, at: Surroundings): string {
 	const rest = end < 0 ? "" : value.slice(end);
 	if (who === "") return at.home + rest;
 	if (who === "+") return at.cwd() + rest;
-	if (who === "-") return UNKNOWN + rest;
+	if (who === "-") {
+		const last = at.get("OLDPWD");
+		return (typeof last === "string" ? last : UNKNOWN) + rest;
+	}
 	if (who === "root") return `/root${rest}`;
 	return /^[a-z_][a-z0-9_-]{0,31}$/.test(who) ? `/home/${who}${rest}` : value;
 }

@@ -3,7 +3,7 @@ import { isNarrow, secretsFound } from "./programs.ts";
 import { destroyRules } from "./rules/destroy.ts";
 import { baseName, type Call, hostOf, isLoopback, Options } from "./rules/rule.ts";
 import { shellRules } from "./rules/shell.ts";
-import { FETCHED, globMatches, isKnown, PRIVATE, UNKNOWN } from "./words.ts";
+import { escapes, FETCHED, globMatches, isKnown, PRIVATE, UNKNOWN } from "./words.ts";
 
 /*
  * Programs that run other programs. Each takes its own options off and hands what is left to the same judgement as if it stood alone.
@@ -110,21 +110,23 @@ const xargs: Wrapper = (call) => {
 	);
 	const replace = options.value("-I", "--replace") ?? (options.has("-i") ? "{}" : undefined);
 	const inner = options.operands.length > 0 ? [...options.operands] : ["echo"];
-	const text = call.stdin ?? UNKNOWN;
-	const items = /^[ \n]*$/.test(text)
-		? []
-		: text.split(options.has("-0", "--null") ? /[\0\n]/ : replace !== undefined ? "\n" : /[ \t\n\0]+/).filter(Boolean);
 	const from = options.value("-a", "--arg-file");
-	const given =
-		from !== undefined
-			? from === "/dev/null"
-				? []
-				: (call
-						.file(from)
-						?.split(/[ \t\n\0]+/)
-						.filter(Boolean)
-						.slice(0, 64) ?? [UNKNOWN])
-			: items.slice(0, 64).map((item) => (replace === undefined ? item.replace(/^(["'])(.*)\1$/, "$2") : item));
+	const text = from === undefined ? (call.stdin ?? UNKNOWN) : from === "/dev/null" ? "" : (call.file(from) ?? UNKNOWN);
+	const delimiter = options.value("-d", "--delimiter");
+	const whole = options.has("-0", "--null") || delimiter !== undefined || replace !== undefined;
+	const given = (
+		delimiter !== undefined
+			? text.replace(/\n$/, "").split(escapes(delimiter))
+			: options.has("-0", "--null")
+				? // A pipe's text has lines where `-print0` has zeros.
+					text.split(text.includes("\0") ? "\0" : "\n")
+				: replace !== undefined
+					? text.split("\n")
+					: unquotedItems(text)
+	)
+		.filter((item) => item.trim() !== "")
+		.slice(0, 64)
+		.map((item) => (whole && replace !== undefined ? item.trimStart() : item));
 	if (replace !== undefined && replace !== "") {
 		let output = "";
 		for (const item of given.length > 0 ? given : [UNKNOWN])
@@ -138,6 +140,14 @@ const xargs: Wrapper = (call) => {
 	return call.argv([...inner, ...given], "xargs", null);
 };
 
+/** Words as xargs takes them out of its input: parted by blanks, in quotes or behind a backslash whatever they are. */
+const unquotedItems = (text: string): string[] =>
+	text.length > 16_384
+		? text.split(/[ \t\n\0]+/)
+		: (text.match(/(?:[^\s\0"'\\]|\\[^]|"[^"\n]{0,4096}"|'[^'\n]{0,4096}'|["'\\])+/g) ?? []).map((item) =>
+				item.replace(/\\([^])|"([^"\n]{0,4096})"|'([^'\n]{0,4096})'/g, (_, escaped, double, single) => escaped ?? double ?? single ?? ""),
+			);
+
 /** `find`'s actions: each `-exec` is a command of its own. */
 const find: Wrapper = (call) => {
 	const { args } = call;
@@ -149,8 +159,12 @@ const find: Wrapper = (call) => {
 			? `/${["id_rsa", "credentials", "shadow", ".netrc"].find((one) => name.length > 3 && globMatches(name, one)) ?? (/[?[]/.test(name) ? "x" : name.replace(/^\*/, "x"))}`
 			: "";
 	const secrets = (starts.length > 0 ? starts.slice(0, 8) : ["."]).flatMap((start) => secretsFound(args, start));
-	const found = (starts.length > 0 ? starts.slice(0, 64) : ["."]).map((start) => `${start.replace(/\/{1,64}$/, "")}/${UNKNOWN}`);
-	const narrow = isNarrow(args);
+	// With no depth at all, the start and nothing below it.
+	const itself = args[args.indexOf("-maxdepth") + 1] === "0" && args.includes("-maxdepth");
+	const found = (starts.length > 0 ? starts.slice(0, 64) : ["."]).map((start) =>
+		itself ? start : `${start.replace(/\/{1,64}$/, "")}/${UNKNOWN}`,
+	);
+	const narrow = itself || isNarrow(args);
 	for (let index = 0; index < args.length; index++) {
 		const action = args[index] ?? "";
 		if (/^-(exec|execdir|ok|okdir)$/.test(action)) {
@@ -572,7 +586,7 @@ const startStop: Wrapper = (call) => {
 		"-x --exec -a --startas -p --pidfile -u --user -n --name -c --chuid -g -d --chdir -N -s --signal -R",
 		true,
 	);
-	const [program] = options.values("-a", "--startas", "-x", "--exec");
+	const program = options.value("-a") ?? call.args.find((_, at) => /^--(startas|exec)$/.test(call.args[at - 1] ?? "")) ?? options.value("-x", "--exec");
 	if (program !== undefined && !options.has("-K", "--stop")) return call.argv([program, ...options.operands]);
 	return undefined;
 };

@@ -149,7 +149,7 @@ export class Options {
 		const found: string[] = [];
 		for (const name of names)
 			for (const [flag, values] of this.#flags)
-				if (flag === name || (name.startsWith("--") && flag.length > 4 && name.startsWith(flag))) found.push(...values);
+				if (flag === name || (name.startsWith("--") && flag.length > 2 && name.startsWith(flag))) found.push(...values);
 		return found;
 	}
 	value(...names: string[]): string | undefined {
