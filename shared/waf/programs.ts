@@ -409,6 +409,15 @@ const PROGRAMS: Record<string, Program> = {
 	expr: (call) => {
 		const [verb, text = "", from = "", count = ""] = call.args;
 		if (verb === "substr") return `${text.slice(Number(from) - 1, Number(from) - 1 + Number(count))}\n`;
+		// `expr TEXT : 'x\(.*\)'`: what the brackets find.
+		if (text === ":" || verb === "match") {
+			const [subject = "", pattern = ""] = text === ":" ? [verb, from] : [text, from];
+			const bare = pattern.replace(/\\[()]/g, "");
+			const [before = "", inside = "", behind = ""] = pattern.split(/\\[()]/);
+			if (bare.length === pattern.length || !/^[^*[\\.]*$/.test(before + behind) || !/^(\.\*|[^*[\\.]*)$/.test(inside)) return UNKNOWN;
+			if (!subject.startsWith(before) || !subject.endsWith(behind)) return "\n";
+			return `${subject.slice(before.length, subject.length - behind.length)}\n`;
+		}
 		return verb === "length" && isKnown(text) ? `${text.length}\n` : UNKNOWN;
 	},
 	dd: (call) => {

@@ -127,6 +127,8 @@ export class Shell {
 	/** A program that the last statement has left waiting for input. */
 	#waiting: readonly string[] | undefined;
 	#fifo = false;
+	/** The last word of the command before: `$_`. */
+	#last: string | undefined;
 	/** What the pipe that is being followed has: a `shell` that reads it, a `connection`. */
 	#ends = new Set<string>();
 
@@ -514,6 +516,8 @@ export class Shell {
 				return "hB";
 			case "?":
 				return "0";
+			case "_":
+				return this.#last;
 			default:
 				return undefined;
 		}
@@ -617,7 +621,7 @@ export class Shell {
 				this.#rule(readRule(text, place), text);
 				// From the terminal, or from nobody knows where: that is no file.
 				if (/^\/dev\/(null|tty|pts\/|stdin|fd\/0)/.test(path) || !isKnown(text)) continue;
-				const content = this.#files.get(path) ?? UNKNOWN;
+				const content = this.#content(path) ?? UNKNOWN;
 				bring(content === UNKNOWN && isPersonal(text, place) ? UNKNOWN + PRIVATE : content);
 				if (number === undefined || number === 0) source = text;
 			} else if (operator === "<>") {
@@ -675,7 +679,7 @@ export class Shell {
 
 	/** What a file holds, if this script has written it; what was fetched into a directory holds for all below it. */
 	#content(path: string): string | undefined {
-		const own = this.#files.get(path);
+		const own = this.#files.get(path) ?? this.#files.get(path.replace(/^\/proc\/[^/]{1,32}\/fd\//, "/dev/fd/"));
 		if (own !== undefined) return own;
 		for (let at = path.lastIndexOf("/"); at > 0; at = path.lastIndexOf("/", at - 1)) {
 			const all = this.#files.get(path.slice(0, at + 1));
@@ -719,7 +723,9 @@ export class Shell {
 		const argv: string[] = command.name ? fieldsOf(command.name, at) : [];
 		for (const arg of command.args) {
 			if (arg.type === "Word") {
-				argv.push(...fieldsOf(arg, at));
+				const fields = fieldsOf(arg, at);
+				const folds = this.#did.has("nocaseglob") && arg.parts?.some((part) => part.type === "Glob" || part.type === "ExtendedGlob");
+				argv.push(...(folds ? fields.map((field) => field.toLowerCase()) : fields));
 				continue;
 			}
 			// `export x=1`: an assignment and an argument.
@@ -767,6 +773,7 @@ export class Shell {
 		const given: Input = stdin === undefined ? input : { text: stdin, file: source !== undefined && stdin === UNKNOWN };
 		this.#endless = false;
 		const output = this.#run(argv, where, scope, given, via, environment);
+		this.#last = argv.at(-1) ?? "";
 		if (this.#endless && target && (target.path === "/dev/null" || !target.path.startsWith("/dev/")))
 			this.#hit(destroyRules[target.path === "/dev/null" ? "fill-machine" : "fill-disk"], argv.join(" "));
 		return this.#kept(output, target);
@@ -911,9 +918,10 @@ export class Shell {
 					return output;
 				}
 				if (call.name === "read" && input.file) input.text = UNKNOWN;
-				// A line that is known in part, such as what `find` found, is worth more than none.
-				const line = input.text === null ? UNKNOWN : (input.text.split("\n", 1)[0] ?? "");
 				const options = new Options(args, call.name === "read" ? "-a -d -i -n -N -p -t -u" : "-d -n -O -s -u -c -C");
+				// A line that is known in part, such as what `find` found, is worth more than none.
+				const until = call.name === "read" ? options.value("-d") || "\n" : "\n";
+				const line = input.text === null ? UNKNOWN : (input.text.split(until.charAt(0), 1)[0] ?? "");
 				for (const script of call.name === "read" ? [] : options.values("-C"))
 					this.#script(script, scope.inner(), { text: null }, [...via, call.name]);
 				const names = options.operands;
@@ -979,7 +987,7 @@ export class Shell {
 				if (path === "/dev/stdin" && input.text !== null) return this.#text(input.text, state, input, via, args);
 				call.reads(file);
 				if (via[0] === LOGIN && /^\/(tmp|var\/tmp|dev\/shm)\//.test(path)) this.#hit(pathRules["write-persistence"], call.text());
-				const content = this.#files.get(path);
+				const content = this.#content(path);
 				return content === undefined ? UNKNOWN : this.#text(content, state, input, via, args);
 			}
 			case "trap": {
@@ -1010,7 +1018,7 @@ export class Shell {
 				return this.#run(inner, scope, state, input, via);
 			}
 			case "builtin":
-				return this.#run(args, scope, state, input, via);
+				return this.#run(args[0] === "--" ? args.slice(1) : args, scope, state, input, via);
 			case "command": {
 				if (/^-[pvV]{1,3}$/.test(args[0] ?? "") && /[vV]/.test(args[0] ?? "")) return outputOf(call);
 				return this.#run(new Options(args, "", true).operands, scope, state, input, [...via, "command"]);
@@ -1040,10 +1048,21 @@ export class Shell {
 				return undefined;
 			case "hash":
 				if (args[0] === "-p" && args[1] !== undefined && args[2] !== undefined) state.aliases.set(args[2], args[1]);
-				return "";
+				return args[0] === "-t" ? `${args.slice(1).map((name) => `/usr/bin/${name}`).join("\n")}\n` : "";
 			case "enable":
 				if (args.includes("-f")) this.#hit(r["preload-library"], call.text());
 				return "";
+			case "shopt":
+				if (args[0] === "-s" && args.includes("nocaseglob")) this.#did.add("nocaseglob");
+				return "";
+			case "getopts": {
+				const [letters = "", name = "", ...given] = args;
+				const from = given.length > 0 ? given : state.args;
+				const option = /^-([A-Za-z])(.*)$/s.exec(from[0] ?? "");
+				if (option && letters.includes(`${option[1]}:`)) state.set("OPTARG", option[2] || (from[1] ?? ""));
+				if (name !== "") state.set(name, option?.[1] ?? UNKNOWN);
+				return "";
+			}
 			case "let":
 			case ":":
 			case "true":
@@ -1053,13 +1072,11 @@ export class Shell {
 			case "continue":
 			case "exit":
 			case "wait":
-			case "shopt":
 			case "umask":
 			case "jobs":
 			case "bg":
 			case "fg":
 			case "disown":
-			case "getopts":
 			case "times":
 			case "logout":
 				return "";
@@ -1271,12 +1288,12 @@ export class Shell {
 			this.#ends.add("connection");
 		const wrapped = wrapper?.(call);
 		const output = wrapped ?? outputOf(call) + marksOf(inner);
-		return call.sawSecret ? output + PRIVATE : output;
+		return call.sawSecret && wrapped === undefined ? output + PRIVATE : output;
 	}
 
 	/** `sh -c`, `sh x.sh`, `... | sh`, `sh`. */
 	#shell(call: Running, input: Input, via: readonly string[]): string {
-		const args = call.args.filter((arg) => !/^\+[a-zA-Z]/.test(arg));
+		const args = call.args.filter((arg, at) => !/^\+[a-zA-Z]/.test(arg) && !/^\+[oO]$/.test(call.args[at - 1] ?? ""));
 		const options = new Options(args, "-o -O --rcfile --init-file", true);
 		for (const file of options.values("--rcfile", "--init-file")) {
 			const content = this.#files.get(located(file, call.place));

@@ -351,7 +351,7 @@ function changedBy(operation: ParameterOperation, text: string, at: Surroundings
 			if (how === "u") return text.charAt(0).toUpperCase() + text.slice(1);
 			if (how === "E") return escapes(text);
 			// As a prompt: substitutions in it are run.
-			if (how === "P" && /\$\(|`/.test(text)) return at.substitute(parse(`: "${text.replaceAll('"', "")}"`));
+			if (how === "P" && /\$\(|`/.test(text)) return at.substitute(substitutionsIn(text));
 			return how === "Q" ? text : UNKNOWN;
 		}
 		default:
@@ -570,7 +570,14 @@ function calculate(operator: string, left: number | undefined, right: number | u
 
 /** A text that is evaluated as a number or a variable's name: `a[$(x)]` runs x, wherever the text comes from. */
 export function runSubscript(text: string, at: Surroundings): void {
-	if (/^[A-Za-z_]\w{0,63}\[[^\]]{0,4096}(\$\(|`)/.test(text)) at.substitute(parse(`: "${text.replaceAll('"', '\\"')}"`));
+	if (/^[A-Za-z_]\w{0,63}\[[^\]]{0,4096}(\$\(|`)/.test(text)) at.substitute(substitutionsIn(text));
+}
+
+/** A script of the substitutions in a text that is expanded later: a prompt, a subscript. */
+export function substitutionsIn(text: string): ParsedScript | undefined {
+	const from = text.search(/\$\(|`/);
+	const to = Math.max(text.lastIndexOf(")"), text.lastIndexOf("`"));
+	return from < 0 || to < from ? undefined : parse(`: ${text.slice(from, to + 1)}`);
 }
 
 /** Runs arithmetic that stands by itself; its value, as far as it is known. */

@@ -60,7 +60,8 @@ const environment: Wrapper = (call) => {
 		}
 		const split = /^(?:-[i0v]{0,3}S|--split-string=?)([\s\S]*)$/.exec(arg);
 		if (split) {
-			const text = split[1] || args[++index] || "";
+			// Its own escapes: `\_` is a blank.
+			const text = (split[1] || args[++index] || "").replace(/\\[_tnfv]/g, " ");
 			return call.script([text, ...args.slice(index + 1).map((rest) => `'${rest.replaceAll("'", "'\\''")}'`)].join(" "));
 		}
 		if (arg === "-u" || arg === "-C" || arg === "--unset" || arg === "--chdir" || arg === "-P") index++;
@@ -496,8 +497,15 @@ const parallel: Wrapper = (call) => {
 	).operands;
 	const given =
 		at < 0 ? (call.stdin ?? UNKNOWN).split("\n").filter(Boolean) : call.args.slice(at + 1).filter((arg) => !/^:{3,4}\+?$/.test(arg));
+	const whole = own.some((arg) => /^(-q|--quote)$/.test(arg));
 	for (const item of given.slice(0, 64)) {
 		if (inner.length === 0) call.script(item);
+		else if (whole)
+			call.argv(
+				inner.some((arg) => arg.includes("{}")) ? inner.map((arg) => arg.replaceAll("{}", () => item)) : [...inner, item],
+				"parallel",
+				null,
+			);
 		else {
 			const text = inner.join(" ");
 			call.script(text.includes("{}") ? text.replaceAll("{}", () => item) : `${text} ${item}`);

@@ -97,6 +97,7 @@ export type Judges = readonly { names: readonly string[]; judge: Judge }[];
 /** A program's options, taken apart as getopt does. */
 export class Options {
 	readonly #flags = new Map<string, string[]>();
+	readonly #valued: readonly string[];
 	readonly operands: readonly string[];
 
 	/**
@@ -105,6 +106,7 @@ export class Options {
 	 */
 	constructor(args: readonly string[], withValue = "", stopEarly = false) {
 		const valued = withValue.split(" ");
+		this.#valued = valued;
 		const operands: string[] = [];
 		for (let index = 0; index < args.length; index++) {
 			const arg = args[index] ?? "";
@@ -149,7 +151,8 @@ export class Options {
 		const found: string[] = [];
 		for (const name of names)
 			for (const [flag, values] of this.#flags)
-				if (flag === name || (name.startsWith("--") && flag.length > 2 && name.startsWith(flag))) found.push(...values);
+				if (flag === name || (flag.length > 2 && name.startsWith(flag) && name.startsWith("--") && !this.#valued.includes(flag)))
+					found.push(...values);
 		return found;
 	}
 	value(...names: string[]): string | undefined {
