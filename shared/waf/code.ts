@@ -107,7 +107,7 @@ const MAX_LITERALS = 256;
 
 /** Calls that run a program, whatever the language. */
 const RUNS_SURELY =
-	/\b(system|system2|exec[lv][pe]{0,2}|spawn[lv]?[pe]{0,2}|popen[234]?|posix_spawnp?|check_output|check_call|getoutput|getstatusoutput|Popen|shell_exec|passthru|proc_open|pcntl_exec|execSync|execFile|execFileSync|spawnSync|callCommand|callProcess|rawSystem|shell-command(-to-string)?|call-process|start-process|make-process|forkpty|run-shell-command|startProcess|os:cmd)\b\s{0,8}[(\s"'`[]|\bexec\s{0,4}[("'`\s]|\bsubprocess\b|\bimport\s{1,4}(os|pty|commands|popen2)\s{1,4}as\b|\bfrom\s{1,4}(os|pty|commands)\s{1,4}import\b|\bProcess\s{0,2}(\.|::)\s{0,2}(new|run|start|spawn|exec)|\besyscmd\b|\bpty\s{0,4}\.\s{0,4}spawn|\bchild_process\b|getRuntime|\bProcessBuilder\b|\bos\.execute\b|\bio\.popen\b|\bIO\.popen\b|\bKernel\.|\bOpen3\b|\bsyscall\b|\bDeno\.(run|Command)|\bBun\.(spawn|\$)|exec\.Command|\bprocess\.binding\b|\bSystem\.(cmd|shell|process)\b|\bSys\.command\b|\bUnix\.(system|execvp?e?|open_process\w{0,8})\b|\bCommand::new\b|:os\.cmd\b|\bexec(Cmd(Ex)?|Process|ShellCmd)\s{0,2}\(|%x[^A-Za-z0-9\s]|\bqx\s?[^\w\s=,;)]|\bansi-term\b|\(term\b|\bos\.startfile\b|\bopen\s{0,4}\(?[^;]{0,80}["']\s{0,4}\||\|\s{0,4}["'][^"']{0,200}["']\s{0,4}\)|\|\s{0,4}getline|\|&|\bforeign import\b|\bctypes\b|\.execute\(\s{0,4}\)|\bdl\.|\bloadlib\b|primitive-fork/;
+	/\b(system|system2|exec[lv][pe]{0,2}|spawn[lv]?[pe]{0,2}|popen[234]?|posix_spawnp?|check_output|check_call|getoutput|getstatusoutput|Popen|shell_exec|passthru|proc_open|pcntl_exec|execSync|execFile|execFileSync|spawnSync|callCommand|callProcess|rawSystem|shell-command(-to-string)?|call-process|start-process|make-process|forkpty|run-shell-command|startProcess|os:cmd)\b\s{0,8}[(\s"'`[]|\bexec\s{0,4}[("'`\s]|\bsubprocess\b|\bimport\s{1,4}(os|pty|commands|popen2)\s{1,4}as\b|\bfrom\s{1,4}(os|pty|commands)\s{1,4}import\b|\bProcess\s{0,2}(\.|::)\s{0,2}(new|run|start|spawn|exec)|\besyscmd\b|\bpty\s{0,4}\.\s{0,4}spawn|\bchild_process\b|getRuntime|\bProcessBuilder\b|\bos\.execute\b|\bio\.popen\b|\bIO\.popen\b|\bKernel\.|\bOpen3\b|\bsyscall\b|\bDeno\.(run|Command)|\bBun\.(spawn|\$)|exec\.Command|\bprocess\.binding\b|\bSystem\.(cmd|shell|process)\b|\bSys\.command\b|\bUnix\.(system|execvp?e?|open_process\w{0,8})\b|\bCommand::new\b|:os\.cmd\b|\bexec(Cmd(Ex)?|Process|ShellCmd)\s{0,2}\(|%x[^A-Za-z0-9\s]|\bqx\s?[^\w\s=,;)]|\bansi-term\b|\(term\b|\bos\.startfile\b|\bopen\s{0,4}\(?[^;]{0,80}["']\s{0,4}-?\||\|\s{0,4}["'][^"']{0,200}["']\s{0,4}\)|\|\s{0,4}getline|\|&|\bforeign import\b|\bctypes\b|\.execute\(\s{0,4}\)|\bdl\.|\bloadlib\b|primitive-fork/;
 const TALKS =
 	/\b(socket|Socket|TCPSocket|TCPServer|UNIXSocket|newSocket|newAsyncSocket|INETSocket|socketConnection|TCPClient|SocketChannel|usocket|make-network-process|open-network-stream|fsockopen|pfsockopen|stream_socket_client|socket_create|IO::Socket|INET|sockaddr_in|net\.(connect|createConnection|Socket|createServer|Dial|Listen)|createConnection|TcpStream|TcpClient|luasocket|connect|gen_tcp|\/inet\/(tcp|udp)|java\.net|ServerSocket|NetCat|XMLHTTP|websocket)\b|\/inet\/(tcp|udp)|\b(Deno|Bun)\.(connect|listen)|require\(['"](node:)?(net|tls|dgram)['"]\)|net\.Socket/;
 const FETCHES =
@@ -200,7 +200,8 @@ export function judgeCode(call: Call, language: string, source: string): void {
 	if ((evaluates && FETCHES.test(text)) || RUNS_FETCHED.test(text)) call.hit(codeRules["code-run-downloaded"]);
 	if (WRITE_MODE.test(text)) writtenFiles(call, literals);
 	if (evaluates && (runs || hidden))
-		for (const literal of literals.slice(0, 16)) if (/\w\s{0,2}\(/.test(literal.text) && literal.text.length < text.length) call.code(language, literal.text);
+		for (const literal of literals.slice(0, 16))
+			if (/\w\s{0,2}\(/.test(literal.text) && literal.text.length < text.length) call.code(language, literal.text);
 	if (runs || hidden) runsPrograms(call, language, text, literals);
 	else if (evaluates && (DECODES.test(text) || /\b(ARGV|argv|input|stdin|STDIN|ENV|environ|\$_(GET|POST|REQUEST))\b/.test(text)))
 		decodes(call, language, literals, text);
@@ -225,7 +226,7 @@ export function judgeCode(call: Call, language: string, source: string): void {
 			.replace(/^[<>|+\s]{1,4}/, "")
 			.replace(/^\$HOME/, "~")
 			.replace(/^(?=\.(ssh|aws|gnupg|kube|netrc|docker|bash_history|config\/gcloud)\b)/, "~/");
-		if (!/^[~/]|^\.\.?(\/|$)/.test(path)) continue;
+		if (!/^[~/]|^\.\.?(\/|$)|^\.git(\/|$)/.test(path) && isKnown(path.charAt(0))) continue;
 		const read = readRule(path, call.place);
 		if (read) call.hit(read, path);
 		if ((SENDS.test(text) || TALKS.test(text)) && /^[/~]/.test(path) && path.length > 4 && isPersonal(path, call.place))
@@ -279,7 +280,7 @@ function withEnvironment(call: Call, text: string): string {
 
 /** What a program is given to work on, put in where it looks at it: `sys.argv[1:]`, `@ARGV`, `process.argv[2]`. */
 function withArguments(call: Call, language: string, text: string): string {
-	if (!/argv\b|\bARGV\b|\bshift\b|\barg\[/.test(text)) return text;
+	if (!/argv\b|\bARGV\b|\bshift\b|\barg\[|\bfileinput\b|\bARGF\b/.test(text)) return text;
 	const at = call.args.findIndex((arg) => arg === "-" || (arg.length > 3 && text.endsWith(arg)));
 	const own = at < 0 ? call.args.findIndex((arg) => !arg.startsWith("-")) : at;
 	const given = own < 0 ? [] : call.args.slice(own + 1, own + 33);
@@ -301,9 +302,12 @@ function withArguments(call: Call, language: string, text: string): string {
 		.replace(/(?:\bsys\.argv|\bprocess\.argv|\$argv)\[(\d)\]/g, (_, index: string) => quotedOne(Number(index) - first))
 		.replace(/(?:\$ARGV|\bARGV)\[(\d)\]/g, (_, index: string) => quotedOne(Number(index)))
 		.replace(/\barg\[(\d)\]/g, (whole, index: string) => (language === "lua" ? quotedOne(Number(index) - 1) : whole))
-		.replace(/\bARGV\.(?:first|shift)\b|\bshift\s{1,2}@ARGV|\bshift\(@ARGV\)|\bARGV\.map\b/g, (whole) => (whole === "ARGV.map" ? `[${list}].map` : quotedOne(shifted++)))
+		.replace(/\bARGV\.(?:first|shift)\b|\bshift\s{1,2}@ARGV|\bshift\(@ARGV\)|\bARGV\.map\b/g, (whole) =>
+			whole === "ARGV.map" ? `[${list}].map` : quotedOne(shifted++),
+		)
+		.replace(/\bfileinput\.input\(\)|\bARGF\b/g, (whole) => `${whole} ${list}`)
 		.replace(/\bshift\b(?!\s{0,2}[@(=])/g, (whole) => (language === "perl" ? quotedOne(shifted++) : whole))
-		.replace(/@ARGV\b|\*ARGV\b|\bARGV\b/g, (whole) => (/^(perl|ruby)$/.test(language) ? list : whole));
+		.replace(/\\?@ARGV\b|\*ARGV\b|\bARGV\b/g, (whole) => (/^(perl|ruby)$/.test(language) ? list : whole));
 }
 
 /** What this script has written to the modules that a text loads from where it runs. */
@@ -401,7 +405,11 @@ function decodes(call: Call, language: string, literals: readonly Literal[], sou
 		call.hit(codeRules["code-hidden"]);
 	for (const { text, decoded } of literals) {
 		if (!decoded && !/^[A-Za-z0-9+/=_-]{8,}$/.test(text)) continue;
-		const plain = decoded ? text : /^[0-9a-fA-F]{8,}$/.test(text) && text.length % 2 === 0 ? escapes(text.replace(/../g, "\\x$&")) : base64Text(text);
+		const plain = decoded
+			? text
+			: /^[0-9a-fA-F]{8,}$/.test(text) && text.length % 2 === 0
+				? escapes(text.replace(/../g, "\\x$&"))
+				: base64Text(text);
 		if (plain === undefined || !/^[\s!-~]{4,}$/.test(plain)) continue;
 		some = true;
 		call.code(language, plain);
@@ -468,7 +476,9 @@ export function literalsOf(text: string, language: string, asWritten = false): L
 		// An apostrophe in a comment or in prose is no string's beginning.
 		if (end < text.length || character !== "'")
 			found.push({
-				text: escapes(text.slice(index + quote.length, end)),
+				text: escapes(
+					language === "vim" && quote === "'" ? text.slice(index + 1, end).replaceAll("''", "'") : text.slice(index + quote.length, end),
+				),
 				start: index,
 				end: end + quote.length,
 				code: /\b(eval|exec)\s{0,4}\(?$/.test(text.slice(Math.max(0, index - 12), index)),

@@ -220,14 +220,14 @@ export const homeOf = (place: Place): string => place.home ?? "/home/user";
 
 /** An absolute path without `.`, `..`, `//`; of what begins with a mark, the rest is taken as it is. */
 export function located(path: string, place: Place): string {
-	let text = path.startsWith("file://") ? path.slice(7) : path;
+	let text = /^file:\/\/(localhost)?(?=[/~]|$)/i.test(path) ? path.replace(/^file:\/\/(localhost)?/i, "") : path;
 	if (text === "~" || text.startsWith("~/")) text = homeOf(place) + text.slice(1);
 	if (!text.startsWith("/") && !(text !== "" && !isKnown(text.charAt(0)))) text = `${place.cwd}/${text}`;
 	const parts: string[] = [];
 	for (const part of text.split("/")) {
 		if (part === "" || part === ".") continue;
 		if (part === "..") parts.pop();
-		else parts.push(/[*?[]/.test(part) && isKnown(part) ? likely(parts, part) : part);
+		else parts.push(/[*?[]|[@+]\(/.test(part) && isKnown(part) ? likely(parts, part) : part);
 		// Doors back to the root and the current directory.
 		if (parts[0] === "proc" && parts.length === 3 && part === "root") parts.length = 0;
 		else if (parts[0] === "proc" && parts.length === 3 && part === "cwd") parts.splice(0, 3, ...place.cwd.split("/").filter(Boolean));
@@ -248,7 +248,12 @@ const LIKELY: Readonly<Record<string, readonly string[]>> = {
 };
 function likely(parts: readonly string[], part: string): string {
 	if (!/[A-Za-z0-9]/.test(part) && !/^\?{2,16}$/.test(part)) return part;
-	const parent = parts.at(-1) ?? "";
+	const alternatives = /^(.{0,64})[@+?*]\(([^()]{1,256})\)(.{0,64})$/.exec(part);
+	if (alternatives) {
+		const all = (alternatives[2] ?? "").split("|").map((one) => `${alternatives[1]}${one}${alternatives[3]}`);
+		return all.find((one) => Object.values(LIKELY).some((known) => known.includes(one))) ?? all[0] ?? part;
+	}
+	const parent = parts.length === 2 && parts[0] === "proc" ? "self" : (parts.at(-1) ?? "");
 	const names =
 		LIKELY[parts.length === 2 && parts[0] === "home" ? "root" : Object.hasOwn(LIKELY, parent) && parts.length < 4 ? parent : "-"] ?? [];
 	// `*.conf` is no spelling of a name; `sh?dow`, `sh*dow` and `????ow` are.

@@ -119,9 +119,17 @@ function decoded(around: string, names: string, text: string): string | undefine
 	if (/b64|base64|atob|decode64/i.test(around) || /\b(base64|m0)\b/.test(names)) result = base64Text(text);
 	else if (/hex|\bpack\b/i.test(around) || /\b(hex|H\*)/.test(names)) result = hexText(text);
 	else if (/rot_?13/i.test(around + names)) result = rot13(text);
+	else if (/unquote|unescape|decodeURI|urldecode|CGI\./.test(around)) result = unescaped(text);
 	if (/\[::-1\]|reverse|strrev/.test(around) && result !== undefined) result = [...result].reverse().join("");
 	return result;
 }
+
+/** `%72`, `&#114;`, `&#x72;`, `&lt;` */
+const unescaped = (text: string): string =>
+	text
+		.replace(/%([0-9a-fA-F]{2})|&#x([0-9a-fA-F]{1,4});/g, (_, percent, hex) => String.fromCharCode(Number.parseInt(percent ?? hex, 16)))
+		.replace(/&#(\d{1,5});/g, (_, number: string) => String.fromCharCode(Number(number)))
+		.replace(/&(lt|gt|amp|quot|apos);/g, (_, name: string) => ({ lt: "<", gt: ">", amp: "&", quot: '"', apos: "'" })[name] ?? "");
 
 const rot13 = (text: string): string =>
 	text.replace(/[a-z]/gi, (letter) => {
@@ -136,6 +144,7 @@ export function turnedBy(program: string, input: string): string {
 	if (/b64|base64|atob|decode64/i.test(program)) return base64Text(line) ?? UNKNOWN;
 	if (/\bhex\b|fromhex|unhexlify|H\*|["']hex["']|strtonum|hex2bin/.test(program)) return hexText(line.replace(/\\x|0x/g, ""));
 	if (/rot_?13/i.test(program)) return rot13(line);
+	if (/unquote|unescape|decodeURI|urldecode/.test(program)) return unescaped(line);
 	if (/\breverse\b|\[::-1\]|strrev|substr\(\s{0,2}\$0\s{0,2},\s{0,2}\w{1,16}\s{0,2},\s{0,2}1\s{0,2}\)/.test(program))
 		return line
 			.split("\n")

@@ -1,5 +1,5 @@
 import { literalsOf } from "./code.ts";
-import { located } from "./paths.ts";
+import { homeOf, located } from "./paths.ts";
 import { base32Text, base64Text, hexText, printedBy, substituted, turnedBy, turnedUnknown } from "./printed.ts";
 import { type Call, isLoopback, Options } from "./rules/rule.ts";
 import { escapes, FETCHED, globMatches, isKnown, marksOf, PACKED, PRIVATE, UNKNOWN } from "./words.ts";
@@ -309,6 +309,8 @@ function printed(call: Call): string {
 			(arg, at) => !arg.startsWith("-") && (/^-[a-zA-Z]{1,4}$/.test(call.args[at - 1] ?? "") || /awk$|^jq$/.test(call.name)),
 		) ?? "";
 	if (text === "" || text.length > 4096) return call.stdin === null ? UNKNOWN : turnedUnknown(call.stdin);
+	const fields = /awk$/.test(call.name) && call.stdin !== null && isKnown(text) && isKnown(call.stdin) ? awkFields(call, text) : undefined;
+	if (fields !== undefined) return fields;
 	const own = isKnown(text) ? printedBy(text, literalsOf(text, call.name, true), /^(-p|--print|-pe)$/.test(call.args[0] ?? "")) : undefined;
 	if (own !== undefined) return `${own}\n`;
 	if (call.stdin === null) return UNKNOWN;
@@ -323,6 +325,37 @@ function printed(call: Call): string {
 		if (edited !== undefined) return edited;
 	}
 	return turnedBy(text, call.stdin);
+}
+
+/** `awk '{print $2}'`, `awk -F: '{print $1 "/" $NF}'`: fields and strings of each line, and nothing else. */
+function awkFields(call: Call, program: string): string | undefined {
+	const print = /^\s{0,4}(?:NR\s{0,2}==\s{0,2}(\d{1,3})\s{0,2})?\{\s{0,4}print(?:\s{1,4}|(?=["}$]))([^{}();|>]{0,256})\}\s{0,4}$/.exec(
+		program,
+	);
+	if (!print) return /^\s{0,4}1\s{0,4}$/.test(program) ? (call.stdin ?? undefined) : undefined;
+	const parts = (print[2] ?? "").match(/\$\d{1,3}|\$NF|"(?:[^"\\]|\\.){0,256}"|,|[^\s]/g) ?? ["$0"];
+	if (parts.some((part) => !/^(\$|"|,)/.test(part))) return undefined;
+	const separator = new Options(call.args, "-F -v -f").value("-F", "--field-separator");
+	if (separator !== undefined && separator.length !== 1) return undefined;
+	return `${lines(call.stdin ?? "")
+		.filter((_, at) => print[1] === undefined || at + 1 === Number(print[1]))
+		.map((line) => {
+			const fields = separator === undefined || separator === " " ? line.trim().split(/[ \t]+/) : line.split(separator);
+			return parts
+				.map((part) =>
+					part === ","
+						? " "
+						: part.startsWith('"')
+							? escapes(part.slice(1, -1))
+							: part === "$NF"
+								? (fields.at(-1) ?? "")
+								: part === "$0"
+									? line
+									: (fields[Number(part.slice(1)) - 1] ?? ""),
+				)
+				.join("");
+		})
+		.join("\n")}\n`;
 }
 
 /** What is packed or encrypted in this text: what comes out of it nobody has read. */
@@ -366,6 +399,7 @@ const which: Program = (call) => {
 const SYSTEM_PROCESS =
 	/^(auditd|rsyslogd|syslogd|systemd|init|falcon-sensor|osqueryd|dockerd|containerd|sshd|hotplex.{0,16}|clamd|wazuh.{0,16}|fail2ban-server|crond?)$/;
 
+const BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 const PROGRAMS: Record<string, Program> = {
 	echo: (call) => {
 		let args = call.args;
@@ -439,15 +473,13 @@ const PROGRAMS: Record<string, Program> = {
 	),
 	base64: filter("-w --wrap", (text, options) => (options.has("-d", "-D", "--decode") ? base64Text(text) : undefined)),
 	base32: filter("-w --wrap", (text, options) => (options.has("-d", "--decode") ? base32Text(text) : undefined)),
-	basenc: filter("-w --wrap", (text, options) =>
-		options.has("-d", "--decode")
-			? options.has("--base16")
-				? hexText(text)
-				: options.has("--base32")
-					? base32Text(text)
-					: base64Text(text)
-			: undefined,
-	),
+	basenc: filter("-w --wrap", (text, options) => {
+		if (!options.has("-d", "--decode")) return undefined;
+		if (options.has("--base32")) return base32Text(text);
+		if (options.has("--base32hex")) return base32Text(text.replace(/[0-9A-V]/g, (one) => BASE32.charAt(Number.parseInt(one, 32))));
+		if (options.has("--base2msbf", "--base2lsbf", "--z85", "--base58")) return PACKED;
+		return options.has("--base16") ? hexText(text) : base64Text(text);
+	}),
 	xxd: filter("-c -g -l -o -s", (text, options) =>
 		options.has("-r")
 			? hexText(options.has("-p") ? text : text.replace(/^[0-9a-f]{1,16}: /gim, "").replace(/ {2}.{0,64}$/gm, ""))
@@ -504,7 +536,7 @@ const PROGRAMS: Record<string, Program> = {
 			.flatMap((line) => line.match(new RegExp(`.{1,${Math.min(width, 999)}}`, "g")) ?? [""])
 			.join("\n")}\n`;
 	}),
-	paste: filter("-d", (text, options) => (options.has("-s") ? lines(text).join(options.value("-d") ?? "\t") : undefined)),
+	paste: filter("-d", (text, options) => (options.has("-s", "--serial") ? lines(text).join(options.value("-d") ?? "\t") : text)),
 	seq: () => UNKNOWN,
 	which,
 	command: which,
@@ -569,7 +601,16 @@ const PROGRAMS: Record<string, Program> = {
 	whoami: () => `${UNKNOWN}\n`,
 	hostname: () => `${UNKNOWN}\n`,
 	env: () => PRIVATE,
-	printenv: () => PRIVATE,
+	printenv: (call) => {
+		const value = call.args[0] === undefined ? undefined : call.args[0] === "HOME" ? homeOf(call.place) : call.variable(call.args[0]);
+		return value === undefined ? PRIVATE : `${value}\n`;
+	},
+	getent: (call) => {
+		const [table, name = ""] = call.args;
+		if (table !== "passwd" || !/^[a-z_0-9][\w-]{0,31}$/.test(name)) return UNKNOWN;
+		const root = name === "root" || name === "0";
+		return `${root ? "root" : name}:x:${root ? 0 : 1000}:${root ? 0 : 1000}::${root ? "/root" : /^\d+$/.test(name) ? homeOf(call.place) : `/home/${name}`}:/bin/bash\n`;
+	},
 	// What somebody has typed, or has copied to paste it elsewhere.
 	history: () => PRIVATE,
 	...Object.fromEntries(

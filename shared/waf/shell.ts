@@ -435,8 +435,11 @@ export class Shell {
 		this.#spend(1);
 		this.#deeper(() => {
 			if (test.type === "TestUnary") runSubscript(textOf(test.operand, at), at);
-			else if (test.type === "TestBinary") for (const word of [test.left, test.right]) runSubscript(textOf(word, at), at);
-			else if (test.type === "TestLogical") for (const operand of test.operands) this.#test(operand, scope, via);
+			else if (test.type === "TestBinary") {
+				const [left = "", right = ""] = [test.left, test.right].map((word) => textOf(word, at));
+				for (const side of [left, right]) runSubscript(side, at, /^-(eq|ne|lt|le|gt|ge)$/.test(test.operator));
+				if (test.operator === "=~") scope.set("BASH_REMATCH", groupsOf(left, right));
+			} else if (test.type === "TestLogical") for (const operand of test.operands) this.#test(operand, scope, via);
 			else if (test.type === "TestNot") this.#test(test.operand, scope, via);
 			else this.#test(test.expression, scope, via);
 		});
@@ -579,11 +582,12 @@ export class Shell {
 				continue;
 			}
 			if (!redirect.target) continue;
-			const text = textOf(redirect.target, at);
+			const written = textOf(redirect.target, at);
 			if (redirect.type === "HereString") {
-				bring(`${text}\n`);
+				bring(`${written}\n`);
 				continue;
 			}
+			const text = this.#links.size > 0 ? this.#behind(located(written, { ...this.#place, cwd: scope.cwd })) : written;
 			const { operator } = redirect;
 			if ((operator === ">&" || operator === "<&") && /^([0-9]{1,4}-?|-)$/.test(text)) {
 				const other = `/dev/fd/${text.replace("-", "")}`;
@@ -688,6 +692,15 @@ export class Shell {
 		return undefined;
 	}
 
+	/** A path as it is where what this script has linked is followed. */
+	#behind(path: string): string {
+		for (const [link, target] of this.#links) {
+			if (path === link) return target;
+			if (path.startsWith(`${link}/`)) return `${target === "/" ? "" : target}${path.slice(link.length)}`;
+		}
+		return path;
+	}
+
 	#rule(rule: Rule | undefined, evidence: string): void {
 		if (rule) this.#hit(rule, evidence);
 	}
@@ -754,12 +767,14 @@ export class Shell {
 			this.#setKeys(part, at, scope);
 			if (key === undefined || !isKnown(key) || typeof whole !== "string") continue;
 			scope.setAt(part.name, key, whole);
+			if (part.name === "BASH_ALIASES") scope.aliases.set(key, whole);
 			const place = calculated(key, at);
 			if (place !== undefined) scope.setAt(part.name, String(place), whole);
 		}
 		const program = argv[0] ?? null;
 		const { stdin, source, target } = this.#redirections(command.redirects, scope, via, program);
-		if (program === null) return this.#kept("", target);
+		// `$(< file)` prints it.
+		if (program === null) return this.#kept(command.redirects.length > 0 ? (stdin ?? "") : "", target);
 		if (target && nameOf(program) === "cat" && argv.some((arg) => /^\/dev\/(zero|urandom)$/.test(arg)))
 			this.#hit(destroyRules["fill-disk"], argv.join(" "));
 		let where = scope;
@@ -858,7 +873,7 @@ export class Shell {
 		if (call.program.includes("/")) return undefined;
 		// A subscript is evaluated, whoever takes it: `printf -v 'x[$(a)]'`.
 		if (/^(printf|read|unset|let|test|\[|wait|getopts|mapfile|readarray|declare|typeset|local|export)$/.test(call.name))
-			for (const arg of args) runSubscript(arg, this.#surroundings(scope.inner(), via));
+			for (const arg of args) runSubscript(arg, this.#surroundings(scope.inner(), via), call.name === "let");
 		switch (call.name) {
 			case "cd":
 			case "pushd": {
@@ -888,8 +903,10 @@ export class Shell {
 					: args.some((flag) => /^-[a-zA-Z]{0,8}u/.test(flag))
 						? (text: string) => text.toUpperCase()
 						: undefined;
+				const counts = call.name !== "export" && args.some((flag) => /^-[a-zA-Z]{0,8}i/.test(flag));
 				for (const arg of args) {
 					const equals = arg.indexOf("=");
+					if (equals > 0 && counts) runSubscript(arg.slice(equals + 1), this.#surroundings(scope.inner(), via), true);
 					if (equals > 0 && cased) state.set(arg.slice(0, equals), cased(arg.slice(equals + 1)));
 					if (equals > 0 && references) this.#references.set(arg.slice(0, equals), arg.slice(equals + 1));
 					// An assignment in a quoted word: `export "x=1"`.
@@ -1048,7 +1065,12 @@ export class Shell {
 				return undefined;
 			case "hash":
 				if (args[0] === "-p" && args[1] !== undefined && args[2] !== undefined) state.aliases.set(args[2], args[1]);
-				return args[0] === "-t" ? `${args.slice(1).map((name) => `/usr/bin/${name}`).join("\n")}\n` : "";
+				return args[0] === "-t"
+					? `${args
+							.slice(1)
+							.map((name) => `/usr/bin/${name}`)
+							.join("\n")}\n`
+					: "";
 			case "enable":
 				if (args.includes("-f")) this.#hit(r["preload-library"], call.text());
 				return "";
@@ -1149,11 +1171,7 @@ export class Shell {
 			linked: (from, to) => {
 				if (this.#links.size < MAX_TURNS) this.#links.set(to, from);
 			},
-			behind: (path) => {
-				for (const [link, target] of this.#links)
-					if (path.startsWith(`${link}/`)) return `${target === "/" ? "" : target}${path.slice(link.length)}`;
-				return path;
-			},
+			behind: (path) => this.#behind(path),
 			filesIn: (paths) => {
 				const found = new Map<string, string>();
 				const wanted = new Set(paths);
@@ -1594,6 +1612,16 @@ const withoutDescriptor = (args: readonly string[]): string[] =>
 
 /** An argument as a word of a script again. */
 export const quoted = (text: string): string => (/^[A-Za-z0-9_./:=@%+,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
+
+/** What the first group of a pattern finds: `[[ x/dev/sda =~ x(.*) ]]`; marks where the pattern is not a plain one. */
+function groupsOf(text: string, pattern: string): readonly string[] {
+	const [, before = "", group = "", behind = ""] =
+		/^\^?([^()*+?[\]{}|\\.^$]{0,256})\(([^()]{1,64})\)([^()*+?[\]{}|\\.^$]{0,256})\$?$/.exec(pattern) ?? [];
+	if (group === "" || !isKnown(text)) return [text, UNKNOWN];
+	const from = text.indexOf(before);
+	const to = behind === "" ? text.length : text.lastIndexOf(behind);
+	return from < 0 || to < from ? [text, UNKNOWN] : [text, text.slice(from + before.length, to)];
+}
 
 /** Whether a function's body calls it again in a pipe or in the background. */
 function bombs(body: SyntaxNode, name: string, spend: () => void): boolean {

@@ -354,6 +354,11 @@ function changedBy(operation: ParameterOperation, text: string, at: Surroundings
 			if (how === "P" && /\$\(|`/.test(text)) return at.substitute(substitutionsIn(text));
 			return how === "Q" ? text : UNKNOWN;
 		}
+		case "Unknown": {
+			const swapped = (letter: string): string => (letter === letter.toLowerCase() ? letter.toUpperCase() : letter.toLowerCase());
+			if (operation.operator === "~~") return [...text].map(swapped).join("");
+			return operation.operator === "~" ? swapped(text.charAt(0)) + text.slice(1) : UNKNOWN;
+		}
 		default:
 			return UNKNOWN;
 	}
@@ -428,16 +433,30 @@ function oneMatches(pattern: string, p: number, character: string): number {
 	if (first === "?") return 1;
 	if (first === "\\" && p + 1 < pattern.length) return pattern.charAt(p + 1) === character ? 2 : 0;
 	if (first === "[") {
-		const close = pattern.indexOf("]", p + (/[!^]/.test(pattern.charAt(p + 1)) ? 3 : 2));
+		let close = pattern.indexOf("]", p + (/[!^]/.test(pattern.charAt(p + 1)) ? 3 : 2));
+		// `[[:lower:]]`: the class has brackets of its own.
+		while (close > 0 && close - p < 128 && /\[[:.=][a-z]{0,16}[:.=]$/.test(pattern.slice(p + 1, close)))
+			close = pattern.indexOf("]", close + 1);
 		if (close > 0 && close - p < 128) return bracketHas(pattern.slice(p + 1, close), character) ? close - p + 1 : 0;
 	}
 	return first === character ? 1 : 0;
 }
 
+const CLASSES: Readonly<Record<string, RegExp>> = {
+	lower: /[a-z]/,
+	upper: /[A-Z]/,
+	alpha: /[A-Za-z]/,
+	digit: /[0-9]/,
+	alnum: /[A-Za-z0-9]/,
+	punct: /[!-/:-@[-`{-~]/,
+	space: /\s/,
+	blank: /[ \t]/,
+};
 function bracketHas(inside: string, character: string): boolean {
 	const negated = /^[!^]/.test(inside);
 	const set = negated ? inside.slice(1) : inside;
-	let found = set.startsWith("[:") || set.startsWith("[.");
+	const name = /\[:([a-z]{1,16}):\]/.exec(set)?.[1];
+	let found = name !== undefined ? (CLASSES[name] ?? /./).test(character) : set.startsWith("[.");
 	for (let index = 0; index < set.length; index++) {
 		if (set.charAt(index + 1) === "-" && index + 2 < set.length) {
 			if (character >= set.charAt(index) && character <= set.charAt(index + 2)) found = true;
@@ -569,7 +588,9 @@ function calculate(operator: string, left: number | undefined, right: number | u
 }
 
 /** A text that is evaluated as a number or a variable's name: `a[$(x)]` runs x, wherever the text comes from. */
-export function runSubscript(text: string, at: Surroundings): void {
+export function runSubscript(given: string, at: Surroundings, named = false): void {
+	const value = named && /^[A-Za-z_]\w{0,63}$/.test(given) ? at.get(given) : undefined;
+	const text = typeof value === "string" ? value : given;
 	if (/^[A-Za-z_]\w{0,63}\[[^\]]{0,4096}(\$\(|`)/.test(text)) at.substitute(substitutionsIn(text));
 }
 

@@ -145,8 +145,11 @@ const xargs: Wrapper = (call) => {
 const unquotedItems = (text: string): string[] =>
 	text.length > 16_384
 		? text.split(/[ \t\n\0]+/)
-		: (text.match(/(?:[^\s\0"'\\]|\\[^]|"[^"\n]{0,4096}"|'[^'\n]{0,4096}'|["'\\])+/g) ?? []).map((item) =>
-				item.replace(/\\([^])|"([^"\n]{0,4096})"|'([^'\n]{0,4096})'/g, (_, escaped, double, single) => escaped ?? double ?? single ?? ""),
+		: (text.match(/(?:[^\s\0"'\\]|\\[\s\S]|"[^"\n]{0,4096}"|'[^'\n]{0,4096}'|["'\\])+/g) ?? []).map((item) =>
+				item.replace(
+					/\\([\s\S])|"([^"\n]{0,4096})"|'([^'\n]{0,4096})'/g,
+					(_, escaped, double, single) => escaped ?? double ?? single ?? "",
+				),
 			);
 
 /** `find`'s actions: each `-exec` is a command of its own. */
@@ -227,6 +230,15 @@ const git: Wrapper = (call) => {
 	}
 	const command = args[index];
 	const rest = args.slice(index + 1);
+	for (let at = 0; at < 16; at++) {
+		const key = call.environment.get(`GIT_CONFIG_KEY_${at}`) ?? call.variable(`GIT_CONFIG_KEY_${at}`);
+		if (key === undefined) break;
+		gitSetting(
+			call,
+			`${key}=${call.environment.get(`GIT_CONFIG_VALUE_${at}`) ?? call.variable(`GIT_CONFIG_VALUE_${at}`) ?? ""}`,
+			args.slice(index),
+		);
+	}
 	switch (command) {
 		case "config": {
 			if (rest.some((arg) => /^--(global|system)$/.test(arg)) && rest.some((arg) => /^core\.hookspath$|^init\.templatedir$/i.test(arg)))
@@ -428,7 +440,7 @@ function recipes(call: Call, text: string): void {
 		const file = /\$\(file\s{0,4}>{1,2}\s{0,4}([^,)]{1,512})/.exec(line);
 		if (file) call.writes(file[1] ?? "");
 		const shell = /\$\(shell ([\s\S]+)\)/.exec(line);
-		if (shell) call.script((shell[1] ?? "").replace(/\)$/, ""));
+		if (shell) call.script((shell[1] ?? "").replace(/\)$/, "").replaceAll("$$", "$"));
 		const recipe =
 			/^\t[-@+]{0,3}\s{0,8}([\s\S]+)$/.exec(line) ?? /^[^\s:=#][^:=]{0,128}:[^;=]{0,256};\s{0,8}[-@+]{0,3}([\s\S]+)$/.exec(line);
 		if (recipe)
@@ -552,6 +564,15 @@ const rsync: Wrapper = (call) => {
 		"--rsync-path",
 	))
 		if (script !== "") call.script(script);
+	// What lies there and not in an empty directory goes.
+	const { operands } = new Options(call.args, "-e --rsh --rsync-path -f --exclude --include --files-from --filter");
+	const [source = "", target = ""] = operands;
+	if (
+		call.args.some((arg) => /^--del(ete)?(-\w{1,16})?$/.test(arg)) &&
+		/^\/tmp\/|^\/dev\/null|empty/.test(source) &&
+		!/^[^/]*:/.test(target)
+	)
+		call.deletes(target.replace(/(?<=.)\/$/, ""), true);
 	return undefined;
 };
 
@@ -570,6 +591,16 @@ const screen: Wrapper = (call) => {
 };
 
 const tmux: Wrapper = (call) => {
+	// Its own commands, one after the other.
+	const ends = call.args.flatMap((arg, index) => (/^\\?;$/.test(arg) ? [index] : []));
+	if (ends[0] !== undefined) {
+		for (const from of [-1, ...ends].slice(0, 16)) {
+			const part = call.args.slice(from + 1);
+			const end = part.findIndex((arg) => /^\\?;$/.test(arg));
+			call.argv(["tmux", ...part.slice(0, end < 0 ? undefined : end)]);
+		}
+		return undefined;
+	}
 	const args = new Options(call.args, "-c -f -L -S -T", true);
 	for (const script of args.values("-c")) call.script(script);
 	const [verb, ...rest] = args.operands;
@@ -594,7 +625,8 @@ const startStop: Wrapper = (call) => {
 		"-x --exec -a --startas -p --pidfile -u --user -n --name -c --chuid -g -d --chdir -N -s --signal -R",
 		true,
 	);
-	const program = options.value("-a") ?? call.args.find((_, at) => /^--(startas|exec)$/.test(call.args[at - 1] ?? "")) ?? options.value("-x", "--exec");
+	const program =
+		options.value("-a") ?? call.args.find((_, at) => /^--(startas|exec)$/.test(call.args[at - 1] ?? "")) ?? options.value("-x", "--exec");
 	if (program !== undefined && !options.has("-K", "--stop")) return call.argv([program, ...options.operands]);
 	return undefined;
 };
@@ -797,6 +829,7 @@ export const wrappers: Readonly<Record<string, Wrapper>> = {
 	},
 	flock: either("-c --command", "-E -w --timeout --conflict-exit-code", 1),
 	watch,
+	split: commandFlag("--filter"),
 	entr: prefix(),
 	rsync,
 	at,

@@ -651,7 +651,7 @@ export function judgeArguments(call: Call): void {
 /** The path that an argument names: itself, or what stands behind `--x=`, `@`, `key=`, `-f`. */
 function pathIn(arg: string): string | undefined {
 	if (/^[/~.]/.test(arg) || /^[\uFFF9-\uFFFC]\//.test(arg)) return arg;
-	if (/^file:\/\//.test(arg)) return arg.slice(7);
+	if (/^file:\/\//i.test(arg)) return arg;
 	const behind =
 		/^(?:--?[A-Za-z][\w-]{0,40}[=:]|[A-Za-z_][\w.]{0,40}[=:]|@|-[A-Za-z]|[A-Za-z]{1,12}:)((?:@|<)?(?:[~/]|\.\.?\/).{1,4096})$/.exec(arg);
 	if (behind) return (behind[1] ?? "").replace(/^[@<]/, "");

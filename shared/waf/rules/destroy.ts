@@ -187,7 +187,7 @@ const copying = (call: Call): void => {
 			const name = source.slice(source.lastIndexOf("/") + 1);
 			// Into a directory: which one the rules do not know, so both readings count.
 			if (name !== "" && (directory || !plain)) call.writes(`${target.replace(/\/$/, "")}/${name}`);
-			if (/^[/~]/.test(source) && (call.name === "ln" || /^-\w{0,4}[raR]/.test(call.args[0] ?? ""))) {
+			if (/^[/~]/.test(source) && (call.name === "ln" || options.has("-r", "-R", "-a", "--recursive", "--archive"))) {
 				call.linked(source, target);
 				call.linked(source, `${target}/${name}`);
 			}

@@ -240,7 +240,7 @@ export function losesData(sql: string): boolean {
 const sqlClient = (call: Call): void => {
 	const options = new Options(
 		call.args,
-		"-c -e -h -U -u -d -p -P -f -D --command --execute --host --user --username --port --dbname --file --database -Q -q -S --query",
+		`-c -h -U -d -p -P -f --command --execute --host --user --username --port --dbname --file --database ${call.name === "psql" ? "-v -F -R -T -o -L" : "-e -u -D -Q -q -S --query"}`,
 	);
 	const texts = [
 		...options.values("-c", "-e", "--command", "--execute", "-Q", "-q", "--query"),
@@ -287,7 +287,7 @@ export const lossJudges: Judges = [
 			index += /^(-c|-C|--git-dir|--work-tree|--namespace)$/.test(call.args[index] ?? "") ? 2 : 1;
 		const verb = call.args[index] ?? "";
 		const rest = call.args.slice(index + 1);
-		const options = new Options(rest, "-m -b -B -s --source -o -x --exec -u");
+		const options = new Options(rest, verb === "clean" ? "-e --exclude" : "-m -b -B -s --source -o -x --exec -u");
 		const [first = "", ...more] = options.operands;
 		const cleaned = verb === "clean" ? new Options(rest, "-e --exclude").operands : [];
 		switch (verb) {
@@ -296,7 +296,7 @@ export const lossJudges: Judges = [
 				break;
 			case "clean":
 				if (
-					options.has("-f", "--force") &&
+					(options.has("-f", "--force") || call.args.slice(0, index).some((arg) => /^clean\.requireforce=(false|0|no|off)$/i.test(arg))) &&
 					!options.has("-n", "--dry-run") &&
 					!(cleaned.length > 0 && cleaned.every((path) => REBUILT.test(path)))
 				)
@@ -622,7 +622,8 @@ export const lossJudges: Judges = [
 	}),
 	each("docker podman nerdctl docker-compose", (call) => {
 		const args = call.name === "docker-compose" ? ["compose", ...call.args] : call.args;
-		const operands = args.filter((arg) => !arg.startsWith("-"));
+		const own = new Options(args, "-c --context -H --host -l --log-level --config --tlscacert --tlscert --tlskey", true).operands;
+		const operands = own.filter((arg) => !arg.startsWith("-"));
 		const has = (...words: string[]): boolean => words.every((word, at) => operands[at] === word);
 		const options = new Options(args);
 		const volumes = options.has("-v", "--volumes");

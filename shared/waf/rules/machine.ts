@@ -1,4 +1,4 @@
-import { pathRules } from "../paths.ts";
+import { located, pathRules } from "../paths.ts";
 import { isKnown } from "../words.ts";
 import { type Call, each, type Judges, Options, rules } from "./rule.ts";
 
@@ -197,7 +197,8 @@ function containers(call: Call): void {
 	}
 }
 
-function mounts(call: Call, source: string, target = ""): void {
+function mounts(call: Call, given: string, target = ""): void {
+	const source = /^[~/.]/.test(given) ? located(given, call.place) : given;
 	if (
 		/^(\/|\/(etc|root|boot|dev|proc|sys|home|var|usr|bin|sbin|lib|lib64|run|var\/run|var\/lib(\/docker|\/kubelet)?|var\/log)\/?)$/.test(
 			source,
@@ -276,7 +277,7 @@ export const machineJudges: Judges = [
 			call.hit(m["stop-machine"]);
 		if (
 			operands.some((arg) => /^(stop|disable|mask|kill|off|remove|unload|bootout)$/.test(arg)) &&
-			operands.some((arg) => DEFENCE.test(arg))
+			operands.some((arg) => DEFENCE.test(arg.replace(/[*?]$/, "d")))
 		)
 			call.hit(m["disable-defence"]);
 	}),

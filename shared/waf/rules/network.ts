@@ -233,11 +233,6 @@ function sends(call: Call, path: string, host: string): void {
 	call.reads(path);
 }
 
-/** Directories that a server gives to everybody. */
-function serves(call: Call, directories: readonly string[]): void {
-	for (const path of directories) if (path === "/" || isPersonal(path, call.place)) call.hit(x["send-secret"]);
-}
-
 function sendsInput(call: Call, host: string): void {
 	if (call.stdin === null || isLoopback(host)) return;
 	if (call.stdin.includes(PRIVATE) || (call.namedSecret && !isKnown(call.stdin) && isOutlandish(host))) call.hit(x["send-secret"]);
@@ -296,9 +291,8 @@ function curl(call: Call): void {
 	for (const url of urls) {
 		if (!/^file:\/\//i.test(url)) continue;
 		// curl has braces of its own.
-		const braces = /^([^{}]{0,512})\{([^{}]{1,512})\}([^{}]{0,512})$/.exec(url.slice(7));
-		for (const path of braces ? (braces[2] ?? "").split(",", 32).map((one) => `${braces[1]}${one}${braces[3]}`) : [url.slice(7)])
-			call.reads(path);
+		const braces = /^([^{}]{0,512})\{([^{}]{1,512})\}([^{}]{0,512})$/.exec(url);
+		for (const path of braces ? (braces[2] ?? "").split(",", 32).map((one) => `${braces[1]}${one}${braces[3]}`) : [url]) call.reads(path);
 	}
 }
 
@@ -333,7 +327,7 @@ function wget(call: Call): void {
 	);
 	const host = hostOf(options.operands[0] ?? "");
 	for (const url of options.operands) reaches(call, url);
-	for (const url of options.operands) if (/^file:\/\//i.test(url)) call.reads(url.slice(7));
+	for (const url of options.operands) if (/^file:\/\//i.test(url)) call.reads(url);
 	for (const file of options.values("--post-file", "--body-file")) {
 		sends(call, file, host);
 		if (!isLoopback(host)) call.hit(x["send-file"]);

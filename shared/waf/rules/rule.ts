@@ -118,7 +118,8 @@ export class Options {
 				const equals = arg.indexOf("=");
 				const flag = equals < 0 ? arg : arg.slice(0, equals);
 				if (equals >= 0) this.#add(flag, arg.slice(equals + 1));
-				else if (valued.includes(flag)) this.#add(flag, args[++index] ?? "");
+				else if (valued.includes(flag) || (flag.length > 4 && valued.some((name) => name.startsWith(flag))))
+					this.#add(flag, args[++index] ?? "");
 				else this.#add(flag, "");
 			} else if (arg.length > 1 && /^[-]/.test(arg)) {
 				for (let at = 1; at < arg.length; at++) {
