@@ -169,7 +169,7 @@ function characters(set: string): string[] {
 			.replaceAll("[:alnum:]", "A-Za-z0-9")
 			.replaceAll("[:space:]", " \t\n\r\v\f")
 			.replaceAll("[:blank:]", " \t"),
-	);
+	).replace(/\\([^\\])/g, "$1");
 	const all: string[] = [];
 	for (let index = 0; index < text.length && all.length < 1024; index++) {
 		if (text.charAt(index + 1) === "-" && index + 2 < text.length) {
@@ -250,7 +250,7 @@ function marked(text: string): [string, string, string, string] | undefined {
 }
 
 /** What one of sed's commands makes of a text. */
-function edit(text: string, command: string, quiet: boolean, extended: boolean): string | undefined {
+export function edit(text: string, command: string, quiet: boolean, extended: boolean): string | undefined {
 	if (command === "") return text;
 	const line = /^(\d{1,6}|\$)([pd])$/.exec(command);
 	if (line) {

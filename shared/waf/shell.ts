@@ -587,7 +587,8 @@ export class Shell {
 				bring(`${written}\n`);
 				continue;
 			}
-			const text = this.#links.size > 0 ? this.#behind(located(written, { ...this.#place, cwd: scope.cwd })) : written;
+			const text =
+				this.#links.size > 0 && /[^0-9-]/.test(written) ? this.#behind(located(written, { ...this.#place, cwd: scope.cwd })) : written;
 			const { operator } = redirect;
 			if ((operator === ">&" || operator === "<&") && /^([0-9]{1,4}-?|-)$/.test(text)) {
 				const other = `/dev/fd/${text.replace("-", "")}`;
@@ -789,6 +790,14 @@ export class Shell {
 		this.#endless = false;
 		const output = this.#run(argv, where, scope, given, via, environment);
 		this.#last = argv.at(-1) ?? "";
+		// `/etc/sha${x}dow`: what a word is where nothing stands for the variable in it.
+		if (this.#grave === 0 && argv.some((word) => GLUED.test(word))) {
+			this.#grave++;
+			this.#lenient++;
+			this.#run(argv.map(squeezed), where, scope.inner(), given, via, environment);
+			this.#lenient--;
+			this.#grave--;
+		}
 		if (this.#endless && target && (target.path === "/dev/null" || !target.path.startsWith("/dev/")))
 			this.#hit(destroyRules[target.path === "/dev/null" ? "fill-machine" : "fill-disk"], argv.join(" "));
 		return this.#kept(output, target);
@@ -1551,6 +1560,9 @@ export function nameOf(program: string): string {
 		);
 	return alternative?.[1] ?? name;
 }
+
+/** A word with a mark right between two letters. */
+const GLUED = /[\w.-][\uFFF9-\uFFFC]{1,4}[\w.-]/;
 
 /** A URL's text without percent signs, as far as they stand for letters. */
 const plainUrl = (text: string): string =>

@@ -454,7 +454,8 @@ function recipes(call: Call, text: string): void {
 
 const tar: Wrapper = (call) => {
 	if (call.args.includes("--remove-files"))
-		for (const path of new Options(call.args, "-f -C -T -X --file --directory").operands) if (/^[~/]/.test(path)) call.deletes(path, true);
+		for (const path of new Options(call.args, "-f -C -T -X --file --directory").operands)
+			if (/^([~/]|\.\.?(\/|$))/.test(path)) call.deletes(path, true);
 	if (
 		call.args.some((arg) => /^-?[a-zA-Z]{0,8}x|^--extract$/.test(arg)) &&
 		call.args.some(

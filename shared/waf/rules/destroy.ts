@@ -1,4 +1,5 @@
 import { isPlainSetting, located, pathRules, readRule, writeRule } from "../paths.ts";
+import { edit } from "../programs.ts";
 import { isKnown, UNKNOWN } from "../words.ts";
 import { type Call, each, type Judges, Options, rules } from "./rule.ts";
 
@@ -352,7 +353,11 @@ export const destroyJudges: Judges = [
 			if (runs) call.script(runs[1] ?? call.stdin ?? UNKNOWN, "sed");
 			const mark = script.charAt(1) || "/";
 			const [command = "", , replacement = "", flags = ""] = script.replaceAll(`\\${mark}`, "\0").split(mark, 4);
-			if (command === "s" && /^[gpIim0-9]{0,6}e/.test(flags)) call.script(replacement.replaceAll("\0", mark), "sed");
+			if (command === "s" && /^[gpIim0-9]{0,6}e/.test(flags)) {
+				// With a known input it is the line as the substitution leaves it.
+				const line = call.stdin !== null && isKnown(call.stdin) ? edit(call.stdin, script, false, options.has("-E", "-r")) : undefined;
+				call.script(line ?? replacement.replaceAll("\0", mark), "sed");
+			}
 			const writes = /(?:^|[0-9;}/$gp])\s{0,4}[wW]\s{1,4}([~/][^\n;]{1,512})$/.exec(script);
 			if (writes) call.writes(writes[1] ?? "");
 			const reads = /(?:^|[0-9;}$])\s{0,4}r\s{0,4}([~/][^\n;]{1,512})$/.exec(script);

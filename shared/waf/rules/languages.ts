@@ -107,7 +107,12 @@ function awkRuns(call: Call, given: string, options: Options): void {
 	for (const [, name = "", value = ""] of given
 		.slice(0, 4096)
 		.matchAll(/(?:^|[{;\s])([A-Za-z_]\w{0,31})\s{0,4}=\s{0,4}((?:"(?:[^"\\]|\\.){0,512}"\s{0,4}){1,8})\s{0,4}[;}\n]/g))
-		source = source.replace(new RegExp(`(system\\s{0,4}\\(\\s{0,4}|\\|\\s{0,4})${name}\\b`, "g"), (_, before: string) => before + value);
+		source = source
+			.replace(new RegExp(`(system\\s{0,4}\\(\\s{0,4}|\\|\\s{0,4})${name}\\b`, "g"), (_, before: string) => before + value)
+			.replace(
+				new RegExp(`([^\\w"])${name}(\\s{0,4}\\|&?\\s{0,4}getline)`, "g"),
+				(_, before: string, behind: string) => before + value + behind,
+			);
 
 	for (const match of source.matchAll(/\bsystem\s{0,4}\(((?:"(?:[^"\\]|\\.){0,1024}"|[^;}"]){0,256})/g))
 		awkScript(call, match[1] ?? "", options);
@@ -129,6 +134,8 @@ function awkScript(call: Call, expression: string, options: Options): void {
 
 const EDITOR_LANGUAGES: Readonly<Record<string, string>> = { p: "python", r: "ruby", l: "lua", t: "tclsh", m: "guile" };
 
+const EDITOR_RUNS = /(?:system|systemlist|libcall|termopen|jobstart|job_start|term_start)\((.{1,4096})\)/;
+
 /** Commands of editors and pagers that run a shell: `:!cmd`, `:py3 ...`, `:lua ...`, `:set shell=`, `:shell`. */
 function editorCommand(call: Call, text: string): void {
 	const program = /^:{0,3}(py3?|python3?|pyx|rub?y?|lua|perl?|tcl|mzscheme|pythonx)\s{1,8}([\s\S]{1,16384})$/.exec(text.trim());
@@ -137,17 +144,19 @@ function editorCommand(call: Call, text: string): void {
 	for (const line of text.split("\n")) {
 		const whole = /^[\s:]{0,8}(?:[%.$,0-9]{0,8}|r|read|w|write|silent!?)\s{0,4}!\s{0,4}(.{1,4096})$/.exec(line);
 		if (whole?.[1]?.includes("|")) call.script(whole[1]);
+		const runs = line.includes("|") ? EDITOR_RUNS.exec(line) : null;
+		if (runs) call.code("vim", `system(${runs[1] ?? ""})`);
 	}
 	for (const one of text.split(/\||\n/).map((part) => part.trim().replace(/^:{1,3}/, ""))) {
 		const bang = /^(?:[%.$,0-9]{0,8}|r|read|w|write|silent!?)\s{0,4}!\s{0,4}(.{1,4096})$/.exec(one);
 		const code = /^(py3?|python3?|pyx|rub?y?|lua|perl?|tcl|mzscheme|pythonx)\s{1,8}(.{1,4096})$/.exec(one);
 		const shell = /^set?\s{1,4}(?:shell|sh)=(.{1,512})$/.exec(one);
-		const call2 = /(?:system|systemlist|libcall|termopen|jobstart|job_start|term_start)\((.{1,1024})\)/.exec(one);
+		const runs = EDITOR_RUNS.exec(one);
 		if (bang) call.script(bang[1] ?? "");
 		else if (code) call.code(EDITOR_LANGUAGES[(code[1] ?? "p").charAt(0)] ?? "python", code[2] ?? "");
 		else if (shell) call.argv([(shell[1] ?? "").replace(/\\ /g, " ")]);
 		else if (/^(sh|she|shell|ter|term|terminal|suspend|!)$/.test(one)) call.argv(["/bin/sh"]);
-		else if (call2) call.code("vim", `system(${call2[1] ?? ""})`);
+		else if (runs) call.code("vim", `system(${runs[1] ?? ""})`);
 		const writes = /^(?:w|write|sav|saveas|wq|x)!?\s{1,4}([~/].{1,1024})$/.exec(one);
 		if (writes) call.writes(writes[1] ?? "");
 		const reads = /^(?:r|read|e|edit|sp|vs|tabe)!?\s{1,4}([~/].{1,1024})$/.exec(one);
