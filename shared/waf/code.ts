@@ -84,7 +84,7 @@ export const codeRules = {
 			verdict: "ask",
 			reason: "a program text that runs a command or code that it puts together first",
 			suggestion: "Run the command itself, or put the program into a file of the project.",
-			match: [`python3 -c 'import os,sys; os.system(sys.argv[1])' ls`, `perl -e 'eval($ARGV[0])'`],
+			match: [`python3 -c 'import os; os.system(input())'`, `perl -e 'eval($ARGV[0])'`],
 			pass: [`python3 -c 'import os; print(os.sep)'`, `python3 -c 'import json,sys; print(json.load(sys.stdin)["a"])'`],
 		},
 	}),
@@ -466,7 +466,7 @@ export function literalsOf(text: string, language: string, asWritten = false): L
 			index++;
 			continue;
 		}
-		const triple = text.slice(index, index + 3) === character.repeat(3);
+		const triple = language !== "vim" && text.slice(index, index + 3) === character.repeat(3);
 		const quote = triple ? character.repeat(3) : character;
 		let end = index + quote.length;
 		// Two of them are one in it, where vim reads it.
@@ -476,9 +476,7 @@ export function literalsOf(text: string, language: string, asWritten = false): L
 		// An apostrophe in a comment or in prose is no string's beginning.
 		if (end < text.length || character !== "'")
 			found.push({
-				text: escapes(
-					language === "vim" && quote === "'" ? text.slice(index + 1, end).replaceAll("''", "'") : text.slice(index + quote.length, end),
-				),
+				text: escapes(inQuotes(text.slice(index + quote.length, end), language, quote)),
 				start: index,
 				end: end + quote.length,
 				code: /\b(eval|exec)\s{0,4}\(?$/.test(text.slice(Math.max(0, index - 12), index)),
@@ -486,6 +484,14 @@ export function literalsOf(text: string, language: string, asWritten = false): L
 		index = end + quote.length;
 	}
 	return joinedLiterals(text, found, asWritten);
+}
+
+/** The inside of quotes, without what only its language has in them. */
+function inQuotes(text: string, language: string, quote: string): string {
+	if (language === "vim" && quote === "'") return text.replaceAll("''", "'");
+	if (quote === '"' && /^(perl|ruby|php)$/.test(language))
+		return text.replace(/\\([\\$@#])/g, (whole, letter: string) => (letter === "\\" ? whole : letter));
+	return text;
 }
 
 /** A string as it is after what its text says is done with it: read backwards, or moved by thirteen letters. */

@@ -119,8 +119,8 @@ const xargs: Wrapper = (call) => {
 		delimiter !== undefined
 			? text.replace(/\n$/, "").split(escapes(delimiter))
 			: options.has("-0", "--null")
-				? // A pipe's text has lines where `-print0` has zeros.
-					text.split(text.includes("\0") ? "\0" : "\n")
+				? // What `find -print0` would print is known as lines.
+					text.split(text.includes("\0") || isKnown(text) ? "\0" : "\n")
 				: replace !== undefined
 					? text.split("\n")
 					: unquotedItems(text)

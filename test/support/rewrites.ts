@@ -387,7 +387,7 @@ export const REWRITES: readonly Rewrite[] = [
 	whole("perl from a pipe", (text) => (/[$@]/.test(text) ? text : `echo ${single(`system(${JSON.stringify(text)});`)} | perl`)),
 	whole("node from a file", (text) => `echo ${single(`require('child_process').execSync(${JSON.stringify(text)})`)} > t.js && node t.js`),
 	whole("perl's qx", (text) => (/[$@|]/.test(text) ? text : `perl -e ${single(`print qx|${text}|`)}`)),
-	whole("ruby's backticks", (text) => (/[`#]/.test(text) ? text : `ruby -e ${single(`puts \`${text}\``)}`)),
+	whole("ruby's backticks", (text) => (/[`#\\]/.test(text) ? text : `ruby -e ${single(`puts \`${text}\``)}`)),
 	whole("a git alias", (text) => `git -c alias.x=${single(`!${text}`)} x`),
 	whole("a git alias that is set", (text) => `git config alias.x ${single(`!${text}`)}; git x`),
 	whole(
@@ -463,6 +463,90 @@ export const REWRITES: readonly Rewrite[] = [
 	{
 		name: "lines of a here document",
 		apply: (text) => (plain(text) ? `while read -r a b; do $a $b; done <<EOT\n${text}\nEOT` : null),
+	},
+	line("xargs by lines", (text) => `printf '%s\\n' ${single(text)} | xargs -d '\\n' bash -c`),
+	whole("xargs by zeros out of a substitution", (text) => `xargs -0 -a <(printf %s ${single(text)}) bash -c`),
+	whole("parallel that quotes", (text) => `parallel -q bash -c {} ::: ${single(text)}`),
+	whole("a subscript in a test", (text) => `t=${single(text)}; [[ -v 'a[$(eval "$t" >&2)0]' ]]`),
+	whole("a subscript by arithmetic", (text) => `t=${single(text)}; q='a[$(eval "$t" >&2)0]'; let q`),
+	whole("a subscript of a number's comparison", (text) => `t=${single(text)}; q='a[$(eval "$t" >&2)0]'; [[ q -eq 0 ]]`),
+	whole("a subscript that is assigned to", (text) => `t=${single(text)}; printf -v 'a[$(eval "$t" >&2)0]' 1`),
+	whole("eval after two dashes", (text) => `eval -- ${single(text)}`),
+	whole("an array's pieces in one word", (text) => {
+		const cut = text.length >> 1;
+		// What is split in it would not be any more.
+		if (text.includes("$")) return text;
+		return `p=(${single(text.slice(0, cut))} ${single(text.slice(cut))}); IFS=; eval "\${p[*]}"`;
+	}),
+	whole("a file read by the shell itself", (text) => `printf '%s\\n' ${single(text)} > r.txt; eval "$(< r.txt)"`),
+	whole("a descriptor by the kernel's name", (text) => `bash /proc/self/fd/9 9<<'EOT'\n${text}\nEOT`),
+	whole("the shell by the kernel's name", (text) => `/proc/$$/exe -c ${single(text)}`),
+	whole(
+		"node's arguments",
+		(text) => `node -e 'const a = process.argv.slice(1); require("child_process").spawnSync(a[0], a.slice(1))' -- bash -c ${single(text)}`,
+	),
+	whole("python's arguments", (text) => `python3 -c 'import os, sys; os.execvp(sys.argv[1], sys.argv[1:])' bash -c ${single(text)}`),
+	whole("perl's arguments", (text) => `perl -e 'exec @ARGV' bash -c ${single(text)}`),
+	whole("ruby's arguments", (text) => `ruby -e 'exec(*ARGV)' bash -c ${single(text)}`),
+	{
+		name: "letters moved by a number",
+		apply: (text, next) => {
+			const key = 1 + Math.floor(next() * 120);
+			const moved = Buffer.from(Buffer.from(text).map((byte) => byte ^ key)).toString("hex");
+			return `eval "$(python3 -c 'print(bytes(b ^ ${key} for b in bytes.fromhex("${moved}")).decode())')"`;
+		},
+	},
+	whole("percent signs", (text) => {
+		const percent = [...Buffer.from(text)].map((byte) => `%${byte.toString(16).padStart(2, "0")}`).join("");
+		return `python3 -c 'from urllib.parse import unquote; print(unquote("${percent}"))' | bash`;
+	}),
+	whole("ruby unpacks", (text) => `ruby -e 'system("bash", "-c", "${base64(text)}".unpack1("m"))'`),
+	whole("node writes it", (text) => `node -e ${single(`require("fs").writeFileSync("n.sh", ${JSON.stringify(text)})`)} && bash n.sh`),
+	whole("mended by sed where it lies", (text) =>
+		/[&\\]|ZQ/.test(text) ? text : `printf '%s\\n' ${single(text.replaceAll("/", "ZQ"))} > m.sh; sed -i 's#ZQ#/#g' m.sh; bash m.sh`,
+	),
+	whole(
+		"git's settings in the environment",
+		(text) => `GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=alias.x GIT_CONFIG_VALUE_0=${single(`!${text}`)} git x`,
+	),
+	whole("an alias by its table", (text) => `shopt -s expand_aliases; BASH_ALIASES[zz]=${single(text)}\nzz`),
+	whole("split's filter", (text) => (/sh$/.test(text) ? text : `split --filter=${single(text)} <<< x`)),
+	whole("tmux, its server first", (text) => `tmux start-server \\; new-session -d ${single(text)}`),
+	whole(
+		"perl's open of a list",
+		(text) => `perl -e ${single(`open(P, "-|", "bash", "-c", ${JSON.stringify(text).replace(/[$@]/g, "\\$&")}); print while <P>`)}`,
+	),
+	whole("python compiles it first", (text) => {
+		const call = `__import__("os").system(${JSON.stringify(text)})`;
+		return `python3 -c ${single(`eval(compile(${JSON.stringify(call)}, "x", "eval"))`)}`;
+	}),
+	line("vim's system()", (text) =>
+		/\|/.test(text)
+			? text
+			: `vim -es -u NONE -c ${single(`call system('bash -c ' . shellescape('${text.replaceAll("'", "''")}'))`)} -c 'qa!'`,
+	),
+	whole("getopts", (text) => `getopts a: o -a ${single(text)}; eval "$OPTARG"`),
+	line("a pattern's group", (text) => `[[ ${single(`_${text}`)} =~ _(.*) ]]; eval "\${BASH_REMATCH[1]}"`),
+	whole("the last word of the line before", (text) => `: ${single(text)}\neval "$_"`),
+	line("read up to another mark", (text) => (/,/.test(text) ? text : `IFS= read -rd, v <<< ${single(`${text},`)}; eval "$v"`)),
+	whole("compgen -C", (text) => `compgen -C ${single(text)} 2>/dev/null`),
+	line(
+		"moved by 47 letters",
+		(text) =>
+			`eval "$(tr '!-~' 'P-~!-O' <<< ${single(text.replace(/[!-~]/g, (letter) => String.fromCharCode(33 + ((letter.charCodeAt(0) + 14) % 94))))})"`,
+	),
+	line("sed runs the line", (text) => `sed 's/^//e' <<< ${single(text)}`),
+	whole("awk reads from a variable's command", (text) => `awk 'BEGIN { c = "${octal(text)}"; while ((c | getline l) > 0) print l }'`),
+	whole("base32 with the other letters", (text) => {
+		const hex32 = base32(text).replace(/[A-Z2-7]/g, (letter) =>
+			"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".indexOf(letter).toString(32).toUpperCase(),
+		);
+		return `bash -c "$(basenc -d --base32hex <<< ${hex32})"`;
+	}),
+	program("the other case", (word) => `x=${word.toUpperCase()}; \${x~~}`),
+	{
+		name: "a variable that is not set in the midst of words",
+		apply: (text) => (plain(text) ? text.replace(/(?<=\s[\w./-]{0,64}[A-Za-z]{2})(?=[A-Za-z]{2})/g, "${_q}") : null),
 	},
 ];
 
