@@ -107,7 +107,7 @@ const MAX_LITERALS = 256;
 
 /** Calls that run a program, whatever the language. */
 const RUNS_SURELY =
-	/\b(system|system2|exec[lv][pe]{0,2}|spawn[lv]?[pe]{0,2}|popen[234]?|posix_spawnp?|check_output|check_call|getoutput|getstatusoutput|Popen|shell_exec|passthru|proc_open|pcntl_exec|execSync|execFile|execFileSync|spawnSync|callCommand|callProcess|rawSystem|shell-command(-to-string)?|call-process|start-process|make-process|forkpty|run-shell-command|startProcess|os:cmd)\b\s{0,8}[(\s"'`[]|\bexec\s{0,4}[("'`\s]|\bsubprocess\b|\bimport\s{1,4}(os|pty|commands|popen2)\s{1,4}as\b|\bfrom\s{1,4}(os|pty|commands)\s{1,4}import\b|\bProcess\s{0,2}(\.|::)\s{0,2}(new|run|start|spawn|exec)|\besyscmd\b|\bpty\s{0,4}\.\s{0,4}spawn|\bchild_process\b|getRuntime|\bProcessBuilder\b|\bos\.execute\b|\bio\.popen\b|\bIO\.popen\b|\bKernel\.|\bOpen3\b|\bsyscall\b|\bDeno\.(run|Command)|\bBun\.(spawn|\$)|exec\.Command|\bprocess\.binding\b|\bSystem\.(cmd|shell|process)\b|\bSys\.command\b|\bUnix\.(system|execvp?e?|open_process\w{0,8})\b|\bCommand::new\b|:os\.cmd\b|\bexec(Cmd(Ex)?|Process|ShellCmd)\s{0,2}\(|%x[^A-Za-z0-9\s]|\bqx\s?[^\w\s=,;)]|\bansi-term\b|\(term\b|\bos\.startfile\b|\bopen\s{0,4}\(?[^;]{0,80}["']\s{0,4}-?\||\|\s{0,4}["'][^"']{0,200}["']\s{0,4}\)|\|\s{0,4}getline|\|&|\bforeign import\b|\bctypes\b|\.execute\(\s{0,4}\)|\bdl\.|\bloadlib\b|primitive-fork/;
+	/\b(system|system2|exec[lv][pe]{0,2}|spawn[lv]?[pe]{0,2}|popen[234]?|posix_spawnp?|check_output|check_call|create_subprocess_(shell|exec)|getoutput|getstatusoutput|Popen|shell_exec|passthru|proc_open|pcntl_exec|execSync|execFile|execFileSync|spawnSync|callCommand|callProcess|rawSystem|shell-command(-to-string)?|call-process|start-process|make-process|forkpty|run-shell-command|startProcess|os:cmd)\b\s{0,8}[(\s"'`[]|\bexec\s{0,4}[("'`\s]|\bsubprocess\b|\bimport\s{1,4}(os|pty|commands|popen2)\s{1,4}as\b|\bfrom\s{1,4}(os|pty|commands)\s{1,4}import\b|\bProcess\s{0,2}(\.|::)\s{0,2}(new|run|start|spawn|exec)|\besyscmd\b|\bpty\s{0,4}\.\s{0,4}spawn|\bchild_process\b|getRuntime|\bProcessBuilder\b|\bos\.execute\b|\bio\.popen\b|\bIO\.popen\b|\bKernel\.|\bOpen3\b|\bsyscall\b|\bDeno\.(run|Command)|\bBun\.(spawn|\$)|exec\.Command|\bprocess\.binding\b|\bSystem\.(cmd|shell|process)\b|\bSys\.command\b|\bUnix\.(system|execvp?e?|open_process\w{0,8})\b|\bCommand::new\b|:os\.cmd\b|\bexec(Cmd(Ex)?|Process|ShellCmd)\s{0,2}\(|%x[^A-Za-z0-9\s]|\bqx\s?[^\w\s=,;)]|\bansi-term\b|\(term\b|\bos\.startfile\b|\bopen\s{0,4}\(?[^;]{0,80}["']\s{0,4}-?\||\|\s{0,4}["'][^"']{0,200}["']\s{0,4}\)|\|\s{0,4}getline|\|&|\bforeign import\b|\bctypes\b|\.execute\(\s{0,4}\)|\bdl\.|\bloadlib\b|primitive-fork|\bsystem\s{0,2};?\s{0,2}$/;
 const TALKS =
 	/\b(socket|Socket|TCPSocket|TCPServer|UNIXSocket|newSocket|newAsyncSocket|INETSocket|socketConnection|TCPClient|SocketChannel|usocket|make-network-process|open-network-stream|fsockopen|pfsockopen|stream_socket_client|socket_create|IO::Socket|INET|sockaddr_in|net\.(connect|createConnection|Socket|createServer|Dial|Listen)|createConnection|TcpStream|TcpClient|luasocket|connect|gen_tcp|\/inet\/(tcp|udp)|java\.net|ServerSocket|NetCat|XMLHTTP|websocket)\b|\/inet\/(tcp|udp)|\b(Deno|Bun)\.(connect|listen)|require\(['"](node:)?(net|tls|dgram)['"]\)|net\.Socket/;
 const FETCHES =
@@ -116,14 +116,14 @@ const FETCHES =
 const RUNS_FETCHED =
 	/\b(system|popen|exec(Sync)?|run|call|Popen|check_output|getoutput|spawn(Sync)?)\s{0,2}\([^;\n]{0,96}\b(urlopen|requests\.get|file_get_contents\(\s{0,2}["']https?|URI\.open|Net::HTTP\.get|LWP::Simple::get|get\(\s{0,2}["']https?)/;
 const EVALUATES =
-	/(?<![\w.:]|->)(eval|exec|compile|__import__|execfile|assert|create_function|loadstring|load|Function|source|include|require_once)\s{0,4}[("'`$]|\beval\s{1,4}[\w.:]{1,32}\s{0,2}\(|\b(instance_eval|class_eval|runInThisContext|vm\.run|runpy)\s{0,4}[("'`$]/;
+	/(?<![\w.:]|->)(eval|exec|compile|__import__|execfile|assert|create_function|loadstring|load|Function|source|include|require_once)\s{0,4}[("'`$[]|\beval\s{1,4}[\w.:]{1,32}\s{0,2}\(|\b(instance_eval|class_eval|runInThisContext|vm\.run|runpy)\s{0,4}[("'`$]/;
 const DECODES =
 	/\b(b64decode|base64\w{0,16}|decode64|fromhex|unhexlify|atob|decode_base64|pack|unpack|gzinflate|str_rot13|rot13|codecs|zlib|marshal|gzuncompress|gzdecode|decompress|Inflate|inflateSync|chr|fromCharCode|Buffer\.from|hex2bin|MIME::Base64|bytes)\b/;
 const LOADS = /\b(dlopen|CDLL|LoadLibrary|Fiddle|DynaLoader|dl_load_file|loadlib|ffi|dlsym|load_extension|System\.load)\b/;
 const SENDS =
 	/\b(requests\.(post|put|get|request)|urlopen|http\.client|https?['"]?\)?\.(request|get|post)|fetch|axios|Net::HTTP|LWP|curl_setopt|file_get_contents|sendall|urllib)\b/;
 const DELETES =
-	/\b(rmtree|rm_rf|rm_r|remove_entry|remove_dir|removeSync|rmSync|rmdirSync|unlinkSync|unlink|os\.remove|os\.unlink|os\.rmdir|os\.removedirs|FileUtils\.rm|File\.delete|Dir\.(delete|rmdir)|fs\.(rm|unlink|rmdir)|rimraf|remove_tree|rmdir|deleteRecursively|RemoveAll|Deno\.remove|Remove-Item|remove_dir_all|Directory\.Delete|remove_all|array_map\(["']unlink|Files\.delete|truncate|delete-directory|delete-file)\b/;
+	/\b(rmtree|rm_rf|rm_r|remove_entry|remove_dir|removeSync|rmSync|rmdirSync|unlinkSync|unlink|os\.remove|os\.unlink|os\.rmdir|os\.removedirs|promises\.(rm|unlink|rmdir)|FileUtils\.rm|File\.delete|Dir\.(delete|rmdir)|fs\.(rm|unlink|rmdir)|rimraf|remove_tree|rmdir|deleteRecursively|RemoveAll|Deno\.remove|Remove-Item|remove_dir_all|Directory\.Delete|remove_all|array_map\(["']unlink|Files\.delete|truncate|delete-directory|delete-file)\b/;
 const WRITE_MODE =
 	/\bcp\s{0,2}\(|urlretrieve|FileWriter|FileOutputStream|WriteFile|content =>|Out-File|Set-Content|Add-Content|["'](w|a|wb|ab|w\+|a\+|r\+|x)["']|writeFile|appendFile|write_text|write_bytes|file_put_contents|File\.write|IO\.write|copy|move|rename|symlink|["']>{1,2}|chmod|chown|>\s{0,4}["']\/|print\s{0,4}>|createWriteStream|>{1,2} \//;
 const BECOMES =
@@ -132,7 +132,7 @@ const BECOMES =
 /** Judges the text of a program in another language than the shell's, by what it could call and by the strings in it. */
 export function judgeCode(call: Call, language: string, source: string): void {
 	// `exec {"/bin/rm"} "ls", ...`: the second is only what it is called.
-	const text = withArguments(call, language, withEnvironment(call, source.slice(0, MAX_CODE))).replace(
+	const text = withLetters(withArguments(call, language, withEnvironment(call, source.slice(0, MAX_CODE)))).replace(
 		/\b(exec|system)\s{0,4}\{\s{0,4}("[^"{}]{1,256}"|'[^'{}]{1,256}')\s{0,4}\}\s{0,4}("[^"]{0,256}"|'[^']{0,256}')/g,
 		"$1 $2",
 	);
@@ -152,9 +152,9 @@ export function judgeCode(call: Call, language: string, source: string): void {
 		(language === "php" && /\$[^\s=;(){}[\],.>-]{1,64}\s{0,2}\(/.test(text));
 	const hidden =
 		literals.some((literal) =>
-			/^(system|popen|exec[lv]?[pe]{0,2}|subprocess|child_process|os|pty|shell_exec|passthru)$/.test(literal.text),
+			/^(system|popen|exec[lv]?[pe]{0,2}|execute|subprocess|child_process|os|pty|shell_exec|passthru)$/.test(literal.text),
 		) &&
-		/["']\s{0,2}\)\s{0,2}\(|\b(getattr|__import__|import_module|require|send|call_user_func|globals|builtins|\$\w{1,16}\s{0,2}\()/.test(
+		/["']\s{0,2}[)\]]\s{0,2}\(|=\s{0,2}\w{1,32}\[\s{0,2}["']|\b(getattr|__import__|import_module|require|send|call_user_func|globals|builtins|\$\w{1,16}\s{0,2}\()/.test(
 			text,
 		);
 	if (/\b(send|public_send|__send__|method)\s{0,2}\(?\s{0,2}:(system|exec|spawn|popen|eval|instance_eval)\b/.test(text))
@@ -309,6 +309,14 @@ function withArguments(call: Call, language: string, text: string): string {
 		.replace(/\bshift\b(?!\s{0,2}[@(=])/g, (whole) => (language === "perl" ? quotedOne(shifted++) : whole))
 		.replace(/\\?@ARGV\b|\*ARGV\b|\bARGV\b/g, (whole) => (/^(perl|ruby)$/.test(language) ? list : whole));
 }
+
+/** Letters that are given by their numbers one by one: `chr(47) + "etc"`, `f"/{chr(101)}tc"`. */
+const withLetters = (text: string): string =>
+	text
+		.replace(/\{chr\((\d{1,3})\)\}/g, (_, code: string) => String.fromCharCode(Number(code)))
+		.replace(/\b(?:chr|String\.fromCharCode)\((\d{1,3})\)/g, (whole, code: string) =>
+			Number(code) > 31 && Number(code) < 127 && code !== "34" && code !== "92" ? `"${String.fromCharCode(Number(code))}"` : whole,
+		);
 
 /** What this script has written to the modules that a text loads from where it runs. */
 function modulesIn(call: Call, language: string, text: string, literals: readonly Literal[]): string[] {

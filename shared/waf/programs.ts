@@ -1,5 +1,5 @@
 import { literalsOf } from "./code.ts";
-import { homeOf, located } from "./paths.ts";
+import { homeOf, located, readRule } from "./paths.ts";
 import { base32Text, base64Text, hexText, printedBy, substituted, turnedBy, turnedUnknown } from "./printed.ts";
 import { type Call, isLoopback, Options } from "./rules/rule.ts";
 import { escapes, FETCHED, globMatches, isKnown, marksOf, PACKED, PRIVATE, UNKNOWN } from "./words.ts";
@@ -558,7 +558,9 @@ const PROGRAMS: Record<string, Program> = {
 	ls: (call) => {
 		const options = new Options(call.args, "-I -w -T --ignore --hide --width");
 		// What a pattern picks is called as the pattern says.
-		const named = options.operands.length > 0 && (options.has("-d", "--directory") || options.operands.every((path) => /[*?[]/.test(path)));
+		const named =
+			options.operands.length > 0 &&
+			(options.has("-d", "--directory") || options.operands.every((path) => /[*?[]/.test(path) || readRule(path, call.place)));
 		return named ? `${options.operands.join("\n")}\n` : UNKNOWN;
 	},
 	// What a filter picks is not everything.
