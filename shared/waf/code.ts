@@ -1,5 +1,5 @@
+import { base64Text, hexText } from "./encodings.ts";
 import { deleteRule, homeOf, isPersonal, readRule, writeRule } from "./paths.ts";
-import { base64Text, hexText } from "./printed.ts";
 import { type Call, rules } from "./rules/rule.ts";
 import { escapes, FETCHED, isKnown, PACKED, squeezed, UNKNOWN } from "./words.ts";
 

@@ -1,51 +1,11 @@
+import { base64Text, hexText, rot13, unescaped } from "./encodings.ts";
+import { textOfExpression } from "./expressions.ts";
 import { isKnown, marksOf, PACKED, UNKNOWN } from "./words.ts";
 
 /*
  * What little programs print: `python3 -c 'print("r"+"m")'`, `perl -pe 's/(..)/chr hex $1/ge'`, `awk 'BEGIN{printf "%s", "rm"}'`. Only what is
  * there to spell another text is followed: a text out of quotes, put together, decoded or turned, and printed.
  */
-
-export function base64Text(text: string): string | undefined {
-	const clean = text
-		.replace(/[^A-Za-z0-9+/_-]/g, "")
-		.replaceAll("-", "+")
-		.replaceAll("_", "/");
-	let bits = 0;
-	let held = 0;
-	const bytes: number[] = [];
-	for (const character of clean) {
-		held = (held << 6) | "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".indexOf(character);
-		bits += 6;
-		if (bits >= 8) {
-			bits -= 8;
-			bytes.push((held >> bits) & 0xff);
-		}
-	}
-	return fromBytes(bytes);
-}
-
-export function base32Text(text: string): string {
-	let bits = 0;
-	let held = 0;
-	const bytes: number[] = [];
-	for (const character of text.toUpperCase().replace(/[^A-Z2-7]/g, "")) {
-		held = ((held << 5) | "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".indexOf(character)) & 0xffff;
-		bits += 5;
-		if (bits >= 8) {
-			bits -= 8;
-			bytes.push((held >> bits) & 0xff);
-		}
-	}
-	return fromBytes(bytes);
-}
-
-const fromBytes = (bytes: readonly number[]): string => {
-	let text = "";
-	for (const byte of bytes) text += String.fromCharCode(byte);
-	return text;
-};
-export const hexText = (text: string): string =>
-	fromBytes((text.replace(/[^0-9a-fA-F]/g, "").match(/../g) ?? []).map((pair) => Number.parseInt(pair, 16)));
 
 /** A word that somebody has encoded, packed or encrypted: nobody reads it, and nobody types it. */
 export function isUnreadable(text: string): boolean {
@@ -66,6 +26,9 @@ const PRINTS =
 /** `b ^ 101`, `ord(c) - 1`: each letter by the same number. */
 const MOVES =
 	/(?:\b(?:ord|charCodeAt|codePointAt)\s{0,2}\([^()]{0,16}\)|\$_\)?|\b[b-hk-z]\)?)\s{0,4}(\^|\+|-)\s{0,4}(0x[0-9a-fA-F]{1,4}|\d{1,3})\b/;
+/** What may stand around texts that are turned in one of the ways below, one by one or all at once. */
+const GUESSED =
+	/^(for|chr|ord|map|list|tuple|int|str|len|range|zip|join|bytes|bytearray|from|fromhex|fromCharCode|fromCodePoint|charCodeAt|codePointAt|char|hex|unhexlify|binascii|pack|unpack1?|split|String|Buffer|Array|toString|base64|b64decode|decode64|base64_decode|decode_base64|atob|MIME|Base64|codecs|decode|encode|rot_?13|str_rot13|unquote|unescape|decodeURI(Component)?|urldecode|urllib|parse|html|URI|CGI|reverse|reversed|strrev|scalar|decompress|inflate|inflateSync|gunzipSync|zlib|gzip|bz2|lzma|loads|print|printf|format|puts|end|sep|sys|stdout|write|console|log|each|bytes|utf8|require|BEGIN|\$_|parseInt)$/;
 /** Arguments of decoders that are no text. */
 const NAMES = /^(utf-?8|hex|base64|ascii|binary|latin-?1|rot_?13|H\*|m0|%s)$/i;
 
@@ -73,6 +36,7 @@ const NAMES = /^(utf-?8|hex|base64|ascii|binary|latin-?1|rot_?13|H\*|m0|%s)$/i;
 export function printedBy(
 	text: string,
 	literals: readonly { text: string; start: number; end: number }[],
+	language: string,
 	prints = false,
 ): string | undefined {
 	if (text.length > 8192) return undefined;
@@ -85,6 +49,13 @@ export function printedBy(
 	skeleton = (skeleton + text.slice(at)).replace(IMPORTS, "");
 	const written = prints ? skeleton : PRINTS.exec(skeleton)?.[1];
 	if (written === undefined || /\$\d|\b(ARGV|argv|stdin|STDIN|input|open|read|environ|ENV|getenv)\b/.test(written)) return undefined;
+	const value = textOfExpression(
+		written,
+		literals.map((literal) => literal.text),
+		language,
+	);
+	if (value !== undefined) return value;
+	if ((written.match(/[A-Za-z_]\w{2,64}/g) ?? []).some((word) => !GUESSED.test(word))) return undefined;
 	const moves = MOVES.exec(written);
 	const call = moves ? written.replace(moves[0], "") : written;
 	const moved = (text: string | undefined): string | undefined => {
@@ -124,23 +95,17 @@ function decoded(around: string, names: string, text: string): string | undefine
 	return result;
 }
 
-/** `%72`, `&#114;`, `&#x72;`, `&lt;` */
-const unescaped = (text: string): string =>
-	text
-		.replace(/%([0-9a-fA-F]{2})|&#x([0-9a-fA-F]{1,4});/g, (_, percent, hex) => String.fromCharCode(Number.parseInt(percent ?? hex, 16)))
-		.replace(/&#(\d{1,5});/g, (_, number: string) => String.fromCharCode(Number(number)))
-		.replace(/&(lt|gt|amp|quot|apos);/g, (_, name: string) => ({ lt: "<", gt: ">", amp: "&", quot: '"', apos: "'" })[name] ?? "");
-
-const rot13 = (text: string): string =>
-	text.replace(/[a-z]/gi, (letter) => {
-		const base = letter <= "Z" ? 65 : 97;
-		return String.fromCharCode(((letter.charCodeAt(0) - base + 13) % 26) + base);
-	});
-
 /** What a program makes of its input: `perl -pe 's/(..)/chr hex $1/ge'`, `ruby -e 'puts STDIN.read.reverse'`. */
 export function turnedBy(program: string, input: string): string {
 	if (!isKnown(input)) return UNKNOWN + marksOf(input);
 	const line = input.replace(/\n$/, "");
+	// Two things at once: which comes first is not looked at.
+	if (
+		/\b(lower|upper|lc|uc|ucfirst|downcase!?|upcase!?|to(Lower|Upper)Case|swapcase|replace|gsub!?|sub!?|slice|translate|sort|sorted|shuffle|index)\b/.test(
+			program,
+		)
+	)
+		return turnedUnknown(input);
 	if (/b64|base64|atob|decode64/i.test(program)) return base64Text(line) ?? UNKNOWN;
 	if (/\bhex\b|fromhex|unhexlify|H\*|["']hex["']|strtonum|hex2bin/.test(program)) return hexText(line.replace(/\\x|0x/g, ""));
 	if (/rot_?13/i.test(program)) return rot13(line);
@@ -153,15 +118,25 @@ export function turnedBy(program: string, input: string): string {
 	return turnedUnknown(input);
 }
 
+/** A basic regular expression as an extended one. */
+const asExpression = (pattern: string, extended: boolean): string =>
+	extended ? pattern : pattern.replace(/\\([(){}|+?])|([(){}|+?])/g, (_, special: string, literal: string) => special ?? `\\${literal}`);
+
+/** What picks lines; undefined: a pattern that may take long, or one that is not understood. */
+export function lineExpression(pattern: string, fixed: boolean, extended: boolean, folds: boolean): RegExp | undefined {
+	const plain = fixed ? pattern.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&") : asExpression(pattern, extended);
+	if (!fixed && !/^\^?(?:[^\\[\](){}|*+?.^$]|\.|\\[.*[\]^$/\\|+?(){}-]|\[\^?[^\][\\]{1,64}\]){0,64}(?:\.[*+])?\$?$/.test(plain))
+		return undefined;
+	return new RegExp(plain, folds ? "i" : "");
+}
+
 /**
  * `s/a/b/g` as sed and perl have it, over texts of some length. Only patterns of which each part stands for one character, so that no text
  * makes them slow; undefined: it is another one.
  */
 export function substituted(text: string, pattern: string, replacement: string, flags: string, extended: boolean): string | undefined {
 	if (text.length > 16_384 || pattern === "") return undefined;
-	const plain = extended
-		? pattern
-		: pattern.replace(/\\([(){}|+?])|([(){}|+?])/g, (_, special: string, literal: string) => special ?? `\\${literal}`);
+	const plain = asExpression(pattern, extended);
 	if (!/^\^?(?:[^\\[\](){}|*+?.^$]|\.|\\[.*[\]^$/\\|+?(){}-]|\[\^?[^\][\\]{1,64}\]|[()]){1,64}\$?$/.test(plain)) return undefined;
 	let expression: RegExp;
 	try {

@@ -1,6 +1,7 @@
 import { literalsOf } from "./code.ts";
+import { base32Text, base64Text, hexText } from "./encodings.ts";
 import { homeOf, located, readRule } from "./paths.ts";
-import { base32Text, base64Text, hexText, printedBy, substituted, turnedBy, turnedUnknown } from "./printed.ts";
+import { lineExpression, printedBy, substituted, turnedBy, turnedUnknown } from "./printed.ts";
 import { type Call, isLoopback, Options } from "./rules/rule.ts";
 import { escapes, FETCHED, globMatches, isKnown, marksOf, PACKED, PRIVATE, UNKNOWN } from "./words.ts";
 
@@ -53,6 +54,45 @@ const kept =
 		const picks = skip === 1 && !options.has("-v", "--invert-match") && /\w{2}/.test(options.operands[0] ?? "");
 		return picks ? (call.stdin ?? UNKNOWN).replaceAll("/**", "/") : (call.stdin ?? UNKNOWN);
 	};
+
+/** `grep PATTERN` of known lines: those that match, or what matches in them. */
+function picked(call: Call): string {
+	const options = new Options(call.args, "-e -f -A -B -C -m --regexp");
+	const [pattern = "", ...files] = options.has("-e", "--regexp", "-f")
+		? [options.value("-e", "--regexp") ?? "", ...options.operands]
+		: options.operands;
+	const text = inputOf(call, files);
+	if (!isKnown(text) || files.length > 1 || options.has("-c", "-q", "-l", "-L", "--count", "--quiet"))
+		return kept("-e -f -A -B -C -m", 1)(call);
+	const extended = call.name === "egrep" || options.has("-E", "-P", "--extended-regexp", "--perl-regexp");
+	const expression = lineExpression(pattern, options.has("-F", "--fixed-strings"), extended, options.has("-i", "--ignore-case"));
+	if (!expression || options.has("-A", "-B", "-C", "-m", "-f", "-w", "-x", "-z")) return turnedUnknown(text);
+	const found = lines(text).filter((line) => expression.test(line) !== options.has("-v", "--invert-match"));
+	const parts = options.has("-o", "--only-matching") ? found.flatMap((line) => line.match(new RegExp(expression, "g")) ?? []) : found;
+	return parts
+		.filter((part) => part !== "" || !options.has("-o"))
+		.map((part) => `${part}\n`)
+		.join("");
+}
+
+/** Lines in sort's order, by the bytes or by numbers; undefined: in another one. */
+function sorted(all: readonly string[], options: Options): string | undefined {
+	if (options.has("-R", "--random-sort", "-h", "-M", "-V", "-d", "-f", "-i", "-z", "-o", "--output")) return undefined;
+	const key = /^(\d{1,2})(?:,\d{1,2})?([nr]{0,2})$/.exec(options.value("-k", "--key") ?? "1");
+	if (!key) return undefined;
+	const separator = options.value("-t", "--field-separator");
+	const keyed = options.has("-k", "--key");
+	const keyOf = (line: string): string => (keyed ? (line.trim().split(separator ?? /[ \t]+/)[Number(key[1]) - 1] ?? "") : line);
+	const numbers = options.has("-n", "-g", "--numeric-sort") || key[2]?.includes("n");
+	const order = (a: string, b: string): number => {
+		const [left, right] = [keyOf(a), keyOf(b)];
+		const by = numbers ? (Number.parseFloat(left) || 0) - (Number.parseFloat(right) || 0) : left < right ? -1 : left > right ? 1 : 0;
+		return by !== 0 ? by : a < b ? -1 : a > b ? 1 : 0;
+	};
+	const result = [...all].sort(order);
+	if (options.has("-r", "--reverse") || key[2]?.includes("r")) result.reverse();
+	return `${(options.has("-u", "--unique") ? result.filter((line, at) => line !== result[at - 1]) : result).join("\n")}\n`;
+}
 
 /** Whether `find` picks by more than the kind and the depth. */
 export const isNarrow = (args: readonly string[]): boolean =>
@@ -279,6 +319,7 @@ const translated = (text: string, from: string, to: string): string => {
 };
 
 function cut(text: string, options: Options): string | undefined {
+	if (options.has("--complement", "--output-delimiter")) return undefined;
 	const list = options.value("-c", "-b", "-f", "--characters", "--bytes", "--fields");
 	if (list === undefined) return undefined;
 	const ranges = list.split(",", 64).map((range) => {
@@ -311,7 +352,9 @@ function printed(call: Call): string {
 	if (text === "" || text.length > 4096) return call.stdin === null ? UNKNOWN : turnedUnknown(call.stdin);
 	const fields = /awk$/.test(call.name) && call.stdin !== null && isKnown(text) && isKnown(call.stdin) ? awkFields(call, text) : undefined;
 	if (fields !== undefined) return fields;
-	const own = isKnown(text) ? printedBy(text, literalsOf(text, call.name, true), /^(-p|--print|-pe)$/.test(call.args[0] ?? "")) : undefined;
+	const own = isKnown(text)
+		? printedBy(text, literalsOf(text, call.name, true), call.name, /^(-p|--print|-pe)$/.test(call.args[0] ?? ""))
+		: undefined;
 	if (own !== undefined) return `${own}\n`;
 	if (call.stdin === null) return UNKNOWN;
 	// `perl -pe 's/a/b/'`, `perl -pe 'tr/a-z/b-za/'`
@@ -461,9 +504,26 @@ const PROGRAMS: Record<string, Program> = {
 		const value = (key: string): number => Number(call.args.find((arg) => arg.startsWith(`${key}=`))?.slice(key.length + 1) ?? Number.NaN);
 		const from = (value("skip") || 0) * (value("bs") || 512);
 		const part = text.slice(from, Number.isNaN(value("count")) ? undefined : from + value("count") * (value("bs") || 512));
-		return call.args.some((arg) => /^conv=.{0,32}lcase/.test(arg)) ? part.toLowerCase() : part;
+		const turns =
+			call.args
+				.find((arg) => arg.startsWith("conv="))
+				?.slice(5)
+				.split(",") ?? [];
+		let result = part;
+		for (const turn of turns)
+			if (turn === "lcase") result = result.toLowerCase();
+			else if (turn === "ucase") result = result.toUpperCase();
+			else if (turn === "swab") result = result.replace(/([\s\S])([\s\S])/g, "$2$1");
+			else if (!/^(notrunc|noerror|sync|fsync|fdatasync|nocreat|excl)$/.test(turn)) return turnedUnknown(text);
+		return result;
 	},
-	tac: filter("", (text) => `${lines(text).reverse().join("\n")}\n`),
+	tac: filter("-s --separator", (text, options) => {
+		const separator = options.value("-s", "--separator");
+		if (separator === undefined) return `${lines(text).reverse().join("\n")}\n`;
+		if (separator === "" || options.has("-r", "-b", "--regex", "--before")) return undefined;
+		// Each part ends with it.
+		return (text.match(new RegExp(`[\\s\\S]*?(?:${separator.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&")}|$)`, "g")) ?? []).reverse().join("");
+	}),
 	rev: filter(
 		"",
 		(text) =>
@@ -522,12 +582,23 @@ const PROGRAMS: Record<string, Program> = {
 			},
 		]),
 	),
-	sort: kept("-k -t -o"),
-	uniq: kept(""),
-	shuf: kept("-n"),
+	sort: (call) => {
+		const options = new Options(call.args, "-k -t -o -S -T --key --field-separator --output");
+		const text = inputOf(call, options.operands);
+		if (!isKnown(text)) return kept("-k -t -o")(call);
+		return sorted(lines(text), options) ?? turnedUnknown(text);
+	},
+	uniq: filter("-f -s -w", (text, options) =>
+		options.has("-c", "-d", "-D", "-u", "-f", "-s", "-w")
+			? undefined
+			: `${lines(text)
+					.filter((line, at, all) => line !== all[at - 1])
+					.join("\n")}\n`,
+	),
+	shuf: (call) => (isKnown(call.stdin ?? UNKNOWN) && lines(call.stdin ?? "").length > 1 ? UNKNOWN : kept("-n -i -o")(call)),
 	// They leave lines out; what is left is what came in.
-	grep: kept("-e -f -A -B -C -m", 1),
-	egrep: kept("-e -f -A -B -C -m", 1),
+	grep: picked,
+	egrep: picked,
 	rg: kept("-e -f -A -B -C -m -g", 1),
 	fold: filter("-w -b -s", (text, options) => {
 		const width = Number(options.value("-w") ?? "80");
@@ -536,7 +607,11 @@ const PROGRAMS: Record<string, Program> = {
 			.flatMap((line) => line.match(new RegExp(`.{1,${Math.min(width, 999)}}`, "g")) ?? [""])
 			.join("\n")}\n`;
 	}),
-	paste: filter("-d", (text, options) => (options.has("-s", "--serial") ? lines(text).join(options.value("-d") ?? "\t") : text)),
+	paste: filter("-d --delimiters", (text, options) => {
+		if (options.has("-s", "--serial")) return `${lines(text).join(escapes(options.value("-d", "--delimiters") ?? "\t"))}\n`;
+		// `paste -d '' - -`: side by side.
+		return options.operands.length > 1 ? undefined : text;
+	}),
 	seq: () => UNKNOWN,
 	which,
 	command: which,
@@ -560,7 +635,8 @@ const PROGRAMS: Record<string, Program> = {
 		// What a pattern picks is called as the pattern says.
 		const named =
 			options.operands.length > 0 &&
-			(options.has("-d", "--directory") || options.operands.every((path) => /[*?[]/.test(path) || readRule(path, call.place)));
+			(options.has("-d", "--directory") ||
+				options.operands.every((path) => /[*?[]/.test(path) || readRule(path, call.place) || call.file(path) !== undefined));
 		return named ? `${options.operands.join("\n")}\n` : UNKNOWN;
 	},
 	// What a filter picks is not everything.

@@ -114,6 +114,8 @@ export class Shell {
 	#active: string[] = [];
 	/** `declare -n`: names that stand for other names. */
 	readonly #references = new Map<string, string>();
+	/** `declare -l`: names whose values change their case. */
+	readonly #cased = new Map<string, (text: string) => string>();
 	readonly #branches = new Branches();
 	/** What has been run that makes something else harmless. */
 	readonly #did = new Set<string>();
@@ -127,6 +129,7 @@ export class Shell {
 	/** A program that the last statement has left waiting for input. */
 	#waiting: readonly string[] | undefined;
 	#fifo = false;
+	readonly #fifos = new Set<string>();
 	/** The last word of the command before: `$_`. */
 	#last: string | undefined;
 	/** What the pipe that is being followed has: a `shell` that reads it, a `connection`. */
@@ -526,7 +529,9 @@ export class Shell {
 		}
 	}
 
-	#assign(name: string, value: Value, scope: Scope, via: readonly string[]): void {
+	#assign(name: string, given: Value, scope: Scope, via: readonly string[]): void {
+		const cased = this.#cased.get(name);
+		const value = cased && typeof given === "string" ? cased(given) : given;
 		scope.set(name, value);
 		if (typeof value !== "string") return;
 		if (/^HIST(FILE|SIZE|FILESIZE)$/.test(name) && /^(0|\/dev\/null|)$/.test(value))
@@ -756,7 +761,7 @@ export class Shell {
 			const value = this.#value(part, at);
 			const whole =
 				before === undefined ? value : typeof before === "string" && typeof value === "string" ? before + value : [before, value].flat();
-			if (part.index && typeof whole === "string" && part.index.value !== "0") {
+			if (part.index && typeof whole === "string" && (part.index.value !== "0" || typeof at.get(part.name) === "object")) {
 				const list = at.get(part.name);
 				this.#spend((list?.length ?? 0) >> 3);
 				assigned.set(part.name, [...(list === undefined ? [] : typeof list === "string" ? [list] : list), whole]);
@@ -768,7 +773,7 @@ export class Shell {
 			this.#setKeys(part, at, scope);
 			if (key === undefined || !isKnown(key) || typeof whole !== "string") continue;
 			scope.setAt(part.name, key, whole);
-			if (part.name === "BASH_ALIASES") scope.aliases.set(key, whole);
+			if (part.name === "BASH_ALIASES" || part.name === "BASH_CMDS") scope.aliases.set(key, whole);
 			const place = calculated(key, at);
 			if (place !== undefined) scope.setAt(part.name, String(place), whole);
 		}
@@ -916,6 +921,7 @@ export class Shell {
 				for (const arg of args) {
 					const equals = arg.indexOf("=");
 					if (equals > 0 && counts) runSubscript(arg.slice(equals + 1), this.#surroundings(scope.inner(), via), true);
+					if (cased && /^[A-Za-z_]/.test(arg)) this.#cased.set(equals > 0 ? arg.slice(0, equals) : arg, cased);
 					if (equals > 0 && cased) state.set(arg.slice(0, equals), cased(arg.slice(equals + 1)));
 					if (equals > 0 && references) this.#references.set(arg.slice(0, equals), arg.slice(equals + 1));
 					// An assignment in a quoted word: `export "x=1"`.
@@ -947,7 +953,9 @@ export class Shell {
 				const options = new Options(args, call.name === "read" ? "-a -d -i -n -N -p -t -u" : "-d -n -O -s -u -c -C");
 				// A line that is known in part, such as what `find` found, is worth more than none.
 				const until = call.name === "read" ? options.value("-d") || "\n" : "\n";
-				const line = input.text === null ? UNKNOWN : (input.text.split(until.charAt(0), 1)[0] ?? "");
+				const whole = input.text === null ? UNKNOWN : (input.text.split(until.charAt(0), 1)[0] ?? "");
+				const letters = call.name === "read" ? options.value("-n", "-N") : undefined;
+				const line = letters !== undefined && /^\d{1,5}$/.test(letters) && isKnown(whole) ? whole.slice(0, Number(letters)) : whole;
 				for (const script of call.name === "read" ? [] : options.values("-C"))
 					this.#script(script, scope.inner(), { text: null }, [...via, call.name]);
 				const names = options.operands;
@@ -1309,7 +1317,11 @@ export class Shell {
 		const wrapper = Object.hasOwn(wrappers, name) ? wrappers[name] : undefined;
 		const inner = judgeAny(call, judges.has(name) || wrapper !== undefined);
 		if (name === "yes") this.#endless = true;
-		if (name === "mkfifo" || (name === "mknod" && call.args.includes("p"))) this.#fifo = true;
+		if (name === "mkfifo" || (name === "mknod" && call.args.includes("p"))) {
+			this.#fifo = true;
+			// Whoever reads it now gets what is written to it later.
+			for (const path of new Options(call.args, "-m --mode").operands) this.#fifos.add(located(path, call.place));
+		}
 		if (this.#fifo && /^(nc|ncat|netcat|telnet|openssl|socat)$/.test(name)) this.#hit(remoteRules["net-shell"], call.text());
 		if (/^(nc|ncat|netcat|telnet|socat|rlogin)$/.test(name) || (name === "openssl" && call.args[0] === "s_client"))
 			this.#ends.add("connection");
@@ -1344,6 +1356,8 @@ export class Shell {
 				const content = this.#content(path);
 				call.reads(first);
 				if (content !== undefined) return call.script(content, through, [first, ...rest]);
+				if (this.#fifos.has(path))
+					this.#sinks.set(path, { fed: true, feed: (text) => void call.script(text ?? UNKNOWN, through, [first, ...rest]) });
 				if (/^\/dev\/(tcp|udp)\//.test(path)) call.hit(r["shell-to-network"]);
 				return UNKNOWN;
 			}

@@ -223,10 +223,18 @@ function valueNamed(name: string, index: string | undefined, at: Surroundings): 
 	const own = isEach(index) ? undefined : at.at(name, index);
 	if (own !== undefined || value === undefined) return own;
 	const all = typeof value === "string" ? [value] : value;
-	if (isEach(index)) return all;
+	if (isEach(index)) return inOrder(name, all, at);
 	const place = calculated(index, at);
 	if (place === undefined) return typeof value === "string" ? undefined : UNKNOWN;
 	return at.at(name, String(place)) ?? all.at(place);
+}
+
+/** An array's elements by their indexes, where those have been said: `a=([1]=-rf [0]=rm)`. */
+function inOrder(name: string, all: readonly string[], at: Surroundings): readonly string[] {
+	const keys = at.keys(name);
+	if (keys?.length !== all.length || !keys.every((key) => /^\d{1,6}$/.test(key))) return all;
+	const ordered = [...keys].sort((a, b) => Number(a) - Number(b)).map((key) => at.at(name, key));
+	return ordered.every((one) => one !== undefined) ? (ordered as string[]) : all;
 }
 
 function putParameter(part: ParameterExpansionPart, quoted: boolean, fields: Fields, at: Surroundings): void {
@@ -286,8 +294,12 @@ function putDefault(
 	switch (operation.operator) {
 		case "+":
 		case ":+":
-			// Set or not set: where it is not known, take it to be there.
-			if (!empty || (value === undefined && !/^[0-9@*]/.test(name))) operand();
+			// Set or not set: where it is not known, take it to be there; but a name that no environment has is most likely not.
+			if (!empty || (value === undefined && /^[A-Z]/.test(name))) operand();
+			else if (value === undefined && /^[a-z_]/.test(name)) {
+				textOf(operation.operand, at);
+				fields.add(UNKNOWN);
+			}
 			return;
 		case "?":
 		case ":?":

@@ -104,9 +104,14 @@ const assignments = (words: readonly string[]): ReadonlyMap<string, string> =>
 	new Map(words.map((word) => [word.slice(0, word.indexOf("=")), word.slice(word.indexOf("=") + 1)]));
 
 const xargs: Wrapper = (call) => {
+	// What these take they take at once: `-i`, `-iX`, `-l1`.
+	const inside = call.args.findIndex((arg, at) => !arg.startsWith("-") && !/^-[adEILnPs]$/.test(call.args[at - 1] ?? ""));
+	const args = call.args.map((arg, at) =>
+		at >= inside && inside >= 0 ? arg : /^-i./.test(arg) ? `-I${arg.slice(2)}` : /^-[le]/.test(arg) ? "-r" : arg,
+	);
 	const options = new Options(
-		call.args,
-		"-a --arg-file -d --delimiter -E -I -i -L -n -P -s --max-args --max-procs --max-lines --replace --max-chars",
+		args,
+		"-a --arg-file -d --delimiter -E -I -L -n -P -s --max-args --max-procs --max-lines --replace --max-chars",
 		true,
 	);
 	const replace = options.value("-I", "--replace") ?? (options.has("-i") ? "{}" : undefined);
@@ -175,6 +180,15 @@ const find: Wrapper = (call) => {
 			let end = index + 1;
 			while (end < args.length && args[end] !== ";" && !(args[end] === "+" && args[end - 1] === "{}")) end++;
 			const inner = args.slice(index + 1, end);
+			// By its whole name, a file that this script has written.
+			if (/^[\w.-]{1,64}$/.test(name))
+				for (const start of starts.length > 0 ? starts.slice(0, 8) : ["."])
+					if (call.file(`${start}/${name}`) !== undefined)
+						call.argv(
+							inner.map((arg) => arg.replaceAll("{}", () => `${start}/${name}`)),
+							"find",
+							null,
+						);
 			for (const secret of secrets)
 				call.argv(
 					inner.map((arg) => arg.replaceAll("{}", () => secret)),

@@ -1,4 +1,4 @@
-import { base64Text } from "../printed.ts";
+import { base64Text } from "../encodings.ts";
 import { escapes, FETCHED, isKnown, PACKED, squeezed, UNKNOWN } from "../words.ts";
 import { DATA } from "./access.ts";
 import { type Call, each, type Judges, Options, rules } from "./rule.ts";
