@@ -1,5 +1,6 @@
 import { base64Text, hexText } from "./encodings.ts";
 import { deleteRule, homeOf, isPersonal, readRule, writeRule } from "./paths.ts";
+import { MOVES, movedBy } from "./printed.ts";
 import { type Call, rules } from "./rules/rule.ts";
 import { escapes, FETCHED, isKnown, PACKED, squeezed, UNKNOWN } from "./words.ts";
 
@@ -107,7 +108,7 @@ const MAX_LITERALS = 256;
 
 /** Calls that run a program, whatever the language. */
 const RUNS_SURELY =
-	/\b(system|system2|exec[lv][pe]{0,2}|spawn[lv]?[pe]{0,2}|popen[234]?|posix_spawnp?|check_output|check_call|create_subprocess_(shell|exec)|getoutput|getstatusoutput|Popen|shell_exec|passthru|proc_open|pcntl_exec|execSync|execFile|execFileSync|spawnSync|callCommand|callProcess|rawSystem|shell-command(-to-string)?|call-process|start-process|make-process|forkpty|run-shell-command|startProcess|os:cmd)\b\s{0,8}[(\s"'`[]|\bexec\s{0,4}[("'`\s]|\bsubprocess\b|\bimport\s{1,4}(os|pty|commands|popen2)\s{1,4}as\b|\bfrom\s{1,4}(os|pty|commands)\s{1,4}import\b|\bProcess\s{0,2}(\.|::)\s{0,2}(new|run|start|spawn|exec)|\besyscmd\b|\bpty\s{0,4}\.\s{0,4}spawn|\bchild_process\b|getRuntime|\bProcessBuilder\b|\bos\.execute\b|\bio\.popen\b|\bIO\.popen\b|\bKernel\.|\bOpen3\b|\bsyscall\b|\bDeno\.(run|Command)|\bBun\.(spawn|\$)|exec\.Command|\bprocess\.binding\b|\bSystem\.(cmd|shell|process)\b|\bSys\.command\b|\bUnix\.(system|execvp?e?|open_process\w{0,8})\b|\bCommand::new\b|:os\.cmd\b|\bexec(Cmd(Ex)?|Process|ShellCmd)\s{0,2}\(|%x[^A-Za-z0-9\s]|\bqx\s?[^\w\s=,;)]|\bansi-term\b|\(term\b|\bos\.startfile\b|\bopen\s{0,4}\(?[^;]{0,80}["']\s{0,4}-?\||\|\s{0,4}["'][^"']{0,200}["']\s{0,4}\)|\|\s{0,4}getline|\|&|\bforeign import\b|\bctypes\b|\.execute\(\s{0,4}\)|\bdl\.|\bloadlib\b|primitive-fork|\bsystem\s{0,2};?\s{0,2}$/;
+	/\bbreakpoint\s{0,4}\(\s{0,4}["']|\b(system|system2|exec[lv][pe]{0,2}|spawn[lv]?[pe]{0,2}|popen[234]?|posix_spawnp?|check_output|check_call|create_subprocess_(shell|exec)|getoutput|getstatusoutput|Popen|shell_exec|passthru|proc_open|pcntl_exec|execSync|execFile|execFileSync|spawnSync|callCommand|callProcess|rawSystem|shell-command(-to-string)?|call-process|start-process|make-process|forkpty|run-shell-command|startProcess|os:cmd)\b\s{0,8}[(\s"'`[]|\bexec\s{0,4}[("'`\s]|\bsubprocess\b|\bimport\s{1,4}(os|pty|commands|popen2)\s{1,4}as\b|\bfrom\s{1,4}(os|pty|commands)\s{1,4}import\b|\bProcess\s{0,2}(\.|::)\s{0,2}(new|run|start|spawn|exec)|\besyscmd\b|\bpty\s{0,4}\.\s{0,4}spawn|\bchild_process\b|getRuntime|\bProcessBuilder\b|\bos\.execute\b|\bio\.popen\b|\bIO\.popen\b|\bKernel\.|\bOpen3\b|\bsyscall\b|\bDeno\.(run|Command)|\bBun\.(spawn|\$)|exec\.Command|\bprocess\.binding\b|\bSystem\.(cmd|shell|process)\b|\bSys\.command\b|\bUnix\.(system|execvp?e?|open_process\w{0,8})\b|\bCommand::new\b|:os\.cmd\b|\bexec(Cmd(Ex)?|Process|ShellCmd)\s{0,2}\(|%x[^A-Za-z0-9\s]|\bqx\s?[^\w\s=,;)]|\bansi-term\b|\(term\b|\bos\.startfile\b|\bopen\s{0,4}\(?[^;]{0,80}["']\s{0,4}-?\||\|\s{0,4}["'][^"']{0,200}["']\s{0,4}\)|\|\s{0,4}getline|\|&|\bforeign import\b|\bctypes\b|\.execute\(\s{0,4}\)|\bdl\.|\bloadlib\b|primitive-fork|\bsystem\s{0,2};?\s{0,2}$/;
 const TALKS =
 	/\b(socket|Socket|TCPSocket|TCPServer|UNIXSocket|newSocket|newAsyncSocket|INETSocket|socketConnection|TCPClient|SocketChannel|usocket|make-network-process|open-network-stream|fsockopen|pfsockopen|stream_socket_client|socket_create|IO::Socket|INET|sockaddr_in|net\.(connect|createConnection|Socket|createServer|Dial|Listen)|createConnection|TcpStream|TcpClient|luasocket|connect|gen_tcp|\/inet\/(tcp|udp)|java\.net|ServerSocket|NetCat|XMLHTTP|websocket)\b|\/inet\/(tcp|udp)|\b(Deno|Bun)\.(connect|listen)|require\(['"](node:)?(net|tls|dgram)['"]\)|net\.Socket/;
 const FETCHES =
@@ -398,11 +399,22 @@ const UNPACKS = /\b(decompress|gzinflate|gzuncompress|gzdecode|inflateSync|gunzi
 /** Strings that may be encoded programs. */
 function decodes(call: Call, language: string, literals: readonly Literal[], source: string): void {
 	let some = false;
+	// `bytes(b ^ 74 for b in bytes.fromhex("..."))`
+	const moves = MOVES.exec(source);
+	if (moves)
+		for (const { text } of literals)
+			for (const letters of [text, hexText(text), base64Text(text) ?? ""]) {
+				const plain = movedBy(moves, letters);
+				if (!/^[\s!-~]{4,}$/.test(plain)) continue;
+				some = true;
+				call.code(language, plain);
+				if (looksLikeCommand(plain)) call.maybe(plain, language);
+			}
 	// `map(chr, [105, 109, ...])`: characters by their numbers.
 	for (const list of source.match(/\d{1,3}(?:\s{0,2},\s{0,2}\d{1,3}){7,4096}/g)?.slice(0, 8) ?? []) {
 		const plain = list
 			.split(",")
-			.map((number) => String.fromCharCode(Number(number)))
+			.map((number) => (moves ? movedBy(moves, String.fromCharCode(Number(number))) : String.fromCharCode(Number(number))))
 			.join("");
 		if (!/^[\s!-~]{4,}$/.test(plain)) continue;
 		some = true;

@@ -232,6 +232,9 @@ export function located(path: string, place: Place): string {
 		if (parts[0] === "proc" && parts.length === 3 && part === "root") parts.length = 0;
 		else if (parts[0] === "proc" && parts.length === 3 && part === "cwd") parts.splice(0, 3, ...place.cwd.split("/").filter(Boolean));
 	}
+	// `/home/$(whoami)`: whoever it is, it is somebody's home.
+	if (parts[0] === "home" && parts[1] !== undefined && squeezed(parts[1]) === "")
+		parts.splice(0, 2, ...homeOf(place).split("/").filter(Boolean));
 	return isKnown(text.charAt(0)) ? `/${parts.join("/")}` : parts.join("/");
 }
 

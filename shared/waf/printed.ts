@@ -24,8 +24,14 @@ const IMPORTS =
 const PRINTS =
 	/^\s{0,8}(?:BEGIN\s{0,4}\{)?\s{0,8}(?:print|printf|puts|putc|echo|say|p|\$><<|console\.log|io\.write|sys\.stdout\.(?:buffer\.)?write|process\.stdout\.write|\$stdout\.write|STDOUT\.write|write|System\.out\.print(?:ln)?)(?![\w])([^;{}]{0,2048})[;}\s]{0,8}$/;
 /** `b ^ 101`, `ord(c) - 1`: each letter by the same number. */
-const MOVES =
+export const MOVES =
 	/(?:\b(?:ord|charCodeAt|codePointAt)\s{0,2}\([^()]{0,16}\)|\$_\)?|\b[b-hk-z]\)?)\s{0,4}(\^|\+|-)\s{0,4}(0x[0-9a-fA-F]{1,4}|\d{1,3})\b/;
+/** A text, each letter moved as a match of `MOVES` says. */
+export function movedBy([, sign, amount]: readonly string[], text: string): string {
+	const by = Number(amount);
+	const step = (code: number): number => (sign === "^" ? code ^ by : sign === "+" ? code + by : code - by);
+	return [...text].map((letter) => String.fromCharCode(step(letter.charCodeAt(0)) & 0xffff)).join("");
+}
 /** What may stand around texts that are turned in one of the ways below, one by one or all at once. */
 const GUESSED =
 	/^(for|chr|ord|map|list|tuple|int|str|len|range|zip|join|bytes|bytearray|from|fromhex|fromCharCode|fromCodePoint|charCodeAt|codePointAt|char|hex|unhexlify|binascii|pack|unpack1?|split|String|Buffer|Array|toString|base64|b64decode|decode64|base64_decode|decode_base64|atob|MIME|Base64|codecs|decode|encode|rot_?13|str_rot13|unquote|unescape|decodeURI(Component)?|urldecode|urllib|parse|html|URI|CGI|reverse|reversed|strrev|scalar|decompress|inflate|inflateSync|gunzipSync|zlib|gzip|bz2|lzma|loads|print|printf|format|puts|end|sep|sys|stdout|write|console|log|each|bytes|utf8|require|BEGIN|\$_|parseInt)$/;
@@ -61,10 +67,7 @@ export function printedBy(
 	const moved = (text: string | undefined): string | undefined => {
 		if (text === undefined || (!moves && !/\^/.test(written))) return text;
 		// Letter by letter, with a key that is longer than a number.
-		if (!moves) return PACKED;
-		const by = Number(moves[2]);
-		const step = (code: number): number => (moves[1] === "^" ? code ^ by : moves[1] === "+" ? code + by : code - by);
-		return [...text].map((letter) => String.fromCharCode(step(letter.charCodeAt(0)) & 0xffff)).join("");
+		return moves ? movedBy(moves, text) : PACKED;
 	};
 	const numbers = /\b(chr|fromCharCode|pack|%c|bytes|bytearray|char|toChar)\b/.test(
 		call + literals.map((literal) => literal.text).join(" "),

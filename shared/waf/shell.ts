@@ -928,6 +928,12 @@ export class Shell {
 					if (equals > 0 && /^[A-Za-z_][A-Za-z0-9_]{0,127}$/.test(arg.slice(0, equals)) && !state.has(arg.slice(0, equals)))
 						this.#assign(arg.slice(0, equals), arg.slice(equals + 1), state, via);
 				}
+				if (args.some((flag) => /^-[a-zA-Z]{0,8}p/.test(flag)))
+					for (const name of args) {
+						const value = name.startsWith("-") ? undefined : scope.get(name);
+						if (value !== undefined)
+							return `declare ${typeof value === "string" ? `-- ${name}=${quoted(value)}` : `-a ${name}=(${value.map(quoted).join(" ")})`}\n`;
+					}
 				// Without names they print what is set.
 				return args.every((arg) => arg.startsWith("-")) ? PRIVATE : "";
 			}

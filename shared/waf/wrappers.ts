@@ -1,4 +1,4 @@
-import { pathRules } from "./paths.ts";
+import { pathRules, readRule } from "./paths.ts";
 import { isNarrow, secretsFound } from "./programs.ts";
 import { destroyRules } from "./rules/destroy.ts";
 import { baseName, type Call, hostOf, isLoopback, Options } from "./rules/rule.ts";
@@ -198,6 +198,14 @@ const find: Wrapper = (call) => {
 			if (inner[0] === "shred" && found.some((path) => path.startsWith("/var/log"))) call.hit(destroyRules["clear-traces"]);
 			// To run whatever is found.
 			if (inner[0] === "{}") call.hit(shellRules["shell-escape"]);
+			// What is found first is where it starts.
+			for (const start of starts.slice(0, 8))
+				if (!itself && readRule(start, call.place))
+					call.argv(
+						inner.map((arg) => arg.replaceAll("{}", () => start)),
+						"find",
+						null,
+					);
 			for (const path of found) {
 				// Everything below a directory, or only what a test picks.
 				const place = narrow ? path : `${path.slice(0, -1)}*`;
