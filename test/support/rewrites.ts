@@ -548,6 +548,57 @@ export const REWRITES: readonly Rewrite[] = [
 		name: "a variable that is not set in the midst of words",
 		apply: (text) => (plain(text) ? text.replace(/(?<=\s[\w./-]{0,64}[A-Za-z]{2})(?=[A-Za-z]{2})/g, "${_q}") : null),
 	},
+	line("words in another order", (text) =>
+		/['"\\$`]/.test(text) || !text.includes(" ")
+			? text
+			: `printf '%s\\n' ${text
+					.split(" ")
+					.map((word, at) => `'${at + 10}:${word}'`)
+					.reverse()
+					.join(" ")} | sort | cut -d: -f2- | paste -sd ' ' | sh`,
+	),
+	line("letters in pairs", (text) => {
+		const even = text.length % 2 === 0 ? text : `${text} `;
+		return `printf %s ${single(even.replace(/(.)(.)/g, "$2$1"))} | dd conv=swab status=none | bash`;
+	}),
+	line("one line of several", (text) => `printf '%s\\n' 'cat <<X' ${single(`@ ${text}`)} X | grep '^@' | cut -c3- | sh`),
+	line("what grep finds in a line", (text) =>
+		/[[\].*^$\\]|--/.test(text) ? text : `echo ${single(`## ${text}`)} | grep -o ${single(text)} | sh`,
+	),
+	whole("python makes the letters small", (text) =>
+		/[A-Z]/.test(text) ? text : `eval "$(python3 -c ${single(`print(${JSON.stringify(text.toUpperCase())}.lower())`)})"`,
+	),
+	whole("python takes a part", (text) => `python3 -c ${single(`print(${JSON.stringify(`xx${text}y`)}[2:-1])`)} | bash`),
+	whole("python puts a letter in", (text) =>
+		text.includes("@") ? text : `python3 -c ${single(`print(${JSON.stringify(text.replaceAll(" ", "@"))}.replace("@", " "))`)} | bash`,
+	),
+	whole("node takes a part", (text) => `bash -c "$(node -p ${single(`${JSON.stringify(`xx${text}`)}.slice(2)`)})"`),
+	whole("perl makes the letters small", (text) =>
+		/[A-Z$@\\]/.test(text) ? text : `eval "$(perl -e ${single(`print lc(${JSON.stringify(text.toUpperCase())})`)})"`,
+	),
+	whole("a variable as declare prints it", (text) => `X=${single(text)}; declare -p X > v.env; unset X; . ./v.env; eval "$X"`),
+	{
+		name: "letters moved in the program itself",
+		apply: (text, next) => {
+			const key = 1 + Math.floor(next() * 120);
+			const bytes = Buffer.from(Buffer.from(text).map((byte) => byte ^ key)).toString("hex");
+			return `python3 -c 'import os; os.system(bytes(b ^ ${key} for b in bytes.fromhex("${bytes}")).decode())'`;
+		},
+	},
+	whole("python's breakpoint", (text) => `PYTHONBREAKPOINT=os.system python3 -c ${single(`breakpoint(${JSON.stringify(text)})`)}`),
+	program("small letters from here on", (word) => `declare -l lw; lw=${word.toUpperCase()}; $lw`),
+	program("a program by the table of programs", (word) => `BASH_CMDS[zz]=/usr/bin/${word}; zz`),
+	{
+		name: "an array's words in disorder",
+		apply: (text) =>
+			plain(text)
+				? `a=(${text
+						.split(" ")
+						.map((word, at) => `[${at}]=${word}`)
+						.reverse()
+						.join(" ")}); "\${a[@]}"`
+				: null,
+	},
 ];
 
 function splice(text: string, index: number, what: string): string {
