@@ -49,6 +49,8 @@ import { wrappers } from "./wrappers.ts";
  */
 
 /** Variables through which interpreters and loaders find what they run. */
+const SYSTEM_PID_FILE =
+	/^\/(var\/)?run\/([\w-]{1,32}\/)?(auditd|sshd|rsyslogd|syslogd|crond?|atd|dbus|systemd-\w{1,32}|firewalld|fail2ban|osqueryd?|falco|wazuh[\w-]{0,32}|clamd|dockerd?|containerd|NetworkManager|init)(\/pid|\.pid)$/;
 const HIJACKS =
 	/^(BASH_ENV|ENV|PYTHONSTARTUP|PYTHONPATH|PERL5OPT|PERL5LIB|RUBYOPT|RUBYLIB|NODE_OPTIONS|NODE_PATH|JAVA_TOOL_OPTIONS|_JAVA_OPTIONS|GIT_TEMPLATE_DIR|GIT_CONFIG_GLOBAL|GIT_EXEC_PATH|GCONV_PATH|VIMINIT|EXINIT|INPUTRC|LD_LIBRARY_PATH|SSH_AUTH_SOCK|ZDOTDIR)$/;
 /** Through this, a command is started by a shell that somebody opens later. */
@@ -680,7 +682,8 @@ export class Shell {
 			const all = this.#files.get(path.slice(0, at + 1));
 			if (all !== undefined) return all;
 		}
-		return undefined;
+		// What a service of the machine is to be ended by.
+		return SYSTEM_PID_FILE.test(path) ? "1\n" : undefined;
 	}
 
 	#rule(rule: Rule | undefined, evidence: string): void {
@@ -1292,6 +1295,8 @@ export class Shell {
 		if (options.has("-c", "--command")) {
 			// elvish calls the environment $E:.
 			const text = (options.value("--command") || first || "").replaceAll(call.name === "elvish" ? "$E:" : "\0", "$");
+			// fish has them all in $argv, from the first on.
+			if (call.name === "fish") return call.script(text.replace(/\$argv\b/g, '"$@"'), through, ["fish", ...rest]);
 			return call.script(text, through, rest);
 		}
 		if (first !== undefined && first !== "-" && !options.has("-s")) {

@@ -89,7 +89,7 @@ const awk = (call: Call): void => {
 	if (/\/inet[46]?\/(tcp|udp)/.test(text)) return void call.hit(shellRules["shell-to-network"]);
 	for (const one of [text, ...options.values("-e", "--source")]) {
 		if (/\bsystem\s{0,4}\(|\|\s{0,4}getline|\|&|\|\s{0,4}["']|\bprint[^|]{0,512}\|\s{0,4}[a-z"$]/.test(one)) awkRuns(call, one, options);
-		for (const write of one.matchAll(/>{1,2}\s{0,4}"((?:\/|~)[^"]{1,512})"/g)) call.writes(write[1] ?? "");
+		for (const write of one.matchAll(/>{1,2}\s{0,4}"([^"\s]{1,512})"/g)) call.writes(write[1] ?? "");
 		for (const named of one.matchAll(/(>{1,2}|<)\s{0,4}([A-Za-z_]\w{0,63})\b/g)) {
 			const path = options.values("-v", "--assign").find((given) => given.startsWith(`${named[2]}=`));
 			if (path === undefined) continue;
@@ -267,7 +267,7 @@ export const languageJudges: Judges = [
 	}),
 	each("guile csi racket sbcl clisp gosh emacs-lisp elisp clojure clj bb lein", interpreter("lisp", "-c -e -x --eval -eval -ex", "-l")),
 	each(
-		"julia R Rscript octave ghc ghci runhaskell runghc elixir iex erl groovy groovysh scala jshell kotlin swift crystal v nim raku dart pwsh powershell osascript gnuplot sage maxima scilab ocaml ghci mono csharp fsharpi escript rakudo xmllint puppet smlnj poly yap swipl gprolog dotnet cobc gfortran factor forth gforth puppet",
+		"julia R Rscript octave ghc ghci runhaskell runghc elixir iex erl groovy groovysh scala jshell kotlin swift crystal v nim raku dart pwsh powershell osascript gnuplot sage maxima scilab ocaml ghci mono csharp fsharpi escript rakudo puppet smlnj poly yap swipl gprolog dotnet cobc gfortran factor forth gforth puppet",
 		(call) => {
 			const options = new Options(call.args, "-e -E -c -eval --eval -exec -p -x -g --execute -Command -command -b");
 			const texts = [
@@ -353,6 +353,13 @@ export const languageJudges: Judges = [
 				}
 		},
 	),
+	each("bats", (call) => {
+		for (const path of call.args.slice(0, 64)) {
+			const below = call.filesBelow(path).filter(([file]) => file.endsWith(".bats"));
+			for (const text of [call.file(path) ?? "", ...below.map(([, content]) => content)])
+				if (text !== "") call.script(batsScript(text), "bats", [path], null);
+		}
+	}),
 	each("ssh-keygen", (call) => {
 		const library = new Options(call.args, "-D -f -t -b -C -N -P -m -O -I -n -V -s -z -R -F -r").value("-D");
 		if (library !== undefined && !/pkcs11/.test(library)) call.hit(g["load-library"]);
@@ -537,8 +544,9 @@ function writtenBefore(call: Call): void {
 			]
 		: [];
 	const named = new Set(call.filesIn(call.args));
+	const prose = RUNS_DOCUMENTS.test(call.name) ? new Set() : documents(call);
 	for (const content of around.length > 0 ? call.filesIn([...call.args, ...around]) : named) {
-		if (squeezed(content).trim() === "") continue;
+		if (squeezed(content).trim() === "" || prose.has(content)) continue;
 		if (/["'\s=](\/tmp|\/var\/tmp|\/dev\/shm)\/[^\s;"']{1,256}\.(so|dylib)\b/.test(content)) call.hit(g["load-library"]);
 		for (const script of jsonScripts(content)) call.maybe(script, call.name);
 		if (SHELL_WORD.test(content.replace(/^#![^\n]{0,64}/, ""))) call.hit(shellRules["shell-escape"]);
@@ -547,6 +555,22 @@ function writtenBefore(call: Call): void {
 		if (!/^\s{0,8}[{<[(]/.test(content) && (named.has(content) || content.startsWith("#!"))) call.maybe(content, call.name);
 	}
 }
+/** What is written for people, by its name: no program for whoever checks, formats or renders it. */
+const DOCUMENT = /\.(md|mdx|rst|adoc|html?|css|svg|csv)$/i;
+const RUNS_DOCUMENTS = /^(runme|mdsh|rundoc|codedown|mask|maid|xc|literate|jupytext|quarto|knitr)$/;
+const documents = (call: Call): Set<string> =>
+	new Set([
+		...call.filesBelow(".").flatMap(([path, content]) => (DOCUMENT.test(path) ? [content] : [])),
+		...call.args.slice(0, 64).flatMap((arg) => (DOCUMENT.test(arg) ? (call.file(arg) ?? []) : [])),
+	]);
+
+/** A file of tests for bats as the script that it is: each test its commands, and `run` before a command nothing of its own. */
+const batsScript = (text: string): string =>
+	text
+		.slice(0, 32_768)
+		.replace(/^[ \t]{0,16}@test [^\n]{0,512}\{[ \t]{0,16}$/gm, "{")
+		.replace(/^([ \t]{0,32})run (?:(?:--[a-z-]{1,32}|-\d{1,3}|!) ){0,3}/gm, "$1");
+
 /**
  * What this script has written into the project that a program is about to work on: build descriptions, tests, hooks and settings are
  * programs, each in its own way. Whether they are run nobody can say, so only what is denied counts.
@@ -560,6 +584,10 @@ function projectFiles(call: Call): void {
 			!RISKY.test(content)
 		)
 			continue;
+		if (path.endsWith(".bats")) {
+			call.perhaps(() => call.maybe(batsScript(content), call.name));
+			continue;
+		}
 		call.perhaps(() => {
 			call.code(LANGUAGES[/\.(\w{1,6})$/.exec(path)?.[1] ?? ""] ?? call.name, content);
 			for (const script of jsonScripts(content)) call.maybe(script, call.name);
@@ -637,7 +665,7 @@ const HOOKS: ReadonlyMap<string, RegExp> = new Map([
 ]);
 /** Programs for which a file's content is only content. */
 const READS_FILES =
-	/^(cat|less|more|head|tail|wc|sort|uniq|diff|cmp|comm|join|paste|jq|yq|bat|stat|file|ls|test|xxd|od|cut|tr|column|md5sum|sha256sum|shellcheck|prettier|eslint|black|yamllint|open|tree|nl|tac|tee|gofmt|rustfmt|kubectl|docker|chmod|rm|mv|cp|mkdir|cd|echo|printf|git|grep|rg|sed|awk)$/;
+	/^(cat|less|more|head|tail|wc|sort|uniq|diff|cmp|comm|join|paste|jq|yq|bat|stat|file|ls|test|xxd|od|cut|tr|column|md5sum|sha256sum|xmllint|xsltproc|bats|shellcheck|prettier|eslint|black|yamllint|open|tree|nl|tac|tee|gofmt|rustfmt|kubectl|docker|chmod|rm|mv|cp|mkdir|cd|echo|printf|git|grep|rg|sed|awk)$/;
 /** Programs that run what lies in the directory that they are given or stand in. */
 const BUILDS = new Set(
 	"bundle bundler npm yarn pnpm pip pip3 gem cargo go easy_install composer gcc g++ cc clang tcc rustc javac java v crystal nim dotnet mvn gradle ant rake nmap ansible-playbook puppet facter aria2c strings latex pdflatex pandoc cobc m4 nginx julia bpftrace apt apt-get yum dnf code pytest tox nox jest vitest mocha rspec phpunit pdb vagrant rtorrent dstat".split(

@@ -1,4 +1,4 @@
-import { pathRules } from "../paths.ts";
+import { pathRules, writeRule } from "../paths.ts";
 import { isKnown } from "../words.ts";
 import { type Call, each, type Judges, Options, rules } from "./rule.ts";
 
@@ -42,6 +42,8 @@ export const machineRules = {
 				"ufw disable",
 				"setenforce 0",
 				"systemctl stop auditd",
+				"busctl call org.freedesktop.systemd1 /org/freedesktop/systemd1 org.freedesktop.systemd1.Manager StopUnit ss auditd.service replace",
+				'python3 -c \'import subprocess as s\nfor v in ["stop", "disable"]: s.run(["systemctl", v, "auditd"])\'',
 				"auditctl -e 0",
 				"service rsyslog stop",
 				"nft flush ruleset",
@@ -71,7 +73,16 @@ export const machineRules = {
 		"kill-everything": {
 			verdict: "deny",
 			reason: "ends every process that it may, or the system's first one",
-			match: ["kill -9 -1", "killall5", "kill -9 1", "pkill -9 -u root", "killall -u $USER", "pkill -9 ."],
+			match: [
+				"kill -9 -1",
+				"killall5",
+				"kill -9 1",
+				"kill $(cat /run/auditd.pid)",
+				"ps -o pid= -u ann | xargs kill",
+				"pkill -9 -u root",
+				"killall -u $USER",
+				"pkill -9 .",
+			],
 			pass: ["kill $PID", "kill 12345", "pkill -f myserver", "kill %1", "kill -0 $pid", "kill -9 $(lsof -t -i:3000)"],
 		},
 		"kill-system": {
@@ -92,8 +103,16 @@ export const machineRules = {
 				"docker run --cap-add=SYS_ADMIN x",
 				"docker -H tcp://10.0.0.1:2375 ps",
 				"printf 'services:\\n  a:\\n    image: alpine\\n    privileged: true\\n' > compose.yml; docker compose up",
+				"printf 'services:\\n  a:\\n    image: alpine\\n    volumes: [\"/etc/cron.d:/c\"]\\n' | docker compose -f - up",
+				"docker run -v /var/spool/cron:/c alpine sh -c 'echo x > /c/root'",
 			],
-			pass: ["docker run -v $PWD:/app node:22 npm test", "docker run --rm -p 8080:80 nginx", "docker run -v /tmp/x:/x alpine ls"],
+			pass: [
+				"docker run -v $PWD:/app node:22 npm test",
+				"docker run --rm -p 8080:80 nginx",
+				"docker run -v /tmp/x:/x alpine ls",
+				"printf 'services:\\n  a:\\n    image: nginx\\n    volumes: [\"./site:/usr/share/nginx/html:ro\"]\\n' | docker compose -f - up",
+				"docker run -v /etc/ssl/certs:/etc/ssl/certs:ro alpine ls",
+			],
 		},
 		"container-rights": {
 			verdict: "ask",
@@ -214,8 +233,24 @@ function mounts(call: Call, source: string, target = ""): void {
 	else if (/\/\.ssh$/.test(source) && call.args.some((arg) => arg.startsWith(`${source}:`) && arg.endsWith("/.ssh:ro")))
 		call.hit(m["container-rights"]);
 	else if (/^\/etc\/(shadow|passwd|sudoers|ssh|cron)|^\/root\/|\/\.(ssh|aws|gnupg)(\/|$)/.test(source)) call.hit(m["container-escape"]);
+	// Where programs are started later, and who may do what; to read them is another matter.
+	else if (
+		/^write-(persistence|privilege)$/.test(writeRule(source, call.place)?.id ?? "") &&
+		source.startsWith("/") &&
+		!call.args.some((arg) => arg.startsWith(`${source}:`) && arg.endsWith(":ro"))
+	)
+		call.hit(m["container-escape"]);
 	else if (source === "~" || source === (call.place.home ?? "\0")) call.hit(m["container-escape"]);
 }
+
+/** What a description has mounted, to be written there too: `- /a:/b`, `volumes: ["/a:/b"]`, `source: /a`, `hostPath: {path: /a}`. */
+const mountsIn = (text: string): (string | undefined)[][] =>
+	[
+		...[
+			...text.matchAll(/(?:^\s{0,64}-\s{1,4}|\[\s{0,4}|,\s{0,4})["']?((?:\/|~)[^\s:"',]{0,256}):(\/[^\s:"',\]]{0,256})(?!:ro\b)/gm),
+			...text.matchAll(/(?:\bsource["']?|\bhostPath["']?:\s{0,4}\{?\s{0,64}["']?path["']?):\s{0,4}["']?((?:\/|~)[^\s"',}]{0,256})/g),
+		].map((found) => found.slice(1, 3)),
+	].slice(0, 64);
 
 const processes = (call: Call): void => {
 	const { args, name } = call;
@@ -360,12 +395,9 @@ export const machineJudges: Judges = [
 		const files = COMPOSE.some((file) => call.file(file) !== undefined) && !/^(kubectl|oc)$/.test(call.name) ? COMPOSE : [];
 		for (const text of [call.stdin ?? "", ...call.filesIn(call.args), ...files.map((file) => call.file(file) ?? "")]) {
 			if (text.length > 32_768) continue;
-			if (
-				/^\s{0,64}"?(privileged"?:\s{0,4}true|pid"?:\s{0,4}"?host|hostPID"?:\s{0,4}true|hostIPC"?:\s{0,4}true)/m.test(text) ||
-				/^\s{0,64}(-\s{0,4}|volumes:\s{0,4}\[\s{0,4})"?'?\/(etc|root|var\/run\/docker\.sock)?\/?:\//m.test(text) ||
-				/hostPath"?:\s{0,4}\{?\s{0,64}"?path"?:\s{0,4}"?\/(etc|root|var\/run|var\/lib\/kubelet|proc)?\/?"?\s/.test(`${text} `)
-			)
-				call.hit(m[/docker\.sock/.test(text) && !/privileged|host(PID|IPC)/.test(text) ? "container-rights" : "container-escape"]);
+			if (/^\s{0,64}"?(privileged"?:\s{0,4}true|pid"?:\s{0,4}"?host|hostPID"?:\s{0,4}true|hostIPC"?:\s{0,4}true)/m.test(text))
+				call.hit(m["container-escape"]);
+			for (const [source = "", target] of mountsIn(text)) mounts(call, source, target);
 		}
 	}),
 	each("newuidmap", (call) => call.hit(m["enter-namespace"])),
