@@ -139,6 +139,9 @@ export const pathRules = {
 				"rm -rf ~",
 				"rm -rf /*",
 				"rm -r -f /home",
+				"echo 'rm -rf /home' > /tmp/x; eval \"$(< /tmp/x)\"",
+				"rm -rf $(getent passwd 0 | cut -d: -f6)",
+				"octave-cli --eval 'eval(char([115 121 115 116 101 109 40 34 114 109 32 45 114 102 32 47 104 111 109 101 34 41]))'",
 				"d=$(mktemp -d); mv ~/.config $d/; rm -r $d",
 				"mv ~/Documen?s /tmp/x && rm -rf /tmp/x",
 				'python3 -c \'import subprocess as s; d = "/home"; s.run(["rm", "-rf", d])\'',
@@ -294,7 +297,7 @@ function likely(parts: readonly string[], part: string): string {
 	const names =
 		LIKELY[parts.length === 2 && parts[0] === "home" ? "root" : Object.hasOwn(LIKELY, parent) && parts.length < 4 ? parent : "-"] ?? [];
 	// `*.conf` is no spelling of a name; `sh?dow`, `sh*dow` and `????ow` are.
-	if (/^\*/.test(part)) return part;
+	if (/^\.?\*/.test(part)) return part;
 	return (
 		names.find((name) => globMatches(part, name) && (!part.includes("*") || part.replace(/\*/g, "").length * 2 >= name.length)) ?? part
 	);

@@ -1,5 +1,5 @@
 import { literalsOf } from "./code.ts";
-import { located } from "./paths.ts";
+import { homeOf, located } from "./paths.ts";
 import { base32Text, base64Text, hexText, printedBy, substituted, turnedBy, turnedUnknown } from "./printed.ts";
 import { type Call, isLoopback, Options } from "./rules/rule.ts";
 import { escapes, FETCHED, globMatches, isKnown, marksOf, PACKED, PRIVATE, UNKNOWN } from "./words.ts";
@@ -541,6 +541,14 @@ const PROGRAMS: Record<string, Program> = {
 		return `${(starts.length > 0 ? starts : ["."])
 			.flatMap((start) => [...secretsFound(call.args, start), `${start.replace(/\/$/, "")}/${isNarrow(call.args) ? "" : "**"}${UNKNOWN}`])
 			.join("\n")}\n`;
+	},
+	// Where somebody is at home.
+	getent: (call) => {
+		const [what, who = ""] = call.args;
+		if (what !== "passwd" || who === "") return UNKNOWN;
+		return /^(0|root)$/.test(who)
+			? "root:x:0:0:root:/root:/bin/bash\n"
+			: `${who}:x:${UNKNOWN}:${UNKNOWN}::${homeOf(call.place)}:/bin/bash\n`;
 	},
 	mktemp: (call) =>
 		`/tmp/tmp.${call.args.join("").length}${call.args.some((arg) => /^-[a-z]{0,3}d|^--directory$/.test(arg)) ? "d" : "f"}\n`,

@@ -618,7 +618,7 @@ export class Shell {
 				this.#rule(readRule(text, place), text);
 				// From the terminal, or from nobody knows where: that is no file.
 				if (/^\/dev\/(null|tty|pts\/|stdin|fd\/0)/.test(path) || !isKnown(text)) continue;
-				const content = this.#files.get(path) ?? UNKNOWN;
+				const content = this.#content(path) ?? UNKNOWN;
 				bring(content === UNKNOWN && isPersonal(text, place) ? UNKNOWN + PRIVATE : content);
 				if (number === undefined || number === 0) source = text;
 			} else if (operator === "<>") {
@@ -755,7 +755,8 @@ export class Shell {
 		}
 		const program = argv[0] ?? null;
 		const { stdin, source, target } = this.#redirections(command.redirects, scope, via, program);
-		if (program === null) return this.#kept("", target);
+		// `$(< x)` is what the file holds.
+		if (program === null) return this.#kept(assigned.size === 0 && source !== undefined ? (stdin ?? "") : "", target);
 		if (target && nameOf(program) === "cat" && argv.some((arg) => /^\/dev\/(zero|urandom)$/.test(arg)))
 			this.#hit(destroyRules["fill-disk"], argv.join(" "));
 		let where = scope;

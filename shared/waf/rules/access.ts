@@ -562,7 +562,7 @@ export const accessJudges: Judges = [
 		const shows = args.some((arg, at) =>
 			name === "pargs"
 				? /^-[a-z]{0,4}e/.test(arg)
-				: (/^(?!-)[a-zA-Z]{0,8}e[a-zA-Z]{0,8}$/.test(arg) && !/^-/.test(args[at - 1] ?? "")) || /^-[a-zA-Z]{0,4}E/.test(arg),
+				: (/^(?!-|ef$)[a-zA-Z]{0,8}e[a-zA-Z]{0,8}$/.test(arg) && !/^-/.test(args[at - 1] ?? "")) || /^-[a-zA-Z]{0,4}E/.test(arg),
 		);
 		if (shows) call.hit(pathRules[call.via.includes("sudo") || args.includes("1") ? "read-secret" : "read-private"]);
 	}),

@@ -267,7 +267,7 @@ export const languageJudges: Judges = [
 	}),
 	each("guile csi racket sbcl clisp gosh emacs-lisp elisp clojure clj bb lein", interpreter("lisp", "-c -e -x --eval -eval -ex", "-l")),
 	each(
-		"julia R Rscript octave ghc ghci runhaskell runghc elixir iex erl groovy groovysh scala jshell kotlin swift crystal v nim raku dart pwsh powershell osascript gnuplot sage maxima scilab ocaml ghci mono csharp fsharpi escript rakudo puppet smlnj poly yap swipl gprolog dotnet cobc gfortran factor forth gforth puppet",
+		"julia R Rscript octave octave-cli matlab scilab-cli ghc ghci runhaskell runghc elixir iex erl groovy groovysh scala jshell kotlin swift crystal v nim raku dart pwsh powershell osascript gnuplot sage maxima scilab ocaml ghci mono csharp fsharpi escript rakudo puppet smlnj poly yap swipl gprolog dotnet cobc gfortran factor forth gforth puppet",
 		(call) => {
 			const options = new Options(call.args, "-e -E -c -eval --eval -exec -p -x -g --execute -Command -command -b");
 			const texts = [

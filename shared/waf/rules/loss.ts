@@ -147,6 +147,7 @@ export const lossRules = rules("rewrite_history", {
 			"python3 -c 'import redis; redis.Redis().flushall()'",
 			'python3 -c \'import psycopg2 as p; p.connect("dbname=shop").cursor().execute("truncate users")\'',
 			"wget --method=DELETE http://db.example.com/users",
+			"curl -H 'X-HTTP-Method-Override: DELETE' -X POST https://api.example.com/users/7",
 		],
 		pass: [
 			"psql -c \"select 'create database app' where not exists (select 1) \\\\gexec\"",
@@ -407,11 +408,14 @@ const pathOf = (url: string): string => /^(?:https?:\/\/)?[\w.:[\]-]{1,256}(\/[^
 function methodOf(call: Call): string {
 	const { args } = call;
 	if (/^(http|https|xh|httpie|curlie)$/.test(call.name)) return args.find((arg) => /^[A-Z]{3,7}$/.test(arg)) ?? "";
+	const overridden = args
+		.map((arg) => /^x-http-method(?:-override)?:\s{0,4}(\w{1,16})/i.exec(arg)?.[1])
+		.find((method) => method !== undefined);
+	if (overridden !== undefined) return overridden.toUpperCase();
 	for (const [at, arg] of args.entries()) {
 		const joined = /^(?:-[a-zA-Z]{0,8}X=?|--(?:request|method)=)(\w{1,16})$/.exec(arg)?.[1];
-		const overridden = /^x-http-method(?:-override)?:\s{0,4}(\w{1,16})/i.exec(arg)?.[1];
 		const next = /^(-[a-zA-Z]{0,8}X|--request|--method|-m)$/.test(arg) && !(arg === "-m" && call.name !== "lwp-request");
-		const method = overridden ?? joined ?? (next ? args[at + 1] : undefined);
+		const method = joined ?? (next ? args[at + 1] : undefined);
 		if (method !== undefined) return method.toUpperCase();
 	}
 	return "";

@@ -78,6 +78,7 @@ export const machineRules = {
 				"killall5",
 				"kill -9 1",
 				"kill $(cat /run/auditd.pid)",
+				"kill $(< /run/sshd.pid)",
 				"ps -o pid= -u ann | xargs kill",
 				"pkill -9 -u root",
 				"killall -u $USER",
@@ -88,7 +89,7 @@ export const machineRules = {
 		"kill-system": {
 			verdict: "deny",
 			reason: "ends processes of the system that are not the session's",
-			match: ["pkill sshd", "killall systemd", "killall -9 dockerd"],
+			match: ["pkill -F /run/sshd.pid", "pkill sshd", "killall systemd", "killall -9 dockerd"],
 			pass: ["pkill node", "killall chrome"],
 		},
 	}),
@@ -252,11 +253,15 @@ const mountsIn = (text: string): (string | undefined)[][] =>
 		].map((found) => found.slice(1, 3)),
 	].slice(0, 64);
 
+/** Whether a pid file is that of a service that the machine stands on. */
+const endsService = (call: Call, file: string): boolean => call.file(file) === "1\n";
+
 const processes = (call: Call): void => {
 	const { args, name } = call;
-	const options = new Options(args, "-u -U -G -g -P -s -t -n -F --signal --euid --uid --user");
+	const options = new Options(args, "-u -U -G -g -P -s -t -n -F --signal --euid --uid --user --pidfile");
 	if (options.values("-u", "-U", "--user", "--uid", "--euid").length > 0 && options.operands.length === 0)
 		return void call.hit(m["kill-everything"]);
+	if (options.values("-F", "--pidfile").some((file) => endsService(call, file))) call.hit(m["kill-system"]);
 	for (const target of args.filter((arg) => !/^-/.test(arg))) {
 		if (/^(\.|\.\*|\^|\$|\.\+|\[a-z\]|init|systemd)$/.test(target) && (name !== "killall" || options.has("-r", "--regexp")))
 			call.hit(m["kill-everything"]);
@@ -379,6 +384,11 @@ export const machineJudges: Judges = [
 	}),
 	each("killall5", (call) => call.hit(m["kill-everything"])),
 	each("pkill killall skill slay", processes),
+	each("start-stop-daemon", (call) => {
+		const options = new Options(call.args, "-p -n -x -a -u -s -R --pidfile --name --exec --startas --user --signal --retry", true);
+		if (options.has("-K", "--stop") && options.values("-p", "--pidfile").some((file) => endsService(call, file)))
+			call.hit(m["kill-system"]);
+	}),
 	each("fuser", (call) => {
 		if (call.args.some((arg) => /^-[a-z]{0,4}k/.test(arg)) && call.args.some((arg) => /^(\/|\/home|\/var|\/usr|\/etc)$/.test(arg)))
 			call.hit(m["kill-everything"]);
