@@ -25,7 +25,7 @@ export const destroyRules = rules("destroy", {
 			"chmod -R 000 ~",
 			"chmod 777 /etc/shadow",
 			"chmod -R a= /etc",
-			"find /etc -depth ! -type l -exec chmod 0 {} +",
+			"find /etc -depth ! -type l -print0 | xargs -0 chmod 0",
 			"find /usr | xargs chown nobody",
 			"fd . /home/ann -X chmod 000",
 			"printf 'x:\\n\\tchmod -R a= $(D)\\n' > /tmp/m; make -f /tmp/m D=/etc",

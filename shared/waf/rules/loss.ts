@@ -86,9 +86,9 @@ export const lossRules = rules("rewrite_history", {
 			"kubectl delete all --all --all-namespaces",
 			"helm ls -A -q | xargs -n1 helm uninstall",
 			"kubectl delete --raw /api/v1/namespaces/production",
-			'kubectl delete -f - <<< \'{"kind": "Namespace", "metadata": {"name": "prod"}}\'',
+			`kubectl delete -f <(echo '{"kind": "Namespace", "metadata": {"name": "prod"}}')`,
 			"curl -X DELETE localhost:8001/apis/apps/v1/namespaces/prod/statefulsets/db",
-			"mysql <<< \"SET @s = CONCAT('DROP ', 'SCHEMA prod'); PREPARE p FROM @s; EXECUTE p\"",
+			`mysql -e "SET @s = CONCAT('DROP ', 'SCHEMA prod'); PREPARE p FROM @s; EXECUTE p"`,
 			'python3 -c \'import subprocess; subprocess.run(["psql"], input="drop database production")\'',
 			"python3 -c 'from kubernetes import client; client.CoreV1Api().delete_namespace(\"production\")'",
 		],
@@ -222,7 +222,10 @@ const LASTING = /prod|live|master|customer|backup/i;
 /** Whether a command names what it takes down by such a name, and nothing else. */
 const isPassing = (call: Call): boolean =>
 	call.args.some(
-		(arg) => arg.length < 256 && (PASSING.test(numbered(arg)) || /(Dev|Test|Staging|Preview|Sandbox)[A-Z]?\w{0,32}$/.test(arg)),
+		(arg) =>
+			arg.length < 256 &&
+			!arg.startsWith("/dev/") &&
+			(PASSING.test(numbered(arg)) || /(Dev|Test|Staging|Preview|Sandbox)[A-Z]?\w{0,32}$/.test(arg)),
 	) &&
 	!call.args.some(
 		(arg) => LASTING.test(arg) || /^(--all|-A|--all-namespaces)$/.test(arg) || (!isKnown(arg) && !PASSING.test(numbered(arg))),

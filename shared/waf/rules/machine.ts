@@ -79,7 +79,7 @@ export const machineRules = {
 				"kill -9 1",
 				"kill $(cat /run/auditd.pid)",
 				"kill $(< /run/sshd.pid)",
-				"ps -o pid= -u ann | xargs kill",
+				"kill $(ps -o pid= -u ann)",
 				"pkill -9 -u root",
 				"killall -u $USER",
 				"pkill -9 .",
