@@ -562,7 +562,8 @@ export const accessJudges: Judges = [
 		const shows = args.some((arg, at) =>
 			name === "pargs"
 				? /^-[a-z]{0,4}e/.test(arg)
-				: (/^(?!-|ef$)[a-zA-Z]{0,8}e[a-zA-Z]{0,8}$/.test(arg) && !/^-/.test(args[at - 1] ?? "")) || /^-[a-zA-Z]{0,4}E/.test(arg),
+				: (/^(?!ef$)[acflmrsuvwxhj]{0,5}e[acflmrsuvwxhj]{0,5}$/.test(arg) && !/^-/.test(args[at - 1] ?? "")) ||
+					/^-[a-zA-Z]{0,4}E/.test(arg),
 		);
 		if (shows) call.hit(pathRules[call.via.includes("sudo") || args.includes("1") ? "read-secret" : "read-private"]);
 	}),

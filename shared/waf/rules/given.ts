@@ -116,6 +116,36 @@ function makes(call: Call): void {
 	else call.script(`cd ${quoted(directory)} && ${argv.map(quoted).join(" ")}`, AGAIN);
 }
 
+/** Programs whose settings name commands that they run, and where those settings are. */
+const CONFIGURED: readonly { names: string; options?: string; variables?: readonly string[]; operands?: true }[] = [
+	{ names: "tmux", options: "-f" },
+	{ names: "screen", options: "-c" },
+	{ names: "wg-quick redis-server", operands: true },
+	{ names: "openvpn", options: "--config", operands: true },
+	{ names: "sshd", options: "-f" },
+	{ names: "supervisord pre-commit monit", options: "-c --config --configuration" },
+	{ names: "dnsmasq msmtp", options: "-C --conf-file --file" },
+	{ names: "fetchmail", options: "-f --fetchmailrc" },
+	{ names: "mutt neomutt", options: "-F" },
+	{ names: "aws", variables: ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"] },
+	{ names: "kubectl oc helm", options: "--kubeconfig", variables: ["KUBECONFIG"] },
+];
+/** What such a setting is called; its value is a command. */
+const NAMES_COMMAND =
+	/^(?:-\s{1,4})?["']?(?:(?:pre|post)?(?:up|down)|(?:set\s{1,4}\S{1,32}\s{1,4})?run(?:-shell)?|if-shell|exec|(?:force|authorizedkeys|authorizedprincipals)?command|entry|credential_process|passwordeval|dhcp-script|(?:start|stop) program|(?:pre|post)connect|on_\w{1,32}|loadmodule|(?:route|client|learn|tls|auth)-[\w-]{1,32})["']?\s{0,8}[=:\s]\s{0,8}(.{2,2048})$/i;
+
+/** The commands that a program's settings have it run: on a line of their own, or as a program and its arguments. */
+function judgeCommands(call: Call, text: string): void {
+	for (const line of linesOf(text)) {
+		const command = NAMES_COMMAND.exec(line)?.[1];
+		if (command !== undefined) call.maybe(bare(command), call.name);
+	}
+	const program = /(?:^|[\s{])["']?command["']?:\s{0,4}([^\s,]{1,256})/.exec(text)?.[1];
+	const list = /(?:^|[\s{])["']?args["']?:\s{0,64}(?:\[([^\]]{1,1024})\]|((?:\n?\s{0,64}-\s{1,4}[^\n]{1,512}){1,16}))/.exec(text);
+	const words = (list?.[1]?.split(",") ?? list?.[2]?.split(/\n?\s{0,64}-\s{1,4}/) ?? []).map((word) => bare(word.trim()));
+	if (program !== undefined && words.length > 0) call.argv([bare(program), ...words.filter((word) => word !== "")], call.name, null);
+}
+
 const once =
 	(judge: (call: Call) => void): ((call: Call) => void) =>
 	(call) => {
@@ -133,7 +163,9 @@ export const givenJudges: Judges = [
 	each(
 		"curl",
 		once((call) => {
-			for (const file of new Options(call.args, CURL_VALUES).values("-K", "--config")) again(call, curlOptions(contentOf(call, file)));
+			const homes = ["CURL_HOME", "HOME"].flatMap((name) => call.environment.get(name) ?? []).map((home) => `${home}/.curlrc`);
+			for (const file of [...homes, ...new Options(call.args, CURL_VALUES).values("-K", "--config")])
+				again(call, curlOptions(contentOf(call, file)));
 		}),
 	),
 	each(
@@ -159,4 +191,36 @@ export const givenJudges: Judges = [
 		once((call) => again(call, gitSettings(call))),
 	),
 	each("make gmake", once(makes)),
+	each(
+		"psql",
+		once((call) => {
+			const file = call.environment.get("PSQLRC") ?? call.variable("PSQLRC");
+			if (file !== undefined) again(call, ["-f", file]);
+		}),
+	),
+	// Each line of such a file is a command of the editor.
+	each(
+		"vim vi nvim view vimdiff ex gvim",
+		once((call) => {
+			for (const file of new Options(call.args, "-u -S -s --cmd -c -U").values("-u", "-S", "-U"))
+				again(
+					call,
+					linesOf(contentOf(call, file))
+						.filter((line) => line !== "")
+						.slice(0, 32)
+						.flatMap((line) => ["-c", line]),
+				);
+		}),
+	),
+	...CONFIGURED.map(({ names, options = "", variables = [], operands }) =>
+		each(
+			names,
+			once((call) => {
+				const given = new Options(call.args, options);
+				const named = variables.flatMap((name) => (call.environment.get(name) ?? call.variable(name) ?? "").split(":", 4));
+				for (const path of [...(options === "" ? [] : given.values(...options.split(" "))), ...named, ...(operands ? given.operands : [])])
+					if (path !== "" && path !== "-") judgeCommands(call, contentOf(call, path));
+			}),
+		),
+	),
 ];

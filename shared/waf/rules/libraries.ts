@@ -28,7 +28,7 @@ const LIBRARIES: readonly Library[] = [
 	{
 		is: CLOUD,
 		// One message or one row is no more than what it has been made for.
-		does: /(?<!["'\w])(delete|terminate|destroy|purge|empty|force_delete|batch_delete)(?!_?(message|item|object\b|log_stream|marker))_?\w{0,64}\s{0,2}\(|\b(Delete|Terminate|Purge)(?!Message|Item|ObjectCommand)[A-Z]\w{2,48}Command\b|\bbegin_delete\w{0,32}\(|\.schedule_key_deletion\(/,
+		does: /(?<!["'\w])(delete|terminate|destroy|purge|empty|force_delete|batch_delete)(?!_?(message|item|object\b|log_stream|marker))_?\w{0,64}\s{0,2}\(|\.(delete|destroy|terminate|clear)!|\b(Delete|Terminate|Purge)(?!Message|Item|ObjectCommand)[A-Z]\w{2,48}Command\b|\bbegin_delete\w{0,32}\(|\.schedule_key_deletion\(/,
 		rule: lossRules["cloud-destroy"],
 	},
 	{
@@ -74,11 +74,14 @@ const ARCHIVES =
 
 /** Judges what a program text has services do. `strings`: those that stand in it; `talks`: whether it sends anything anywhere. */
 export function judgeLibraries(call: Call, text: string, strings: readonly string[], talks: boolean): void {
+	// A test's stores are the test's.
+	const mayLose = TESTS.test(call.name);
 	for (const { is, does, rule } of LIBRARIES)
 		if (is.test(text) && does.test(text)) {
 			if (!LOSSES.has(rule)) call.hit(rule);
-			else if (!arePassing(strings)) loses(call, rule, strings);
+			else if (!mayLose && !arePassing(strings)) loses(call, rule, strings);
 		}
+	if (mayLose) return;
 	if (DRIVERS.test(text) && strings.some(losesData) && !arePassing(strings.flatMap((one) => one.split(/[\s=;/]/, 32))))
 		loses(call, lossRules["database-destroy"], strings);
 	if (REQUESTS_DELETE.test(text) && strings.some((one) => /^https?:\/\//.test(one) && isLastingUrl(one)))
@@ -87,6 +90,7 @@ export function judgeLibraries(call: Call, text: string, strings: readonly strin
 	if (strings.some((one) => isMetadata(one)) || joinedNumbers(text).some(isMetadata)) call.hit(exfiltrateRules["cloud-metadata"]);
 	if (ARCHIVES.test(text) && strings.some((one) => /^[\w.:/-]{4,256}$/.test(one) && isShady(one))) call.hit(exfiltrateRules["send-file"]);
 }
+const TESTS = /^(pytest|jest|vitest|mocha|ava|rspec|phpunit|tox|nox|playwright|cypress)$/;
 const LOSSES: ReadonlySet<Rule> = new Set(Object.values(lossRules));
 
 /** Four numbers in a list, as the address that they are joined to; one large number is an address too. */

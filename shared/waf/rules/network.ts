@@ -1,4 +1,4 @@
-import { deleteRule, homeOf, isPersonal, readRule } from "../paths.ts";
+import { deleteRule, homeOf, isPersonal, located, readRule } from "../paths.ts";
 import { FETCHED, isKnown, PRIVATE, squeezed, UNKNOWN } from "../words.ts";
 import { accessRules } from "./access.ts";
 import { baseName, type Call, each, hostOf, isLoopback, type Judges, Options, rules } from "./rule.ts";
@@ -450,16 +450,18 @@ function remoteCopy(call: Call): void {
 	const isRemote = (path: string): boolean => /^[^/:]{1,256}:|^(rsync|sftp|scp):\/\//.test(path);
 	for (const source of operands) {
 		if (isRemote(source)) continue;
+		const shady = isRemote(target) && isOutlandish(hostIn(target));
 		if (
 			isRemote(target) &&
-			(readRule(source, call.place) ||
+			((shady && PERSONAL.test(located(source, call.place)) && !isOwn(call, located(source, call.place))) ||
+				readRule(source, call.place) ||
 				(source !== "/" && isPersonal(source, call.place)) ||
 				/^\/(etc\/(passwd|shadow|sudoers)|root)|^\/home\/[^/]{1,64}\/?$|^~\/?$|\/\.(ssh|aws|gnupg)/.test(source))
 		)
 			call.hit(x["send-secret"]);
 		else if (
 			isRemote(target) &&
-			((source === "/" && !options.has("--files-from")) || (/^[/~]/.test(source) && !isOwn(call, source) && isOutlandish(hostIn(target))))
+			((source === "/" && !options.has("--files-from")) || (/^[/~]/.test(source) && !isOwn(call, source) && shady))
 		)
 			call.hit(x["send-file"]);
 		call.reads(source);
