@@ -804,7 +804,7 @@ export class Shell {
 	): string {
 		return this.#deeper(() => {
 			if (argv.length > MAX_WORDS) throw new Exhausted("too many words in one command");
-			this.#spend(6 + (argv.length >> 1));
+			this.#spend(6 + argv.length);
 			// What may only be run is no command of the script.
 			if (this.#grave === 0) this.#seen?.push(argv);
 			const program = argv[0] ?? "";

@@ -1,5 +1,6 @@
 import { CURL_VALUES } from "./network.ts";
 import { type Call, each, type Judges, Options } from "./rule.ts";
+import { shellRules } from "./shell.ts";
 
 /*
  * What programs are told by files and by their environment: settings that this script has written, or that come through the pipe, count
@@ -9,15 +10,29 @@ import { type Call, each, type Judges, Options } from "./rule.ts";
 /** Marks a program that is judged again, so that this happens once. */
 const AGAIN = "its settings";
 
-const MAX_LINES = 256;
+/** Settings that are looked at: nobody who is in earnest has more in a file that he has just written. */
+const MAX_SETTINGS = 40;
 
 /** A file that a program is given, if this script has written it; `-` is what comes through the pipe. */
 function contentOf(call: Call, path: string): string {
 	const text = /^(-|\.|\/dev\/stdin|\/dev\/fd\/0)$/.test(path) ? call.stdin : call.file(path);
-	return text?.slice(0, 32_768) ?? "";
+	return text ?? "";
 }
 
-const linesOf = (text: string): string[] => text.split("\n", MAX_LINES).map((line) => line.trim());
+/** A file's lines that are no comments. */
+const linesOf = (text: string): string[] =>
+	text
+		.slice(0, 32_768)
+		.split("\n", 1024)
+		.map((line) => line.trim())
+		.filter((line) => line !== "" && !/^[#;]/.test(line));
+
+/** A file's settings, to be judged again as options; of too many the first, and a person is asked. */
+function settingsOf(call: Call, text: string): string[] {
+	const lines = linesOf(text);
+	if (lines.length > MAX_SETTINGS || text.length > 32_768) call.hit(shellRules["too-complex"]);
+	return lines.slice(0, MAX_SETTINGS);
+}
 /** A value as it is without quotes around it. */
 const bare = (value: string): string => /^(["'])(.*)\1$/.exec(value)?.[2]?.replace(/\\(["\\])/g, "$1") ?? value;
 
@@ -32,8 +47,8 @@ function again(call: Call, options: readonly string[]): void {
 }
 
 /** ssh: keywords are what `-o` takes. `Match exec` runs a command here, like a local one. */
-const sshOptions = (text: string): string[] =>
-	linesOf(text).flatMap((line) => {
+const sshOptions = (call: Call, text: string): string[] =>
+	settingsOf(call, text).flatMap((line) => {
 		const [key, value] = settingIn(line) ?? [];
 		if (key === undefined || value === undefined || /^host$/i.test(key)) return [];
 		if (!/^match$/i.test(key)) return ["-o", `${key}=${value}`];
@@ -41,14 +56,14 @@ const sshOptions = (text: string): string[] =>
 		return command ? ["-o", `LocalCommand=${command[1] ?? command[2]}`] : [];
 	});
 /** curl: options with or without their dashes. */
-const curlOptions = (text: string): string[] =>
-	linesOf(text).flatMap((line) => {
+const curlOptions = (call: Call, text: string): string[] =>
+	settingsOf(call, text).flatMap((line) => {
 		const [key, value = ""] = settingIn(line) ?? [];
 		return key === undefined ? [] : [`${key.length === 1 ? "-" : "--"}${key}`, ...(value === "" ? [] : [value])];
 	});
 /** wget: `post_file = x` is `--post-file=x`. */
-const wgetOptions = (text: string): string[] =>
-	linesOf(text).flatMap((line) => {
+const wgetOptions = (call: Call, text: string): string[] =>
+	settingsOf(call, text).flatMap((line) => {
 		const [key, value = ""] = settingIn(line) ?? [];
 		return key === undefined
 			? []
@@ -60,9 +75,9 @@ const wgetOptions = (text: string): string[] =>
 				];
 	});
 /** git: `[remote "origin"]` and `push = +main` are `-c remote.origin.push=+main`. */
-function gitOptions(text: string): string[] {
+function gitOptions(call: Call, text: string): string[] {
 	let section = "";
-	return linesOf(text).flatMap((line) => {
+	return settingsOf(call, text).flatMap((line) => {
 		const header = /^\[\s{0,4}([\w.-]{1,64})(?:\s{1,4}"([^"]{1,256})")?\s{0,4}\]/.exec(line);
 		if (header) section = [header[1], header[2]].filter((part) => part !== undefined).join(".");
 		const [key, value = "true"] = header || section === "" ? [] : (settingIn(line) ?? []);
@@ -90,7 +105,7 @@ function gitSettings(call: Call): string[] {
 		const [key = "", variable = ""] = (named ? (named[1] ?? call.args[at + 1] ?? "") : "").split("=", 2);
 		if (variable !== "") found.push("-c", `${key}=${value(variable)}`);
 	});
-	return [...found, ...files.flatMap((path) => gitOptions(contentOf(call, path)))].slice(0, 128);
+	return [...found, ...files.flatMap((path) => gitOptions(call, contentOf(call, path)))].slice(0, 128);
 }
 
 const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
@@ -110,7 +125,7 @@ function makes(call: Call): void {
 	let text = names.map((name) => contentOf(call, name)).find((content) => content !== "");
 	if (text === undefined || (directory === undefined && set.length === 0 && file !== undefined)) return;
 	for (const [name = "", value = ""] of set.slice(0, 16)) text = text.replaceAll(`$(${name})`, value).replaceAll(`\${${name}}`, value);
-	if (text.length > 32_768) return;
+	if (text.length > 32_768) return void call.hit(shellRules["too-complex"]);
 	const argv = ["make", "--eval", text];
 	if (directory === undefined) call.argv(argv, AGAIN);
 	else call.script(`cd ${quoted(directory)} && ${argv.map(quoted).join(" ")}`, AGAIN);
@@ -157,7 +172,7 @@ export const givenJudges: Judges = [
 		"ssh scp sftp autossh",
 		once((call) => {
 			for (const file of new Options(call.args, "-b -c -D -E -e -F -I -i -J -L -l -m -O -o -P -p -Q -R -S -W -w -B").values("-F"))
-				again(call, sshOptions(contentOf(call, file)));
+				again(call, sshOptions(call, contentOf(call, file)));
 		}),
 	),
 	each(
@@ -165,7 +180,7 @@ export const givenJudges: Judges = [
 		once((call) => {
 			const homes = ["CURL_HOME", "HOME"].flatMap((name) => call.environment.get(name) ?? []).map((home) => `${home}/.curlrc`);
 			for (const file of [...homes, ...new Options(call.args, CURL_VALUES).values("-K", "--config")])
-				again(call, curlOptions(contentOf(call, file)));
+				again(call, curlOptions(call, contentOf(call, file)));
 		}),
 	),
 	each(
@@ -173,7 +188,7 @@ export const givenJudges: Judges = [
 		once((call) => {
 			const options = new Options(call.args, "-e -O -o -P -a -i --execute --config --output-document");
 			const file = options.value("--config") ?? call.environment.get("WGETRC") ?? call.variable("WGETRC") ?? "";
-			again(call, wgetOptions([...options.values("-e", "--execute"), file === "" ? "" : contentOf(call, file)].join("\n")));
+			again(call, wgetOptions(call, [...options.values("-e", "--execute"), file === "" ? "" : contentOf(call, file)].join("\n")));
 		}),
 	),
 	// A name to ask for on each line.
@@ -182,8 +197,8 @@ export const givenJudges: Judges = [
 		once((call) => {
 			const options = new Options(call.args, "-f -p -t -q -b -c -x -k -y");
 			const files = call.name === "nslookup" && call.args.length === 0 ? ["-"] : options.values("-f");
-			for (const line of linesOf(files.map((file) => contentOf(call, file)).join("\n")).slice(0, 64))
-				if (line !== "") call.argv([call.program, ...line.split(/\s{1,64}/)], AGAIN, null);
+			for (const line of settingsOf(call, files.map((file) => contentOf(call, file)).join("\n")))
+				call.argv([call.program, ...line.split(/\s{1,64}/)], AGAIN, null);
 		}),
 	),
 	each(
@@ -196,20 +211,6 @@ export const givenJudges: Judges = [
 		once((call) => {
 			const file = call.environment.get("PSQLRC") ?? call.variable("PSQLRC");
 			if (file !== undefined) again(call, ["-f", file]);
-		}),
-	),
-	// Each line of such a file is a command of the editor.
-	each(
-		"vim vi nvim view vimdiff ex gvim",
-		once((call) => {
-			for (const file of new Options(call.args, "-u -S -s --cmd -c -U").values("-u", "-S", "-U"))
-				again(
-					call,
-					linesOf(contentOf(call, file))
-						.filter((line) => line !== "")
-						.slice(0, 32)
-						.flatMap((line) => ["-c", line]),
-				);
 		}),
 	),
 	...CONFIGURED.map(({ names, options = "", variables = [], operands }) =>

@@ -155,15 +155,22 @@ function editorCommand(call: Call, text: string): void {
 	}
 }
 
+/** Lines of an editor's settings that run something. */
+const EDITOR_RUNS = /!|\b(system|systemlist|libcall|term|terminal|shell|jobstart|job_start|py3?|python3?|lua|perl|ruby|tcl)\b/;
+
 const editor = (call: Call): void => {
 	const args = call.args;
 	for (const line of call.stdin?.split("\n", 64) ?? []) if (line.startsWith(":")) editorCommand(call, line);
 	args.forEach((arg, at) => {
-		if (arg === "-c" || arg === "--cmd" || arg === "-S") editorCommand(call, args[at + 1] ?? "");
-		else if (/^-c./.test(arg)) editorCommand(call, arg.slice(2));
+		if (arg === "-c" || arg === "--cmd") editorCommand(call, args[at + 1] ?? "");
+		// Each line of such a file is a command.
+		else if (/^-N?[SuU]$/.test(arg)) {
+			const lines = (call.file(args[at + 1] ?? "") ?? "").slice(0, 16_384).split("\n", 512);
+			for (const line of lines.filter((one) => EDITOR_RUNS.test(one)).slice(0, 16)) editorCommand(call, line);
+		} else if (/^-c./.test(arg)) editorCommand(call, arg.slice(2));
 		else if (arg.startsWith("+")) editorCommand(call, arg.slice(1));
 		else if (/^--cmd=/.test(arg)) editorCommand(call, arg.slice(6));
-		else if (!arg.startsWith("-") && !/^(-c|--cmd|-S)$/.test(args[at - 1] ?? "")) {
+		else if (!arg.startsWith("-") && !/^(-c|--cmd|-N?[SuU])$/.test(args[at - 1] ?? "")) {
 			call.reads(arg);
 			call.writes(arg);
 		}

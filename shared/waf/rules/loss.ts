@@ -707,6 +707,7 @@ export const lossJudges: Judges = [
 	}),
 	each("curl wget http https xh httpie curlie lwp-request", (call) => {
 		const method = methodOf(call);
+		if (method !== "DELETE" && method !== "POST") return;
 		const urls = call.args.filter((arg) => /^(https?:\/\/|[\w.-]{1,253}(:\d{1,5})?\/)/.test(arg));
 		if (method === "DELETE" && urls.some(isLastingUrl)) loses(call, l["database-destroy"], urls.map(pathOf));
 		if (urls.some((url) => /^(\/v[\d.]{1,8})?\/(volumes|system)\/prune$/.test(pathOf(url)) && method === "POST"))

@@ -227,7 +227,7 @@ const METADATA =
 
 /** Whether a host or a URL is a cloud's metadata service. */
 export const isMetadata = (url: string): boolean =>
-	url.length < 512 && (METADATA.test(hostOf(url)) || METADATA.test(hostOf(squeezed(url))));
+	url.length < 2048 && (METADATA.test(hostOf(url)) || (!isKnown(url) && METADATA.test(hostOf(squeezed(url)))));
 
 /** Whether running what comes from there is out of the question: no encryption, a bare address, a place for anybody. */
 export function dubious(url: string): boolean {
