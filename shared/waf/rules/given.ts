@@ -46,11 +46,14 @@ function again(call: Call, options: readonly string[]): void {
 	if (options.length > 0) call.argv([call.program, ...options, ...call.args], AGAIN);
 }
 
+/** How one gets through to a machine behind another. */
+const PLAIN_PROXY = /^(nc|ncat|connect|connect-proxy)( -[xXwS456]( ?[\w.:-]{1,64})?){0,4} %h %p$/;
+
 /** ssh: keywords are what `-o` takes. `Match exec` runs a command here, like a local one. */
 const sshOptions = (call: Call, text: string): string[] =>
 	settingsOf(call, text).flatMap((line) => {
 		const [key, value] = settingIn(line) ?? [];
-		if (key === undefined || value === undefined || /^host$/i.test(key)) return [];
+		if (key === undefined || value === undefined || /^host$/i.test(key) || PLAIN_PROXY.test(value)) return [];
 		if (!/^match$/i.test(key)) return ["-o", `${key}=${value}`];
 		const command = /\bexec\s{1,8}(?:"([^"]{1,1024})"|(\S{1,1024}))/i.exec(line);
 		return command ? ["-o", `LocalCommand=${command[1] ?? command[2]}`] : [];

@@ -118,6 +118,7 @@ export const lossRules = rules("rewrite_history", {
 		pass: [
 			"kubectl get pods -o name | grep web | xargs kubectl delete pod",
 			'echo \'{"kind": "Job"}\' | kubectl delete -f -',
+			'python3 -c \'import boto3; boto3.client("s3", endpoint_url="http://localhost:4566").delete_bucket(Bucket="b")\'',
 			"python3 -c 'import boto3; print(boto3.client(\"s3\").list_buckets())'",
 			'python3 -c \'from kubernetes import client; client.CoreV1Api().delete_namespaced_pod("web", "shop")\'',
 			"terraform plan",

@@ -1,4 +1,4 @@
-import { pathRules, writeRule } from "../paths.ts";
+import { pathRules, readRule, writeRule } from "../paths.ts";
 import { isKnown } from "../words.ts";
 import { type Call, each, type Judges, Options, rules } from "./rule.ts";
 
@@ -112,6 +112,7 @@ export const machineRules = {
 				"docker run --rm -p 8080:80 nginx",
 				"docker run -v /tmp/x:/x alpine ls",
 				"printf 'services:\\n  a:\\n    image: nginx\\n    volumes: [\"./site:/usr/share/nginx/html:ro\"]\\n' | docker compose -f - up",
+				"printf 'services:\\n  a:\\n    image: cadvisor\\n    volumes:\\n      - /var/log:/var/log\\n      - /sys:/sys:ro\\n      - /etc/passwd:/etc/passwd:ro\\n' > compose.yml; docker compose up",
 				"docker run -v /etc/ssl/certs:/etc/ssl/certs:ro alpine ls",
 			],
 		},
@@ -244,14 +245,21 @@ function mounts(call: Call, source: string, target = ""): void {
 	else if (source === "~" || source === (call.place.home ?? "\0")) call.hit(m["container-escape"]);
 }
 
-/** What a description has mounted, to be written there too: `- /a:/b`, `volumes: ["/a:/b"]`, `source: /a`, `hostPath: {path: /a}`. */
-const mountsIn = (text: string): (string | undefined)[][] =>
+/** What a description has mounted: `- /a:/b:ro`, `volumes: ["/a:/b"]`, `source: /a`, `hostPath: {path: /a}`. */
+const mountsIn = (text: string): { source: string; target?: string; written: boolean }[] =>
 	[
-		...[
-			...text.matchAll(/(?:^\s{0,64}-\s{1,4}|\[\s{0,4}|,\s{0,4})["']?((?:\/|~)[^\s:"',]{0,256}):(\/[^\s:"',\]]{0,256})(?!:ro\b)/gm),
-			...text.matchAll(/(?:\bsource["']?|\bhostPath["']?:\s{0,4}\{?\s{0,64}["']?path["']?):\s{0,4}["']?((?:\/|~)[^\s"',}]{0,256})/g),
-		].map((found) => found.slice(1, 3)),
-	].slice(0, 64);
+		...text.matchAll(/(?:^\s{0,64}-\s{1,4}|\[\s{0,4}|,\s{0,4})["']?((?:\/|~)[^\s:"',]{0,256}):(\/[^\s:"',\]]{0,256})(:ro\b)?/gm),
+		...text.matchAll(/(?:\bsource["']?|\bhostPath["']?:\s{0,4}\{?\s{0,64}["']?path["']?):\s{0,4}["']?((?:\/|~)[^\s"',}]{0,256})/g),
+	]
+		.slice(0, 64)
+		.map(([, source = "", target, mode]) => ({ source, ...(target !== undefined && { target }), written: mode === undefined }));
+
+/** Whether who has it has the machine; what is only looked at by monitors is everyday in descriptions. */
+const isMachine = (call: Call, { source, target, written }: ReturnType<typeof mountsIn>[number]): boolean =>
+	/^\/(etc|root|(var\/)?run\/docker\.sock)?\/?$/.test(source) ||
+	(target === undefined && /^\/(var\/run|var\/lib\/kubelet|proc)\/?$/.test(source)) ||
+	(written && /^write-(persistence|privilege)$/.test(writeRule(source, call.place)?.id ?? "")) ||
+	(written && readRule(source, call.place)?.id === "read-secret");
 
 /** Whether a pid file is that of a service that the machine stands on. */
 const endsService = (call: Call, file: string): boolean => call.file(file) === "1\n";
@@ -407,7 +415,7 @@ export const machineJudges: Judges = [
 			if (text.length > 32_768) continue;
 			if (/^\s{0,64}"?(privileged"?:\s{0,4}true|pid"?:\s{0,4}"?host|hostPID"?:\s{0,4}true|hostIPC"?:\s{0,4}true)/m.test(text))
 				call.hit(m["container-escape"]);
-			for (const [source = "", target] of mountsIn(text)) mounts(call, source, target);
+			for (const mount of mountsIn(text)) if (isMachine(call, mount)) mounts(call, mount.source, mount.target);
 		}
 	}),
 	each("newuidmap", (call) => call.hit(m["enter-namespace"])),
