@@ -48,9 +48,10 @@ import { wrappers } from "./wrappers.ts";
  * Branches and loops are all taken: what could run is judged as if it did.
  */
 
-/** Variables through which interpreters and loaders find what they run. */
+/** Where services that the machine stands on say which process they are. */
 const SYSTEM_PID_FILE =
 	/^\/(var\/)?run\/([\w-]{1,32}\/)?(auditd|sshd|rsyslogd|syslogd|crond?|atd|dbus|systemd-\w{1,32}|firewalld|fail2ban|osqueryd?|falco|wazuh[\w-]{0,32}|clamd|dockerd?|containerd|NetworkManager|init)(\/pid|\.pid)$/;
+/** Variables through which interpreters and loaders find what they run. */
 const HIJACKS =
 	/^(BASH_ENV|ENV|PYTHONSTARTUP|PYTHONPATH|PERL5OPT|PERL5LIB|RUBYOPT|RUBYLIB|NODE_OPTIONS|NODE_PATH|JAVA_TOOL_OPTIONS|_JAVA_OPTIONS|GIT_TEMPLATE_DIR|GIT_CONFIG_GLOBAL|GIT_EXEC_PATH|GCONV_PATH|VIMINIT|EXINIT|INPUTRC|LD_LIBRARY_PATH|SSH_AUTH_SOCK|ZDOTDIR)$/;
 /** Through this, a command is started by a shell that somebody opens later. */
