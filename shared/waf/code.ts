@@ -1,6 +1,7 @@
 import { base64Text, hexText } from "./encodings.ts";
 import { deleteRule, homeOf, isPersonal, readRule, writeRule } from "./paths.ts";
 import { MOVES, movedBy } from "./printed.ts";
+import { judgeLibraries } from "./rules/libraries.ts";
 import { type Call, rules } from "./rules/rule.ts";
 import { escapes, FETCHED, isKnown, PACKED, squeezed, UNKNOWN } from "./words.ts";
 
@@ -119,7 +120,7 @@ const RUNS_FETCHED =
 const EVALUATES =
 	/(?<![\w.:]|->)(eval|exec|compile|__import__|execfile|assert|create_function|loadstring|load|Function|source|include|require_once)\s{0,4}[("'`$[]|\beval\s{1,4}[\w.:]{1,32}\s{0,2}\(|\b(instance_eval|class_eval|runInThisContext|vm\.run|runpy)\s{0,4}[("'`$]/;
 const DECODES =
-	/\b(b64decode|base64\w{0,16}|decode64|fromhex|unhexlify|atob|decode_base64|pack|unpack|gzinflate|str_rot13|rot13|codecs|zlib|marshal|gzuncompress|gzdecode|decompress|Inflate|inflateSync|chr|fromCharCode|Buffer\.from|hex2bin|MIME::Base64|bytes)\b/;
+	/\b(b64decode|base64\w{0,16}|decode64|fromhex|unhexlify|atob|decode_base64|pack|unpack|gzinflate|str_rot13|rot13|codecs|zlib|marshal|gzuncompress|gzdecode|decompress|Inflate|inflateSync|chr|fromCharCode|Buffer\.from|hex2bin|MIME::Base64|bytes|intToUtf8|native2unicode|fromCodePoint)\b|\bchar\s{0,2}\(|\bChar\.|\blist_to_binary\b/;
 const LOADS = /\b(dlopen|CDLL|LoadLibrary|Fiddle|DynaLoader|dl_load_file|loadlib|ffi|dlsym|load_extension|System\.load)\b/;
 const SENDS =
 	/\b(requests\.(post|put|get|request)|urlopen|http\.client|https?['"]?\)?\.(request|get|post)|fetch|axios|Net::HTTP|LWP|curl_setopt|file_get_contents|sendall|urllib)\b/;
@@ -182,6 +183,12 @@ export function judgeCode(call: Call, language: string, source: string): void {
 	)
 		call.hit(codeRules["code-sends-environment"]);
 	if (BECOMES.test(text)) call.hit(codeRules["code-setuid"]);
+	judgeLibraries(
+		call,
+		text,
+		literals.map((literal) => literal.text),
+		TALKS.test(text) || SENDS.test(text) || FETCHES.test(text),
+	);
 	// `shell "sh"`, `"sh" run-process`: a call that languages have each in their own words, and the shell's name alone.
 	if (
 		!runs &&
@@ -225,6 +232,9 @@ export function judgeCode(call: Call, language: string, source: string): void {
 		if (literal.length < 1 || literal.length > 4096) continue;
 		const path = literal
 			.replace(/^[<>|+\s]{1,4}/, "")
+			.replace(/^php:\/\/filter\/.{0,256}resource=/, "")
+			// `file:///etc/x`, `compress.zlib:///etc/x`, `jar:file:/etc/x`: another way to the same file.
+			.replace(/^(?:[a-z][a-z.]{1,24}:){1,2}(?:\/\/(?:localhost)?)?(?=\/(?!\/))/i, "")
 			.replace(/^\$HOME/, "~")
 			.replace(/^(?=\.(ssh|aws|gnupg|kube|netrc|docker|bash_history|config\/gcloud)\b)/, "~/");
 		if (!/^[~/]|^\.\.?(\/|$)|^\.git(\/|$)/.test(path) && isKnown(path.charAt(0))) continue;
@@ -345,17 +355,19 @@ function runsPrograms(call: Call, language: string, text: string, literals: read
 	let some = false;
 	// `["bash", "-c", "make"]`: the shell is only what runs the rest.
 	const taken = new Set<string>();
+	const around = surroundingsOf(text, literals);
 	for (const run of literalRuns(text, literals)) {
 		// perl's modes of `open`
 		if (/^(-\||\|-)$/.test(run[0] ?? "")) run.shift();
 		if (run.length > 2 && SHELL_ITSELF.test(run[0] ?? "") && /^-[a-z]{0,4}c$/.test(run[1] ?? "")) taken.add(run[0] ?? "");
-		if (run.length > 1) {
-			some = true;
-			// A path twice, `execl("/bin/sh", "sh", "-c", ...)`: the second is only the name that the program is given.
-			const argv =
-				run[1] === run[0]?.slice((run[0]?.lastIndexOf("/") ?? -1) + 1) || run[1] === run[0] ? [run[0] ?? "", ...run.slice(2)] : run;
-			call.argv(argv, language, null);
-		}
+		// A program alone, with nothing that it is fed or told, counts below.
+		if (run.length === 1 && ((around.input === null && around.environment.length === 0) || !/^[\w./+-]{2,64}$/.test(run[0] ?? "")))
+			continue;
+		some = true;
+		// A path twice, `execl("/bin/sh", "sh", "-c", ...)`: the second is only the name that the program is given.
+		const argv =
+			run[1] === run[0]?.slice((run[0]?.lastIndexOf("/") ?? -1) + 1) || run[1] === run[0] ? [run[0] ?? "", ...run.slice(2)] : run;
+		call.argv(around.environment.length > 0 ? ["env", ...around.environment, ...argv] : argv, language, around.input);
 	}
 	for (const literal of literals) {
 		const script = literal.text.trim();
@@ -385,6 +397,24 @@ function runsPrograms(call: Call, language: string, text: string, literals: read
 	if (DECODES.test(text)) decodes(call, language, literals, text);
 }
 
+/** What the programs that a text runs are fed, `input="..."`, and what it puts into their environment, `env={"DISPLAY": "..."}`. */
+function surroundingsOf(text: string, literals: readonly Literal[]): { input: string | null; environment: readonly string[] } {
+	const fed = literals
+		.slice(0, 64)
+		.find(({ start }) =>
+			/(\binput\s{0,2}[=:]|\bstdin_data:|\bcommunicate\(|\bstdin\.(write|end|puts|print)\()\s{0,2}b?$/.test(
+				text.slice(Math.max(0, start - 32), start),
+			),
+		);
+	const set = /\benv(iron|ironment)?\b/.test(text)
+		? text.matchAll(/\b([A-Z][A-Z0-9_]{2,40})(?:["']\s{0,2}\]?\s{0,2}(?:=>?|:)|\s{0,2}[=:])\s{0,2}["']([^"'\n]{1,256})["']/g)
+		: [];
+	return {
+		input: fed === undefined ? null : `${fed.text}\n`,
+		environment: [...set].slice(0, 16).map(([, name, value]) => `${name}=${value}`),
+	};
+}
+
 const SHELL_ITSELF =
 	/^(exec )?(\/bin\/|\/usr\/bin\/|\/usr\/local\/bin\/)?(sh|bash|dash|zsh|ksh|csh|tcsh|ash)( -[ipl]{1,3}){0,2}( [0-9<>&]{1,8}){0,4}$/;
 const looksLikeCommand = (text: string): boolean =>
@@ -410,10 +440,10 @@ function decodes(call: Call, language: string, literals: readonly Literal[], sou
 				call.code(language, plain);
 				if (looksLikeCommand(plain)) call.maybe(plain, language);
 			}
-	// `map(chr, [105, 109, ...])`: characters by their numbers.
-	for (const list of source.match(/\d{1,3}(?:\s{0,2},\s{0,2}\d{1,3}){7,4096}/g)?.slice(0, 8) ?? []) {
+	// `map(chr, [105, 109, ...])`, `char([105 109 ...])`: characters by their numbers.
+	for (const list of source.match(/\b\d{1,3}(?:[\s,;]{1,4}\d{1,3}){7,4096}/g)?.slice(0, 8) ?? []) {
 		const plain = list
-			.split(",")
+			.split(/[\s,;]{1,4}/)
 			.map((number) => (moves ? movedBy(moves, String.fromCharCode(Number(number))) : String.fromCharCode(Number(number))))
 			.join("");
 		if (!/^[\s!-~]{4,}$/.test(plain)) continue;
@@ -589,27 +619,74 @@ function joinedLiterals(text: string, literals: readonly Literal[], asWritten: b
 	return joined;
 }
 
-/** Strings that stand in one list: `["rm", "-rf", "/"]`, `("rm", "-rf", x)`; what is no string between them is not known. */
+const IDENTIFIER = String.raw`\$?[A-Za-z_][\w.$[\]()]{0,40}`;
+/** A name between two strings of a list, before the first, after the last. */
+const BETWEEN = new RegExp(String.raw`^\s{0,8},\s{0,8}(${IDENTIFIER})\s{0,8},\s{0,8}\[?$`);
+const BEFORE =
+	/(?:\[|\b(?:spawn|exec|system|run|call|popen|check)\w{0,16}\s{0,2}\(\s{0,4}\[?)\s{0,4}(\$?[A-Za-z_]\w{0,40})\s{0,4},\s{0,4}\[?\s{0,4}$/i;
+const AFTER = /^\s{0,4},\s{0,4}(\$?[A-Za-z_]\w{0,40})\s{0,4}([\])])/;
+const STARTS_PROGRAM = /\b(system|exec[a-z]{0,2}|spawn[a-z]{0,2})\s{0,2}\(?\s{0,4}$/i;
+
+/** What names stand for in a text: `d = "/home"`, `for d in ("/etc", "/home")`. */
+function namedStrings(text: string, literals: readonly Literal[]): ReadonlyMap<string, readonly string[]> {
+	const named = new Map<string, readonly string[]>();
+	for (const [at, { start, text: value }] of literals.slice(0, 64).entries()) {
+		const before = text.slice(Math.max(0, start - 64), start);
+		const name = /(\$?\b[A-Za-z_]\w{0,40})\s{0,2}:?=\s{0,2}[brfu]?$/.exec(before)?.[1];
+		if (name !== undefined) named.set(name, [...(named.get(name) ?? []), value].slice(-4));
+		const turn = /\bfor(?:each)?\s{1,4}\(?\s{0,2}(?:const |let |var |my )?(\$?[A-Za-z_]\w{0,40})\s{0,4}(?:in|of|)\s{0,4}[[(]\s{0,2}$/.exec(
+			before,
+		)?.[1];
+		if (turn === undefined) continue;
+		const list = [value];
+		for (let next = at + 1; next < literals.length && list.length < 8; next++) {
+			if (!/^\s{0,4},\s{0,4}$/.test(text.slice(literals[next - 1]?.end, literals[next]?.start).slice(0, 12))) break;
+			list.push(literals[next]?.text ?? "");
+		}
+		named.set(turn, list);
+	}
+	return named;
+}
+
+/**
+ * Strings that stand in one list: `["rm", "-rf", "/"]`, `("rm", "-rf", x)`. A name among them is each string that it stands for; what else
+ * stands between them is not known.
+ */
 function literalRuns(text: string, literals: readonly Literal[]): string[][] {
+	const named = namedStrings(text, literals);
 	const runs: string[][] = [];
-	let run: string[] = [];
+	let run: (readonly string[])[] = [];
+	let start = 0;
 	let end = -1;
+	const finish = (): void => {
+		const after = AFTER.exec(text.slice(end, end + 56));
+		const last = named.get(after?.[1] ?? "");
+		if (last && (after?.[2] === "]" || STARTS_PROGRAM.test(text.slice(Math.max(0, start - 24), start)))) run.push(last);
+		if (run.length > 0) runs.push(...combined(run));
+	};
 	for (const literal of literals) {
 		const between = end < 0 ? "" : text.slice(end, Math.min(literal.start, end + 80));
+		const name = BETWEEN.exec(between)?.[1];
 		// `["rm", "-rf"]`, `Command::new("rm").arg("-rf")`
 		if (
 			run.length > 0 &&
 			(/^\s{0,8},\s{0,8}(\{\s{0,4}args\s{0,4}:\s{0,4})?\[?\s{0,8}$|^\s{0,4}\]\s{0,4}\+\s{0,4}\[\s{0,4}$/.test(between) ||
 				/^\s{0,4}\)\s{0,8}\.args?\(\s{0,4}&?\[?\s{0,4}$/.test(between))
 		)
-			run.push(literal.text);
-		else if (run.length > 0 && /^\s{0,8},\s{0,8}[A-Za-z_$][\w.$[\]()]{0,40}\s{0,8},\s{0,8}$/.test(between)) run.push(UNKNOWN, literal.text);
+			run.push([literal.text]);
+		else if (run.length > 0 && name !== undefined) run.push(named.get(name) ?? [UNKNOWN], [literal.text]);
 		else {
-			if (run.length > 0) runs.push(run);
-			run = [literal.text];
+			finish();
+			start = literal.start;
+			const before = named.get(BEFORE.exec(text.slice(Math.max(0, start - 96), start))?.[1] ?? "");
+			run = [...(before ? [before] : []), [literal.text]];
 		}
 		end = literal.end;
 	}
-	if (run.length > 0) runs.push(run);
+	finish();
 	return runs;
 }
+
+/** Each way to take one of each, up to eight. */
+const combined = (lists: readonly (readonly string[])[]): string[][] =>
+	lists.reduce<string[][]>((ways, list) => ways.flatMap((way) => list.map((one) => [...way, one])).slice(0, 8), [[]]);

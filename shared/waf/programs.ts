@@ -652,7 +652,11 @@ const PROGRAMS: Record<string, Program> = {
 	// Whatever runs: for who kills what it prints, that is everything.
 	// Every process, by number and nothing else: somebody is about to end them.
 	ps: (call) =>
-		/(^| )-?[a-zA-Z]{0,4}[eAx][a-zA-Z]{0,4} .{0,32}-?o ?(pid=?|pid --no-headers)$/.test(call.args.join(" ")) ? "1\n" : UNKNOWN,
+		/(^| )-?[a-zA-Z]{0,4}[eAx][a-zA-Z]{0,4} .{0,32}-?o ?(pid=?|pid --no-headers)$/.test(call.args.join(" ")) ||
+		// Or all of somebody's.
+		/^(?=.{0,64}-?o ?pid=?( |$))(?=.{0,64}(-[uU]|--user)[ =]?\S)/.test(call.args.join(" "))
+			? "1\n"
+			: UNKNOWN,
 	pidof: (call) => (call.args.some((arg) => SYSTEM_PROCESS.test(arg)) ? "1\n" : UNKNOWN),
 	pgrep: (call) =>
 		call.args.some((arg) => SYSTEM_PROCESS.test(arg)) || call.args.some((arg) => /^(\.|\.\*|\^|\$|)$/.test(arg)) ? "-1\n1\n" : UNKNOWN,

@@ -2,6 +2,7 @@ import { codeRules } from "./code.ts";
 import { pathRules } from "./paths.ts";
 import { accessJudges, accessRules, judgeArguments } from "./rules/access.ts";
 import { destroyJudges, destroyRules, judgeMining } from "./rules/destroy.ts";
+import { givenJudges } from "./rules/given.ts";
 import { judgeShellWords, languageJudges, languageRules } from "./rules/languages.ts";
 import { lossJudges, lossRules } from "./rules/loss.ts";
 import { machineJudges, machineRules } from "./rules/machine.ts";
@@ -28,7 +29,15 @@ export const RULES: ReadonlyMap<string, Rule> = new Map(
 /** Who looks at which program. */
 export const judges: ReadonlyMap<string, readonly Judge[]> = (() => {
 	const all = new Map<string, Judge[]>();
-	for (const { names, judge } of [accessJudges, destroyJudges, networkJudges, machineJudges, lossJudges, languageJudges].flat())
+	for (const { names, judge } of [
+		givenJudges,
+		accessJudges,
+		destroyJudges,
+		networkJudges,
+		machineJudges,
+		lossJudges,
+		languageJudges,
+	].flat())
 		for (const name of names) all.set(name, [...(all.get(name) ?? []), judge]);
 	return all;
 })();

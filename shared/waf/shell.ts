@@ -49,6 +49,9 @@ import { wrappers } from "./wrappers.ts";
  * Branches and loops are all taken: what could run is judged as if it did.
  */
 
+/** Where services that the machine stands on say which process they are. */
+const SYSTEM_PID_FILE =
+	/^\/(var\/)?run\/([\w-]{1,32}\/)?(auditd|sshd|rsyslogd|syslogd|crond?|atd|dbus|systemd-\w{1,32}|firewalld|fail2ban|osqueryd?|falco|wazuh[\w-]{0,32}|clamd|dockerd?|containerd|NetworkManager|init)(\/pid|\.pid)$/;
 /** Variables through which interpreters and loaders find what they run. */
 const HIJACKS =
 	/^(BASH_ENV|ENV|PYTHONSTARTUP|PYTHONPATH|PERL5OPT|PERL5LIB|RUBYOPT|RUBYLIB|NODE_OPTIONS|NODE_PATH|JAVA_TOOL_OPTIONS|_JAVA_OPTIONS|GIT_TEMPLATE_DIR|GIT_CONFIG_GLOBAL|GIT_EXEC_PATH|GCONV_PATH|VIMINIT|EXINIT|INPUTRC|LD_LIBRARY_PATH|SSH_AUTH_SOCK|ZDOTDIR)$/;
@@ -695,7 +698,8 @@ export class Shell {
 			const all = this.#files.get(path.slice(0, at + 1));
 			if (all !== undefined) return all;
 		}
-		return undefined;
+		// What a service of the machine is to be ended by.
+		return SYSTEM_PID_FILE.test(path) ? "1\n" : undefined;
 	}
 
 	/** A path as it is where what this script has linked is followed. */
@@ -779,8 +783,8 @@ export class Shell {
 		}
 		const program = argv[0] ?? null;
 		const { stdin, source, target } = this.#redirections(command.redirects, scope, via, program);
-		// `$(< file)` prints it.
-		if (program === null) return this.#kept(command.redirects.length > 0 ? (stdin ?? "") : "", target);
+		// `$(< x)` is what the file holds.
+		if (program === null) return this.#kept(assigned.size === 0 && command.redirects.length > 0 ? (stdin ?? "") : "", target);
 		if (target && nameOf(program) === "cat" && argv.some((arg) => /^\/dev\/(zero|urandom)$/.test(arg)))
 			this.#hit(destroyRules["fill-disk"], argv.join(" "));
 		let where = scope;
@@ -837,7 +841,7 @@ export class Shell {
 	): string {
 		return this.#deeper(() => {
 			if (argv.length > MAX_WORDS) throw new Exhausted("too many words in one command");
-			this.#spend(6 + (argv.length >> 1));
+			this.#spend(6 + argv.length);
 			// What may only be run is no command of the script.
 			if (this.#grave === 0) this.#seen?.push(argv);
 			const program = argv[0] ?? "";
@@ -1354,6 +1358,8 @@ export class Shell {
 		if (options.has("-c", "--command")) {
 			// elvish calls the environment $E:.
 			const text = (options.value("--command") || first || "").replaceAll(call.name === "elvish" ? "$E:" : "\0", "$");
+			// fish has them all in $argv, from the first on.
+			if (call.name === "fish") return call.script(text.replace(/\$argv\b/g, '"$@"'), through, ["fish", ...rest]);
 			return call.script(text, through, rest);
 		}
 		if (first !== undefined && first !== "-" && !options.has("-s")) {

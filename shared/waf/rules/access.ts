@@ -107,13 +107,26 @@ export const accessRules = {
 				"for p in $(cat words); do echo $p | sudo -k -S id; done",
 				"security dump-keychain",
 				"gpg --export-secret-keys",
+				"python3 -c 'import secretstorage as s; [print(i.get_secret()) for i in s.get_default_collection(s.dbus_init()).get_all_items()]'",
+				"busctl --user call org.freedesktop.secrets /x org.freedesktop.Secret.Service GetSecrets aoo 1 /y /z",
 			],
 			pass: ["gpg --list-keys", "gpg --verify x.sig"],
 		},
 		"print-credential": {
 			verdict: "ask",
 			reason: "prints a token or password that a tool keeps",
-			match: ["gh auth token", "vault kv get secret/x", "git credential fill", "pass show mail", "aws configure get aws_secret_access_key"],
+			match: [
+				"gh auth token",
+				"vault kv get secret/x",
+				"git credential fill",
+				"pass show mail",
+				"aws configure get aws_secret_access_key",
+				"gh auth status --show-token",
+				"git credential-cache get",
+				"keyring get mail ann",
+				"gh alias set up '!gh auth token'",
+				'python3 -c \'import keyring; print(keyring.get_password("mail", "ann"))\'',
+			],
 			pass: ["gh auth status", "vault status", "git credential-cache exit", "aws ecr get-login-password"],
 		},
 		"search-secrets": {
@@ -125,6 +138,7 @@ export const accessRules = {
 				"find / -name '*.pem'",
 				"grep -r 'BEGIN RSA PRIVATE KEY' /home",
 				"find / -perm -4000",
+				"find / -regex '.*/\\\\.\\\\(netrc\\\\|pgpass\\\\)'",
 			],
 			pass: ["grep -ri password src", "find . -name '*.pem'", "find / -name nginx.conf"],
 		},
@@ -345,11 +359,13 @@ export const accessJudges: Judges = [
 			);
 		if (!wide) return;
 		if (
-			call.args.some((arg) =>
-				/id_(rsa|dsa|ed25519|ecdsa)|\.(pem|key|p12|pfx|ppk|kdbx|gpg|asc|keytab|ovpn|pgp|p8|crt\.key)\b|\.aws|credentials|\.netrc|\.git-credentials|shadow|\.bash_history|_history|passwd\b.{0,8}\*|password|\.npmrc|wallet\.dat|\.env$|wp-config|logins\.json|key4\.db|\.ssh|authorized_keys|cookies\.sqlite|Login Data/i.test(
-					arg,
-				),
-			)
+			call.args
+				.flatMap(alternatives)
+				.some((arg) =>
+					/id_(rsa|dsa|ed25519|ecdsa)|\.(pem|key|p12|pfx|ppk|kdbx|gpg|asc|keytab|ovpn|pgp|p8|crt\.key)\b|\.aws|credentials|\.netrc|\.git-credentials|shadow|\.bash_history|_history|passwd\b.{0,8}\*|password|\.npmrc|wallet\.dat|\.env$|wp-config|logins\.json|key4\.db|\.ssh|authorized_keys|cookies\.sqlite|Login Data/i.test(
+						arg,
+					),
+				)
 		)
 			call.hit(a["search-secrets"]);
 		if (call.args.some((arg, at) => /^-perm$/.test(call.args[at - 1] ?? "") && /^[-/+]?(u[+=]s|g[+=]s|0?[46]000|0?2000|u=s)/.test(arg)))
@@ -361,11 +377,16 @@ export const accessJudges: Judges = [
 		const patterns = options.values("-e").length > 0 ? options.values("-e") : options.operands.slice(0, 1);
 		const files = options.operands.slice(options.values("-e").length > 0 ? 0 : 1);
 		for (const file of files) call.reads(file);
-		if (
+		const wide =
 			recursive &&
-			files.some((file) =>
+			(files.length > 0 ? files : [call.place.cwd]).some((file) =>
 				/^(\/|~|\/(home|root|etc|var|opt|Users|proc|usr)(\/[^/]{0,64})?\/?\*?)$/.test(file.replace(call.place.home ?? "\0", "~")),
-			) &&
+			);
+		// All of it, in files that are called so: `grep -r '' / --include=.netrc`.
+		if (wide && !options.has("-l", "-L", "-c", "-q", "--files-with-matches"))
+			for (const name of options.values("--include", "-g", "--glob").slice(0, 16)) call.reads(`~/${name.replace(/^(\*\*\/|\/)/, "")}`);
+		if (
+			wide &&
 			patterns.some((pattern) => /passw|secret|private key|api.?key|token|credential|BEGIN (RSA|OPENSSH|EC|DSA)|aws_|AKIA/i.test(pattern))
 		)
 			call.hit(a["search-secrets"]);
@@ -462,8 +483,17 @@ export const accessJudges: Judges = [
 	}),
 	each("git", (call) => {
 		if (call.args.includes("apply") && call.args.includes("--unsafe-paths")) call.hit(pathRules["write-system"]);
-		if (call.args.some((arg) => /^(add|diff|grep|apply|am|hash-object|blame)$/.test(arg)))
-			for (const arg of call.args) if (/^[/~]/.test(arg)) call.reads(arg);
+		// Elsewhere than in the project a plain name is as good as a path: `cd && git grep --no-index x .netrc`.
+		const away = !isBelow(call.place.cwd, call.place.workDir);
+		if (
+			call.args.some((arg) =>
+				/^(add|diff|grep|apply|am|hash-object|blame|archive|cat-file|show|stripspace|mailinfo|interpret-trailers)$/.test(arg),
+			)
+		)
+			for (const arg of call.args.slice(0, 64)) if (/^[/~]/.test(arg) || (away && /^[\w.@-]/.test(arg))) call.reads(arg);
+		// The helper that keeps them in a file.
+		if (call.args[0] === "credential-store" && call.args.at(-1) === "get")
+			call.reads(new Options(call.args, "--file").value("--file") ?? "~/.git-credentials");
 	}),
 	each("docker podman", (call) => {
 		if (call.args[0] !== "cp") return;
@@ -497,7 +527,7 @@ export const accessJudges: Judges = [
 			call.hit(a["dump-credentials"]);
 	}),
 	each(
-		"ssh-keygen gh gcloud az vault op pass bw lpass git aws keyctl heroku doppler secret-tool docker podman rbw gopass sops age",
+		"ssh-keygen gh gcloud az vault op pass bw lpass git aws keyctl heroku doppler secret-tool docker podman rbw gopass sops age keyring",
 		(call) => {
 			const text = call.args.slice(0, 8).join(" ");
 			const prints = PRINTS_CREDENTIALS.get(call.name);
@@ -505,6 +535,38 @@ export const accessJudges: Judges = [
 			if (prints?.test(text)) call.hit(a[call.via.includes("xargs") ? "dump-credentials" : "print-credential"]);
 		},
 	),
+	each("git-credential-store git-credential-cache git-credential-libsecret git-credential-osxkeychain git-credential-manager", (call) =>
+		call.argv(["git", call.name.slice(4), ...call.args]),
+	),
+	// What a name of one's own stands for.
+	each("gh glab", (call) => {
+		const [what, verb, , expansion = ""] = call.args.filter((arg) => !/^--(clobber|shell)$|^-s$/.test(arg));
+		if (what !== "alias" || verb !== "set" || expansion === "") return;
+		const shell = expansion.startsWith("!") || call.args.some((arg) => /^(--shell|-s)$/.test(arg));
+		call.script(shell ? expansion.replace(/^!/, "") : `${call.name} ${expansion}`, call.name);
+	}),
+	// A module that works on files reads those that it is given; a text with arguments does too.
+	each("python", (call) => {
+		const at = call.args.findIndex((arg) => arg === "-m" || arg === "-c");
+		const module = at < 0 ? "" : (call.args[at + 1] ?? "");
+		if (at < 0 || (call.args[at] === "-m" && /^(pip|pipx|venv|virtualenv|ensurepip|paramiko|ansible)\b/.test(module))) return;
+		for (const arg of call.args.slice(at + 2, 64)) if (/^[/~]/.test(arg)) call.reads(arg);
+	}),
+	each("ruby php node lua", (call) => {
+		const at = call.args.findIndex((arg) => /^(-[a-z]{0,3}e|-[rp]|--eval|--print|--run)$/.test(arg));
+		for (const arg of at < 0 ? [] : call.args.slice(at + 2, 64)) if (/^[/~]/.test(arg)) call.reads(arg);
+	}),
+	// `ps eww`: with each process's environment. What one's own processes have one may know.
+	each("ps pargs", (call) => {
+		const { args, name } = call;
+		const shows = args.some((arg, at) =>
+			name === "pargs"
+				? /^-[a-z]{0,4}e/.test(arg)
+				: (/^(?!ef$)[acflmrsuvwxhj]{0,5}e[acflmrsuvwxhj]{0,5}$/.test(arg) && !/^-/.test(args[at - 1] ?? "")) ||
+					/^-[a-zA-Z]{0,4}E/.test(arg),
+		);
+		if (shows) call.hit(pathRules[call.via.includes("sudo") || args.includes("1") ? "read-secret" : "read-private"]);
+	}),
 	each("gcloud az", (call) => {
 		const text = call.args.slice(0, 8).join(" ");
 		if (
@@ -578,6 +640,15 @@ export const accessJudges: Judges = [
 		if (!call.args.some((arg) => /^(-l|--list-shells|--help)$/.test(arg))) call.hit(a["default-shell"]);
 	}),
 ];
+/** What a pattern's group may be, each by itself: `.*\.\(netrc\|pgpass\)`. */
+function alternatives(pattern: string): string[] {
+	const plain = pattern.slice(0, 512).replaceAll("\\", "");
+	const group = /^([^()]{0,256})\(([^()]{1,256})\)([^()]{0,256})$/.exec(plain);
+	return group ? [pattern, ...(group[2] ?? "").split("|", 16).map((one) => `${group[1]}${one}${group[3]}`)] : [pattern];
+}
+
+const isBelow = (path: string, directory: string): boolean => path === directory || path.startsWith(`${directory}/`);
+
 /** An account or a group under a name that containers have, with no password and in no group that may more than others. */
 function isPlainAccount(call: Call): boolean {
 	if (!/^(useradd|adduser|groupadd|addgroup|usermod|groupmod)$/.test(call.name)) return false;
@@ -659,7 +730,7 @@ function pathIn(arg: string): string | undefined {
 }
 
 const PRINTS_CREDENTIALS: ReadonlyMap<string, RegExp> = new Map([
-	["gh", /^auth token/],
+	["gh", /^auth (token|status\b.{0,256}( --show-token| -\w{0,4}t\b))/],
 	["ssh-keygen", /(^| )-[ye]( |$)/],
 	["gcloud", /^auth (application-default )?print-(access|identity|refresh)-token/],
 	["az", /get-access-token|list-keys|keyvault secret (show|download)/],
@@ -670,8 +741,9 @@ const PRINTS_CREDENTIALS: ReadonlyMap<string, RegExp> = new Map([
 	["bw", /^(get|export|list)/],
 	["rbw", /^get/],
 	["lpass", /^(show|export)/],
-	["git", /^credential (fill|approve)/],
+	["git", /^credential (fill|approve)|^credential-[\w-]{1,32}\b.{0,256} get$/],
 	["aws", /^configure (get|export-credentials).{0,32}(secret|token|credentials)|^sts (get-session-token|assume-role|get-federation-token)/],
+	["keyring", /^get /],
 	["keyctl", /^(read|pipe|print)/],
 	["heroku", /^config(:get)?\b|^auth:token/],
 	["doppler", /^secrets( get| download|$)/],

@@ -1,4 +1,4 @@
-import { isPlainSetting, located, pathRules, readRule, writeRule } from "../paths.ts";
+import { deleteRule, isPlainSetting, located, pathRules, readRule, writeRule } from "../paths.ts";
 import { edit } from "../programs.ts";
 import { isKnown, UNKNOWN } from "../words.ts";
 import { type Call, each, type Judges, Options, rules } from "./rule.ts";
@@ -20,8 +20,25 @@ export const destroyRules = rules("destroy", {
 	"permissions-catastrophe": {
 		verdict: "deny",
 		reason: "changes owner or permissions of the system or a home, all the way down",
-		match: ["chmod -R 777 /", "chown -R nobody /etc", "chmod -R 000 ~", "chmod 777 /etc/shadow"],
-		pass: ["chmod -R 755 dist", "chmod +x run.sh", "chown -R user:user .", "chmod 600 ~/.ssh/id_rsa"],
+		match: [
+			"chmod -R 777 /",
+			"chown -R nobody /etc",
+			"chmod -R 000 ~",
+			"chmod 777 /etc/shadow",
+			"chmod -R a= /etc",
+			"find /etc -depth ! -type l -print0 | xargs -0 chmod 0",
+			"find /usr | xargs chown nobody",
+			"fd . /home/ann -X chmod 000",
+			"printf 'x:\\n\\tchmod -R a= $(D)\\n' > /tmp/m; make -f /tmp/m D=/etc",
+		],
+		pass: [
+			"find /etc/app -name '*.conf' -exec chmod 644 {} +",
+			"find . -type d -exec chmod 755 {} +",
+			"chmod -R 755 dist",
+			"chmod +x run.sh",
+			"chown -R user:user .",
+			"chmod 600 ~/.ssh/id_rsa",
+		],
 	},
 	"shred-files": {
 		verdict: "ask",
@@ -117,8 +134,14 @@ export const isSystemLog = (path: string): boolean =>
 /** A path as the shell would see it, for the rules about logs. */
 const absolute = (call: Call, path: string): string => located(path, call.place);
 
+/** In place of a content: what has been moved there, and from where. */
+const MOVED = "\x7f<";
+
 function deleting(call: Call, paths: readonly string[], recursive: boolean): void {
 	for (const path of paths) {
+		// What was put there before is what is lost.
+		const lost = [call.file(path) ?? "", ...(recursive ? call.filesBelow(path.replace(/\/\*?$/, "")).map(([, content]) => content) : [])];
+		for (const content of lost) if (content.startsWith(MOVED)) call.deletes(content.slice(MOVED.length), true);
 		if (isSystemLog(absolute(call, path))) call.hit(d["clear-traces"]);
 		call.deletes(path, recursive);
 	}
@@ -137,7 +160,9 @@ const permissions = (call: Call): void => {
 		"--reference --from",
 	);
 	const [how = "", ...paths] = options.has("--reference") ? ["", ...options.operands] : options.operands;
-	const recursive = options.has("-R", "--recursive") || call.args.some((arg) => /^-[a-zA-Z]{0,4}R/.test(arg));
+	const down = options.has("-R", "--recursive") || call.args.some((arg) => /^-[a-zA-Z]{0,4}R/.test(arg));
+	// One after the other, all that is below it: as good as recursively.
+	const oneByOne = call.via.some((name) => /^(find|xargs|fd|parallel)$/.test(name));
 	// For its owner alone: `chmod 700 /root/.ssh`.
 	const tightens = call.name === "chmod" && /^(0?[0-7]?[4-7]00|(og|go|g|o)(-[rwx]{1,3}|=),?.{0,8}|u=[rwX]{1,3},go=)$/.test(how);
 	for (const given of paths) {
@@ -146,7 +171,8 @@ const permissions = (call: Call): void => {
 		if (call.name === "chown" && new RegExp(`^/home/${(how.split(":", 1)[0] ?? "").replace(/[^\w-]/g, ".") || "-"}/?$`).test(given))
 			continue;
 		// The project's own are its business, wherever it lies; all else counts by where it is: `cd / && chown -R x etc`.
-		const at = located(given.replace(/\/\*$/, "") || "/", call.place);
+		const recursive = down || (oneByOne && /\/\*{1,2}\uFFFC?$/.test(given));
+		const at = located(given.replace(recursive ? /\/\*{1,2}\uFFFC?$/ : /\/\*$/, "") || "/", call.place);
 		if (at.startsWith(`${call.place.workDir}/`)) continue;
 		const where = at === call.place.workDir ? given : at;
 		if (
@@ -162,7 +188,6 @@ const permissions = (call: Call): void => {
 			)
 		)
 			call.hit(d["permissions-catastrophe"]);
-		void how;
 	}
 };
 
@@ -199,7 +224,8 @@ const copying = (call: Call): void => {
 			if (content !== undefined) {
 				call.wrote(target, content);
 				call.wrote(`${target}/${name}`, content);
-			}
+			} else if (call.name === "mv" && deleteRule(source, true, call.place)?.verdict === "deny")
+				call.wrote(`${target.replace(/\/$/, "")}/${name}`, MOVED + located(source, call.place));
 		}
 	}
 	for (const source of sources) {
@@ -358,7 +384,7 @@ export const destroyJudges: Judges = [
 				const line = call.stdin !== null && isKnown(call.stdin) ? edit(call.stdin, script, false, options.has("-E", "-r")) : undefined;
 				call.script(line ?? replacement.replaceAll("\0", mark), "sed");
 			}
-			const writes = /(?:^|[0-9;}/$gp])\s{0,4}[wW]\s{1,4}([~/][^\n;]{1,512})$/.exec(script);
+			const writes = /(?:^|[0-9;}/$gp])\s{0,4}[wW]\s{1,4}([^\s;/][^\n;/]{0,512}|[~/][^\n;]{1,512})$/.exec(script);
 			if (writes) call.writes(writes[1] ?? "");
 			const reads = /(?:^|[0-9;}$])\s{0,4}r\s{0,4}([~/][^\n;]{1,512})$/.exec(script);
 			if (reads) call.reads(reads[1] ?? "");

@@ -89,7 +89,7 @@ const awk = (call: Call): void => {
 	if (/\/inet[46]?\/(tcp|udp)/.test(text)) return void call.hit(shellRules["shell-to-network"]);
 	for (const one of [text, ...options.values("-e", "--source")]) {
 		if (/\bsystem\s{0,4}\(|\|\s{0,4}getline|\|&|\|\s{0,4}["']|\bprint[^|]{0,512}\|\s{0,4}[a-z"$]/.test(one)) awkRuns(call, one, options);
-		for (const write of one.matchAll(/>{1,2}\s{0,4}"((?:\/|~)[^"]{1,512})"/g)) call.writes(write[1] ?? "");
+		for (const write of one.matchAll(/>{1,2}\s{0,4}"([^"\s]{1,512})"/g)) call.writes(write[1] ?? "");
 		for (const named of one.matchAll(/(>{1,2}|<)\s{0,4}([A-Za-z_]\w{0,63})\b/g)) {
 			const path = options.values("-v", "--assign").find((given) => given.startsWith(`${named[2]}=`));
 			if (path === undefined) continue;
@@ -134,7 +134,7 @@ function awkScript(call: Call, expression: string, options: Options): void {
 
 const EDITOR_LANGUAGES: Readonly<Record<string, string>> = { p: "python", r: "ruby", l: "lua", t: "tclsh", m: "guile" };
 
-const EDITOR_RUNS = /(?:system|systemlist|libcall|termopen|jobstart|job_start|term_start)\((.{1,4096})\)/;
+const EDITOR_CALL = /(?:system|systemlist|libcall|termopen|jobstart|job_start|term_start)\((.{1,4096})\)/;
 
 /** Commands of editors and pagers that run a shell: `:!cmd`, `:py3 ...`, `:lua ...`, `:set shell=`, `:shell`. */
 function editorCommand(call: Call, text: string): void {
@@ -144,14 +144,14 @@ function editorCommand(call: Call, text: string): void {
 	for (const line of text.split("\n")) {
 		const whole = /^[\s:]{0,8}(?:[%.$,0-9]{0,8}|r|read|w|write|silent!?)\s{0,4}!\s{0,4}(.{1,4096})$/.exec(line);
 		if (whole?.[1]?.includes("|")) call.script(whole[1]);
-		const runs = line.includes("|") ? EDITOR_RUNS.exec(line) : null;
+		const runs = line.includes("|") ? EDITOR_CALL.exec(line) : null;
 		if (runs) call.code("vim", `system(${runs[1] ?? ""})`);
 	}
 	for (const one of text.split(/\||\n/).map((part) => part.trim().replace(/^:{1,3}/, ""))) {
 		const bang = /^(?:[%.$,0-9]{0,8}|r|read|w|write|silent!?)\s{0,4}!\s{0,4}(.{1,4096})$/.exec(one);
 		const code = /^(py3?|python3?|pyx|rub?y?|lua|perl?|tcl|mzscheme|pythonx)\s{1,8}(.{1,4096})$/.exec(one);
 		const shell = /^set?\s{1,4}(?:shell|sh)=(.{1,512})$/.exec(one);
-		const runs = EDITOR_RUNS.exec(one);
+		const runs = EDITOR_CALL.exec(one);
 		if (bang) call.script(bang[1] ?? "");
 		else if (code) call.code(EDITOR_LANGUAGES[(code[1] ?? "p").charAt(0)] ?? "python", code[2] ?? "");
 		else if (shell) call.argv([(shell[1] ?? "").replace(/\\ /g, " ")]);
@@ -164,15 +164,22 @@ function editorCommand(call: Call, text: string): void {
 	}
 }
 
+/** Lines of an editor's settings that run something. */
+const EDITOR_RUNS = /!|\b(system|systemlist|libcall|term|terminal|shell|jobstart|job_start|py3?|python3?|lua|perl|ruby|tcl)\b/;
+
 const editor = (call: Call): void => {
 	const args = call.args;
 	for (const line of call.stdin?.split("\n", 64) ?? []) if (line.startsWith(":")) editorCommand(call, line);
 	args.forEach((arg, at) => {
-		if (arg === "-c" || arg === "--cmd" || arg === "-S") editorCommand(call, args[at + 1] ?? "");
-		else if (/^-c./.test(arg)) editorCommand(call, arg.slice(2));
+		if (arg === "-c" || arg === "--cmd") editorCommand(call, args[at + 1] ?? "");
+		// Each line of such a file is a command.
+		else if (/^-N?[SuU]$/.test(arg)) {
+			const lines = (call.file(args[at + 1] ?? "") ?? "").slice(0, 16_384).split("\n", 512);
+			for (const line of lines.filter((one) => EDITOR_RUNS.test(one)).slice(0, 16)) editorCommand(call, line);
+		} else if (/^-c./.test(arg)) editorCommand(call, arg.slice(2));
 		else if (arg.startsWith("+")) editorCommand(call, arg.slice(1));
 		else if (/^--cmd=/.test(arg)) editorCommand(call, arg.slice(6));
-		else if (!arg.startsWith("-") && !/^(-c|--cmd|-S)$/.test(args[at - 1] ?? "")) {
+		else if (!arg.startsWith("-") && !/^(-c|--cmd|-N?[SuU])$/.test(args[at - 1] ?? "")) {
 			call.reads(arg);
 			call.writes(arg);
 		}
@@ -276,7 +283,7 @@ export const languageJudges: Judges = [
 	}),
 	each("guile csi racket sbcl clisp gosh emacs-lisp elisp clojure clj bb lein", interpreter("lisp", "-c -e -x --eval -eval -ex", "-l")),
 	each(
-		"julia R Rscript octave ghc ghci runhaskell runghc elixir iex erl groovy groovysh scala jshell kotlin swift crystal v nim raku dart pwsh powershell osascript gnuplot sage maxima scilab ocaml ghci mono csharp fsharpi escript rakudo xmllint puppet smlnj poly yap swipl gprolog dotnet cobc gfortran factor forth gforth puppet",
+		"julia R Rscript octave octave-cli matlab scilab-cli ghc ghci runhaskell runghc elixir iex erl groovy groovysh scala jshell kotlin swift crystal v nim raku dart pwsh powershell osascript gnuplot sage maxima scilab ocaml ghci mono csharp fsharpi escript rakudo puppet smlnj poly yap swipl gprolog dotnet cobc gfortran factor forth gforth puppet",
 		(call) => {
 			const options = new Options(call.args, "-e -E -c -eval --eval -exec -p -x -g --execute -Command -command -b");
 			const texts = [
@@ -362,6 +369,13 @@ export const languageJudges: Judges = [
 				}
 		},
 	),
+	each("bats", (call) => {
+		for (const path of call.args.slice(0, 64)) {
+			const below = call.filesBelow(path).filter(([file]) => file.endsWith(".bats"));
+			for (const text of [call.file(path) ?? "", ...below.map(([, content]) => content)])
+				if (text !== "") call.script(batsScript(text), "bats", [path], null);
+		}
+	}),
 	each("ssh-keygen", (call) => {
 		const library = new Options(call.args, "-D -f -t -b -C -N -P -m -O -I -n -V -s -z -R -F -r").value("-D");
 		if (library !== undefined && !/pkcs11/.test(library)) call.hit(g["load-library"]);
@@ -546,8 +560,9 @@ function writtenBefore(call: Call): void {
 			]
 		: [];
 	const named = new Set(call.filesIn(call.args));
+	const prose = RUNS_DOCUMENTS.test(call.name) ? new Set() : documents(call);
 	for (const content of around.length > 0 ? call.filesIn([...call.args, ...around]) : named) {
-		if (squeezed(content).trim() === "") continue;
+		if (squeezed(content).trim() === "" || prose.has(content)) continue;
 		if (/["'\s=](\/tmp|\/var\/tmp|\/dev\/shm)\/[^\s;"']{1,256}\.(so|dylib)\b/.test(content)) call.hit(g["load-library"]);
 		for (const script of jsonScripts(content)) call.maybe(script, call.name);
 		if (SHELL_WORD.test(content.replace(/^#![^\n]{0,64}/, ""))) call.hit(shellRules["shell-escape"]);
@@ -556,6 +571,22 @@ function writtenBefore(call: Call): void {
 		if (!/^\s{0,8}[{<[(]/.test(content) && (named.has(content) || content.startsWith("#!"))) call.maybe(content, call.name);
 	}
 }
+/** What is written for people, by its name: no program for whoever checks, formats or renders it. */
+const DOCUMENT = /\.(md|mdx|rst|adoc|html?|css|svg|csv)$/i;
+const RUNS_DOCUMENTS = /^(runme|mdsh|rundoc|codedown|mask|maid|xc|literate|jupytext|quarto|knitr)$/;
+const documents = (call: Call): Set<string> =>
+	new Set([
+		...call.filesBelow(".").flatMap(([path, content]) => (DOCUMENT.test(path) ? [content] : [])),
+		...call.args.slice(0, 64).flatMap((arg) => (DOCUMENT.test(arg) ? (call.file(arg) ?? []) : [])),
+	]);
+
+/** A file of tests for bats as the script that it is: each test its commands, and `run` before a command nothing of its own. */
+const batsScript = (text: string): string =>
+	text
+		.slice(0, 32_768)
+		.replace(/^[ \t]{0,16}@test [^\n]{0,512}\{[ \t]{0,16}$/gm, "{")
+		.replace(/^([ \t]{0,32})run (?:(?:--[a-z-]{1,32}|-\d{1,3}|!) ){0,3}/gm, "$1");
+
 /**
  * What this script has written into the project that a program is about to work on: build descriptions, tests, hooks and settings are
  * programs, each in its own way. Whether they are run nobody can say, so only what is denied counts.
@@ -569,6 +600,10 @@ function projectFiles(call: Call): void {
 			!RISKY.test(content)
 		)
 			continue;
+		if (path.endsWith(".bats")) {
+			call.perhaps(() => call.maybe(batsScript(content), call.name));
+			continue;
+		}
 		call.perhaps(() => {
 			call.code(LANGUAGES[/\.(\w{1,6})$/.exec(path)?.[1] ?? ""] ?? call.name, content);
 			for (const script of jsonScripts(content)) call.maybe(script, call.name);
@@ -646,7 +681,7 @@ const HOOKS: ReadonlyMap<string, RegExp> = new Map([
 ]);
 /** Programs for which a file's content is only content. */
 const READS_FILES =
-	/^(cat|less|more|head|tail|wc|sort|uniq|diff|cmp|comm|join|paste|jq|yq|bat|stat|file|ls|test|xxd|od|cut|tr|column|md5sum|sha256sum|shellcheck|prettier|eslint|black|yamllint|open|tree|nl|tac|tee|gofmt|rustfmt|kubectl|docker|chmod|rm|mv|cp|mkdir|cd|echo|printf|git|grep|rg|sed|awk)$/;
+	/^(cat|less|more|head|tail|wc|sort|uniq|diff|cmp|comm|join|paste|jq|yq|bat|stat|file|ls|test|xxd|od|cut|tr|column|md5sum|sha256sum|xmllint|xsltproc|bats|shellcheck|prettier|eslint|black|yamllint|open|tree|nl|tac|tee|gofmt|rustfmt|kubectl|docker|chmod|rm|mv|cp|mkdir|cd|echo|printf|git|grep|rg|sed|awk)$/;
 /** Programs that run what lies in the directory that they are given or stand in. */
 const BUILDS = new Set(
 	"bundle bundler npm yarn pnpm pip pip3 gem cargo go easy_install composer gcc g++ cc clang tcc rustc javac java v crystal nim dotnet mvn gradle ant rake nmap ansible-playbook puppet facter aria2c strings latex pdflatex pandoc cobc m4 nginx julia bpftrace apt apt-get yum dnf code pytest tox nox jest vitest mocha rspec phpunit pdb vagrant rtorrent dstat".split(

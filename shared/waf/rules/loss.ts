@@ -1,4 +1,5 @@
-import { isKnown } from "../words.ts";
+import { base64Text, hexText } from "../encodings.ts";
+import { isKnown, squeezed } from "../words.ts";
 import { type Call, each, hostOf, isLoopback, type Judges, Options, type Rule, rules } from "./rule.ts";
 
 export const lossRules = rules("rewrite_history", {
@@ -16,6 +17,8 @@ export const lossRules = rules("rewrite_history", {
 			"git checkout -f main",
 		],
 		pass: [
+			'git checkout --theirs -- "$conflicted"',
+			"git restore --ours -- src/",
 			"git reset HEAD file",
 			"git clean -n",
 			"git clean -fdx node_modules",
@@ -39,8 +42,23 @@ export const lossRules = rules("rewrite_history", {
 			"git push origin :main",
 			"git push --mirror",
 			"git filter-branch --tree-filter 'rm x' HEAD",
+			"git config remote.backup.push +refs/heads/main",
+			"git -c remote.origin.mirror=true push origin",
+			"GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=alias.up GIT_CONFIG_VALUE_0='push --force origin main' git up",
+			"printf '[alias]\\n\\tup = push --force origin main\\n' > /tmp/g; git -c include.path=/tmp/g up",
+			"git remote add --mirror=push copy git@example.com:a/b.git",
+			"git fast-export --all | ./edit | git fast-import --force",
+			"bfg --delete-files secrets.yml",
 		],
-		pass: ["git push", "git push -u origin feature", "git push origin --delete feature/done", "git push --tags"],
+		pass: [
+			"git filter-branch --help",
+			"git config remote.origin.push HEAD",
+			"git remote add --mirror=fetch copy https://example.com/a/b.git",
+			"git push",
+			"git push -u origin feature",
+			"git push origin --delete feature/done",
+			"git push --tags",
+		],
 	},
 	"git-lose-history": {
 		verdict: "ask",
@@ -51,8 +69,10 @@ export const lossRules = rules("rewrite_history", {
 			"git gc --prune=now",
 			"git update-ref -d refs/heads/x",
 			"git worktree remove --force x",
+			"git -c gc.pruneExpire=now gc",
+			"git config gc.reflogExpire now",
 		],
-		pass: ["git branch -d merged", "git reflog", "git gc", "git branch"],
+		pass: ["git config gc.reflogExpire 90.days", "git branch -d merged", "git reflog", "git gc", "git branch"],
 	},
 	"destroy-production": {
 		verdict: "deny",
@@ -65,8 +85,18 @@ export const lossRules = rules("rewrite_history", {
 			"aws s3 rb s3://acme-prod-backups --force",
 			"kubectl delete all --all --all-namespaces",
 			"helm ls -A -q | xargs -n1 helm uninstall",
+			"kubectl delete --raw /api/v1/namespaces/production",
+			`kubectl delete -f <(echo '{"kind": "Namespace", "metadata": {"name": "prod"}}')`,
+			"curl -X DELETE localhost:8001/apis/apps/v1/namespaces/prod/statefulsets/db",
+			`mysql -e "SET @s = CONCAT('DROP ', 'SCHEMA prod'); PREPARE p FROM @s; EXECUTE p"`,
+			'python3 -c \'import subprocess; subprocess.run(["psql"], input="drop database production")\'',
+			"python3 -c 'from kubernetes import client; client.CoreV1Api().delete_namespace(\"production\")'",
 		],
-		pass: ["kubectl get pods -n production", "psql -h db.prod.example.com -c 'SELECT 1'"],
+		pass: [
+			"kubectl get pods -n production",
+			"kubectl delete --raw /api/v1/namespaces/production/pods/web-1",
+			"psql -h db.prod.example.com -c 'SELECT 1'",
+		],
 	},
 	"cloud-destroy": {
 		verdict: "ask",
@@ -80,8 +110,17 @@ export const lossRules = rules("rewrite_history", {
 			"helm uninstall app",
 			"az group delete -n x",
 			"pulumi destroy",
+			"kubectl get pvc -o name | xargs kubectl delete",
+			"kubectl delete --raw /api/v1/persistentvolumes/pv-7",
+			'python3 -c \'import boto3; boto3.client("rds").delete_db_instance(DBInstanceIdentifier="shop")\'',
+			'node -e \'const {S3Client, DeleteBucketCommand: D} = require("@aws-sdk/client-s3"); new S3Client().send(new D({Bucket: "b"}))\'',
 		],
 		pass: [
+			"kubectl get pods -o name | grep web | xargs kubectl delete pod",
+			'echo \'{"kind": "Job"}\' | kubectl delete -f -',
+			'python3 -c \'import boto3; boto3.client("s3", endpoint_url="http://localhost:4566").delete_bucket(Bucket="b")\'',
+			"python3 -c 'import boto3; print(boto3.client(\"s3\").list_buckets())'",
+			'python3 -c \'from kubernetes import client; client.CoreV1Api().delete_namespaced_pod("web", "shop")\'',
 			"terraform plan",
 			"kubectl get pods",
 			"kind delete cluster --name ci",
@@ -104,8 +143,17 @@ export const lossRules = rules("rewrite_history", {
 			"dropdb shop",
 			"mongosh --eval 'db.dropDatabase()'",
 			"sqlite3 x.db 'DELETE FROM users;'",
+			"psql shop <<< \"select 'drop table '||'users' \\\\gexec\"",
+			"echo 'drop table users;' > /tmp/x.sql; psql shop -f /tmp/x.sql",
+			"python3 -c 'import redis; redis.Redis().flushall()'",
+			'python3 -c \'import psycopg2 as p; p.connect("dbname=shop").cursor().execute("truncate users")\'',
+			"wget --method=DELETE http://db.example.com/users",
+			"curl -H 'X-HTTP-Method-Override: DELETE' -X POST https://api.example.com/users/7",
 		],
 		pass: [
+			"psql -c \"select 'create database app' where not exists (select 1) \\\\gexec\"",
+			"python3 -c 'import redis; print(redis.Redis().get(\"a\"))'",
+			'python3 -c \'import psycopg2 as p; p.connect("dbname=app_test").cursor().execute("truncate users")\'',
 			"psql -c 'SELECT 1'",
 			"sqlite3 x.db 'DELETE FROM users WHERE id=1'",
 			"dropdb --if-exists app_test",
@@ -150,8 +198,11 @@ export const lossRules = rules("rewrite_history", {
 			"docker volume prune -f",
 			"docker compose down -v",
 			"docker rm -f $(docker ps -aq)",
+			"python3 -c 'import docker; docker.from_env().volumes.prune()'",
+			"curl -XPOST http://localhost:2375/volumes/prune",
 		],
 		pass: [
+			"python3 -c 'import docker; docker.from_env().images.prune()'",
 			"docker system df",
 			"docker compose -f compose.test.yml down -v",
 			"docker rm -f $(docker ps -aq --filter label=ci)",
@@ -172,7 +223,10 @@ const LASTING = /prod|live|master|customer|backup/i;
 /** Whether a command names what it takes down by such a name, and nothing else. */
 const isPassing = (call: Call): boolean =>
 	call.args.some(
-		(arg) => arg.length < 256 && (PASSING.test(numbered(arg)) || /(Dev|Test|Staging|Preview|Sandbox)[A-Z]?\w{0,32}$/.test(arg)),
+		(arg) =>
+			arg.length < 256 &&
+			!arg.startsWith("/dev/") &&
+			(PASSING.test(numbered(arg)) || /(Dev|Test|Staging|Preview|Sandbox)[A-Z]?\w{0,32}$/.test(arg)),
 	) &&
 	!call.args.some(
 		(arg) => LASTING.test(arg) || /^(--all|-A|--all-namespaces)$/.test(arg) || (!isKnown(arg) && !PASSING.test(numbered(arg))),
@@ -206,9 +260,16 @@ const plainFiles = (paths: readonly string[]): boolean =>
 	paths.length <= 3 &&
 	paths.every((path) => /^[\w@+-][\w@+./-]{0,255}\.[A-Za-z0-9]{1,12}$/.test(path) && !path.includes(".."));
 
-/** Objects to a loss; gravely, if it is production that is lost, or whatever a listing of everything has named. */
-function loses(call: Call, rule: Rule): void {
-	const production = [...call.args, ...call.environment.values()].some(
+/** Whether words name what is made to be taken down again, and nothing that is there to stay. */
+export const arePassing = (words: readonly string[]): boolean =>
+	words.some((word) => word.length < 256 && (PASSING.test(word) || SCRATCH.test(word))) && !words.some((word) => LASTING.test(word));
+
+/**
+ * Objects to a loss; gravely, if it is production that is lost, or whatever a listing of everything has named. `also`: what names it
+ * besides the arguments, such as a statement or a manifest.
+ */
+export function loses(call: Call, rule: Rule, also: readonly string[] = []): void {
+	const production = [...call.args, ...call.environment.values(), ...also].some(
 		(arg) => arg.length < 1024 && /(^|[^a-z])(prod|production)([^a-z]|$)/i.test(arg) && !/non-?prod|pre-?prod/i.test(arg),
 	);
 	const everything =
@@ -237,16 +298,46 @@ export function losesData(sql: string): boolean {
 		});
 }
 
+/** What has a server run a text that the statement puts together first. */
+const RUNS_TEXT = /\\gexec|\b(prepare|execute|exec|sp_executesql|dblink_exec)\b/i;
+
+/** The texts that a statement has run: its strings, put together and decoded as it says. */
+function statementsIn(sql: string): string[] {
+	if (sql.length > 16_384 || !RUNS_TEXT.test(sql)) return [];
+	const plain = sql
+		.replace(
+			/\b(?:0x|x')([0-9a-f]{8,4096})'?|\bunhex\(\s{0,4}'([0-9a-f]{8,4096})'\s{0,4}\)/gi,
+			(_, bare, quoted) => `'${hexText(bare ?? quoted)}'`,
+		)
+		.replace(/\bfrom_base64\(\s{0,4}'([\w+/=]{8,4096})'\s{0,4}\)/gi, (_, text) => `'${base64Text(text) ?? ""}'`)
+		.replace(/'\s{0,8}(?:\|\||\+)\s{0,8}'/g, "")
+		.replace(/\bconcat(?:_ws)?\s{0,4}\(([^()]{1,4096})\)/gi, (_, pieces: string) => pieces.replace(/'\s{0,8},\s{0,8}'/g, ""));
+	return [...plain.matchAll(/'((?:[^']|''){4,4096})'/g)].slice(0, 64).map(([, text = ""]) => text.replaceAll("''", "'"));
+}
+
+/** Files of statements that a client is given, or that a statement has it read. */
+const statementFiles = (call: Call, options: Options, texts: readonly string[]): string[] =>
+	[
+		...options.values("-f", "--file"),
+		...texts.flatMap((text) =>
+			[...text.slice(0, 4096).matchAll(/(?:^|\n)\s{0,8}(?:\\i|\\ir|\\\.|source|\.read)\s{1,8}["']?([^\s;"']{1,512})/gi)].map(
+				([, path = ""]) => path,
+			),
+		),
+	].flatMap((path) => call.file(path) ?? []);
+
 const sqlClient = (call: Call): void => {
 	const options = new Options(
 		call.args,
 		`-c -h -U -d -p -P -f --command --execute --host --user --username --port --dbname --file --database ${call.name === "psql" ? "-v -F -R -T -o -L" : "-e -u -D -Q -q -S --query"}`,
 	);
-	const texts = [
+	const said = [
 		...options.values("-c", "-e", "--command", "--execute", "-Q", "-q", "--query"),
 		...(call.name === "sqlite3" || call.name === "duckdb" ? options.operands.slice(1) : []),
 		...(call.stdin === null ? [] : [call.stdin]),
 	];
+	const written = [...said, ...statementFiles(call, options, said)];
+	const texts = [...written, ...written.flatMap(statementsIn)];
 	// `postgres://localhost:5432/app_test`
 	const given = options.value("-d", "--dbname", "-D", "--database") ?? options.operands[0] ?? "";
 	const url = /^[a-z+]{2,16}:\/\/[^\s]{1,512}$/.test(given) ? given : "";
@@ -274,8 +365,65 @@ const sqlClient = (call: Call): void => {
 		SCRATCH.test(database)
 	)
 		return;
-	if (texts.some(losesData)) loses(call, l["database-destroy"]);
+	if (texts.some(losesData)) loses(call, l["database-destroy"], texts);
 };
+
+/** Settings of git that do what an option of the same force does, whenever a plain command comes. */
+const FORCING: readonly [RegExp, Rule][] = [
+	[/^remote\.[^=]{1,128}\.(push=\s{0,4}(\+|:.)|mirror=(true|yes|on|1)$)/i, l["git-rewrite-shared"]],
+	[/^gc\.([^=]{1,128}\.)?(reflogexpire|reflogexpireunreachable|pruneexpire)=(now|all|0)$/i, l["git-lose-history"]],
+];
+/** What a git command sets: for itself with `-c`, or to stay. */
+const settingsOf = (args: readonly string[], verb: string, operands: readonly string[]): string[] => {
+	const [key = "", ...value] = operands[0] === "set" ? operands.slice(1) : operands;
+	return [...args.filter((_, at) => args[at - 1] === "-c"), ...(verb === "config" ? [`${key}=${value.join(" ")}`] : [])];
+};
+
+/** Kinds of a cluster's resources with which more is lost than what is started again by itself. */
+const LASTING_KIND =
+	/^(ns|namespaces?|pvc?|persistentvolume(claim)?s?|crds?|customresourcedefinitions?|nodes?|deployments?|deploy|statefulsets?|sts|secrets?|clusterrole(binding)?s?|all)(\/|$)/i;
+/** Whether a path of a cluster's API is such a resource, or all of a kind: `/api/v1/namespaces/x`. */
+function isLastingResource(path: string): boolean {
+	const parts = (path.split(/[?#]/, 1)[0] ?? "").split("/", 32).filter(Boolean);
+	const from = parts.findIndex((part) => /^v\d/.test(part));
+	if (!/^apis?$/.test(parts[0] ?? "") || from < 0) return false;
+	const within = parts.slice(from + 1);
+	const resource = within[0] === "namespaces" && within.length > 2 ? within.slice(2) : within;
+	return resource.length === 1 || LASTING_KIND.test(resource[0] ?? "");
+}
+/** What a manifest, as JSON or YAML, says of its resources. */
+const manifestKinds = (text: string): string[] =>
+	[...text.slice(0, 16_384).matchAll(/(?:^|[\s{,])["']?kind["']?\s{0,4}:\s{0,4}["']?(\w{1,64})/g)].map(([, kind = ""]) => kind);
+const namesIn = (text: string): string[] =>
+	[...text.slice(0, 16_384).matchAll(/(?:^|[\s{,])["']?name(?:space)?["']?\s{0,4}:\s{0,4}["']?([\w.-]{1,128})/g)].map(
+		([, name = ""]) => name,
+	);
+
+/** Whether what is deleted there lasts: a store's data, a cluster's resources, whatever another machine serves. */
+export const isLastingUrl = (url: string): boolean =>
+	!/^(https?:\/\/)?([\w-]{1,63}\.){0,4}(staging|stage|dev|test|sandbox|preview)\./.test(url) &&
+	!(isLoopback(hostOf(url)) && SCRATCH.test(url.slice(url.lastIndexOf("/") + 1))) &&
+	(/:(9200|9201|7700|8108|6333|8983|5984|2379|8500|15672|8001|9090|8086)(\/|$)|elastic|\/\*/.test(url) ||
+		isLastingResource(pathOf(url)) ||
+		(/^https?:\/\//.test(url) && !isLoopback(hostOf(url)) && hostOf(url) !== ""));
+const pathOf = (url: string): string => /^(?:https?:\/\/)?[\w.:[\]-]{1,256}(\/[^?#]{0,2048})/.exec(url)?.[1] ?? "";
+
+/** The method of a request that a client is told to make. */
+function methodOf(call: Call): string {
+	const { args } = call;
+	if (/^(http|https|xh|httpie|curlie)$/.test(call.name)) return args.find((arg) => /^[A-Z]{3,7}$/.test(arg)) ?? "";
+	const overridden = args
+		.map((arg) => /^x-http-method(?:-override)?:\s{0,4}(\w{1,16})/i.exec(arg)?.[1])
+		.find((method) => method !== undefined);
+	if (overridden !== undefined) return overridden.toUpperCase();
+	for (const [at, arg] of args.entries()) {
+		const joined = /^(?:-[a-zA-Z]{0,8}X=?|--(?:request|method)=)(\w{1,16})$/.exec(arg)?.[1];
+		const next = /^(-[a-zA-Z]{0,8}X|--request|--method|-m)$/.test(arg) && !(arg === "-m" && call.name !== "lwp-request");
+		const method = joined ?? (next ? args[at + 1] : undefined);
+		if (method !== undefined) return method.toUpperCase();
+	}
+	return "";
+}
 
 const isForce = (options: Options): boolean =>
 	options.has("-f", "--force") || options.has("-y", "--yes", "--auto-approve", "-auto-approve");
@@ -290,6 +438,13 @@ export const lossJudges: Judges = [
 		const options = new Options(rest, verb === "clean" ? "-e --exclude" : "-m -b -B -s --source -o -x --exec -u");
 		const [first = "", ...more] = options.operands;
 		const cleaned = verb === "clean" ? new Options(rest, "-e --exclude").operands : [];
+		if (rest.includes("--help")) return;
+		for (const setting of settingsOf(
+			call.args.slice(0, index + 1),
+			verb,
+			rest.filter((arg) => !arg.startsWith("-")),
+		))
+			for (const [forces, rule] of FORCING) if (forces.test(setting)) call.hit(rule);
 		switch (verb) {
 			case "reset":
 				if (options.has("--hard", "--merge")) call.hit(l["git-lose-work"]);
@@ -303,6 +458,8 @@ export const lossJudges: Judges = [
 					call.hit(l["git-lose-work"]);
 				break;
 			case "checkout":
+				// Which side of a conflict holds: both are in git.
+				if (options.has("--ours", "--theirs")) break;
 				// One's own change to a file or two, taken back.
 				if (rest.includes("--") && !options.has("-f", "--force") && plainFiles(rest.slice(rest.indexOf("--") + 1))) break;
 				if (
@@ -319,7 +476,7 @@ export const lossJudges: Judges = [
 				if (options.has("-f", "--force", "--discard-changes", "-C")) call.hit(l["git-lose-work"]);
 				break;
 			case "restore":
-				if (plainFiles(options.operands)) break;
+				if (plainFiles(options.operands) || options.has("--ours", "--theirs")) break;
 				if (!options.has("--staged", "-S") || options.has("-W", "--worktree")) call.hit(l["git-lose-work"]);
 				break;
 			case "stash":
@@ -331,7 +488,15 @@ export const lossJudges: Judges = [
 			case "worktree":
 				if (first === "remove" && options.has("-f", "--force")) call.hit(l["git-lose-history"]);
 				break;
+			case "remote":
+				if (first === "add" && options.has("--mirror") && options.value("--mirror") !== "fetch") call.hit(l["git-rewrite-shared"]);
+				break;
+			case "fast-import":
+				if (options.has("--force")) call.hit(l["git-rewrite-shared"]);
+				break;
 			case "push":
+			case "send-pack":
+			case "http-push":
 				if (
 					options.has("--delete", "-d") &&
 					!options.has("-f", "--force", "--mirror", "--prune") &&
@@ -425,19 +590,24 @@ export const lossJudges: Judges = [
 		const operands = call.args.filter((arg) => !arg.startsWith("-"));
 		const at = operands.findIndex((arg) => arg === "delete" || arg === "drain" || arg === "replace");
 		if (at < 0 || (operands[at] === "delete" && isPassing(call))) return;
+		const options = new Options(call.args, "-n -f -l -o --namespace --filename --raw --context --selector");
 		const kinds = (operands[at + 1] ?? "").split(",");
 		if (operands[at] === "drain") loses(call, l["cloud-destroy"]);
 		else if (operands[at] === "replace") {
 			if (call.args.includes("--force")) loses(call, l["cloud-destroy"]);
 		} else if (
 			call.args.some((arg) => /^(--all|--all=true|-A|--all-namespaces|--force|--grace-period=0|-k|--kustomize)$/.test(arg)) ||
-			kinds.some((kind) =>
-				/^(ns|namespaces?|pvc?|persistentvolume(claim)?s?|crds?|customresourcedefinitions?|nodes?|deployments?|deploy|statefulsets?|sts|secrets?|clusterrole(binding)?s?|all)(\/|$)/.test(
-					kind,
-				),
-			)
+			kinds.some((kind) => LASTING_KIND.test(kind)) ||
+			// Of whatever kind: `kubectl get ... -o name | xargs kubectl delete`.
+			(kinds.length === 1 && kinds[0] !== "" && squeezed(kinds[0] ?? "") === "" && !options.has("-f", "--filename")) ||
+			options.values("--raw").some(isLastingResource)
 		)
 			loses(call, l["cloud-destroy"]);
+		for (const file of options.values("-f", "--filename")) {
+			const manifest = (file === "-" || file === "/dev/stdin" ? call.stdin : call.file(file)) ?? "";
+			const named = namesIn(manifest);
+			if (manifestKinds(manifest).some((kind) => LASTING_KIND.test(kind)) && !arePassing(named)) loses(call, l["cloud-destroy"], named);
+		}
 	}),
 	each("helm", (call) => {
 		if (isPassing(call)) return;
@@ -536,20 +706,17 @@ export const lossJudges: Judges = [
 		if (/manage\.py$/.test(call.args[0] ?? "") && /^(flush|reset_db|sqlflush)$/.test(call.args[1] ?? ""))
 			loses(call, l["database-destroy"]);
 	}),
-	each("curl", (call) => {
-		if (
-			call.args.some(
-				(arg, at) => /^-XDELETE$|^--request=DELETE$/.test(arg) || (/^(-X|--request)$/.test(call.args[at - 1] ?? "") && arg === "DELETE"),
-			) &&
-			call.args.some(
-				(arg) =>
-					!/^(https?:\/\/)?([\w-]{1,63}\.){0,4}(staging|stage|dev|test|sandbox|preview)\./.test(arg) &&
-					!(isLoopback(hostOf(arg)) && SCRATCH.test(arg.slice(arg.lastIndexOf("/") + 1))) &&
-					(/:(9200|9201|7700|8108|6333|8983|5984|2379|8500|15672|8001|9090|8086)(\/|$)|elastic|\/\*/.test(arg) ||
-						(/^https?:\/\//.test(arg) && !isLoopback(hostOf(arg)) && hostOf(arg) !== "")),
-			)
-		)
-			loses(call, l["database-destroy"]);
+	each("curl wget http https xh httpie curlie lwp-request", (call) => {
+		const method = methodOf(call);
+		if (method !== "DELETE" && method !== "POST") return;
+		const urls = call.args.filter((arg) => /^(https?:\/\/|[\w.-]{1,253}(:\d{1,5})?\/)/.test(arg));
+		if (method === "DELETE" && urls.some(isLastingUrl)) loses(call, l["database-destroy"], urls.map(pathOf));
+		if (urls.some((url) => /^(\/v[\d.]{1,8})?\/(volumes|system)\/prune$/.test(pathOf(url)) && method === "POST"))
+			call.hit(l["docker-destroy"]);
+		if (urls.some((url) => /\/_delete_by_query$/.test(pathOf(url)) && isLastingUrl(url))) loses(call, l["database-destroy"]);
+	}),
+	each("bfg git-filter-repo git-filter-branch", (call) => {
+		if (!call.args.some((arg) => /^(--help|--version|--analyze|--dry-run)$/.test(arg))) call.hit(l["git-rewrite-shared"]);
 	}),
 	each("php", (call) => {
 		if (call.args.some((arg) => /^--env=(testing|test|local|ci)$/.test(arg))) return;

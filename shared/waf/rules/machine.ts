@@ -1,4 +1,4 @@
-import { located, pathRules } from "../paths.ts";
+import { located, pathRules, readRule, writeRule } from "../paths.ts";
 import { isKnown } from "../words.ts";
 import { type Call, each, type Judges, Options, rules } from "./rule.ts";
 
@@ -42,6 +42,8 @@ export const machineRules = {
 				"ufw disable",
 				"setenforce 0",
 				"systemctl stop auditd",
+				"busctl call org.freedesktop.systemd1 /org/freedesktop/systemd1 org.freedesktop.systemd1.Manager StopUnit ss auditd.service replace",
+				'python3 -c \'import subprocess as s\nfor v in ["stop", "disable"]: s.run(["systemctl", v, "auditd"])\'',
 				"auditctl -e 0",
 				"service rsyslog stop",
 				"nft flush ruleset",
@@ -71,13 +73,23 @@ export const machineRules = {
 		"kill-everything": {
 			verdict: "deny",
 			reason: "ends every process that it may, or the system's first one",
-			match: ["kill -9 -1", "killall5", "kill -9 1", "pkill -9 -u root", "killall -u $USER", "pkill -9 ."],
+			match: [
+				"kill -9 -1",
+				"killall5",
+				"kill -9 1",
+				"kill $(cat /run/auditd.pid)",
+				"kill $(< /run/sshd.pid)",
+				"kill $(ps -o pid= -u ann)",
+				"pkill -9 -u root",
+				"killall -u $USER",
+				"pkill -9 .",
+			],
 			pass: ["kill $PID", "kill 12345", "pkill -f myserver", "kill %1", "kill -0 $pid", "kill -9 $(lsof -t -i:3000)"],
 		},
 		"kill-system": {
 			verdict: "deny",
 			reason: "ends processes of the system that are not the session's",
-			match: ["pkill sshd", "killall systemd", "killall -9 dockerd"],
+			match: ["pkill -F /run/sshd.pid", "pkill sshd", "killall systemd", "killall -9 dockerd"],
 			pass: ["pkill node", "killall chrome"],
 		},
 	}),
@@ -92,8 +104,17 @@ export const machineRules = {
 				"docker run --cap-add=SYS_ADMIN x",
 				"docker -H tcp://10.0.0.1:2375 ps",
 				"printf 'services:\\n  a:\\n    image: alpine\\n    privileged: true\\n' > compose.yml; docker compose up",
+				"printf 'services:\\n  a:\\n    image: alpine\\n    volumes: [\"/etc/cron.d:/c\"]\\n' | docker compose -f - up",
+				"docker run -v /var/spool/cron:/c alpine sh -c 'echo x > /c/root'",
 			],
-			pass: ["docker run -v $PWD:/app node:22 npm test", "docker run --rm -p 8080:80 nginx", "docker run -v /tmp/x:/x alpine ls"],
+			pass: [
+				"docker run -v $PWD:/app node:22 npm test",
+				"docker run --rm -p 8080:80 nginx",
+				"docker run -v /tmp/x:/x alpine ls",
+				"printf 'services:\\n  a:\\n    image: nginx\\n    volumes: [\"./site:/usr/share/nginx/html:ro\"]\\n' | docker compose -f - up",
+				"printf 'services:\\n  a:\\n    image: cadvisor\\n    volumes:\\n      - /var/log:/var/log\\n      - /sys:/sys:ro\\n      - /etc/passwd:/etc/passwd:ro\\n' > compose.yml; docker compose up",
+				"docker run -v /etc/ssl/certs:/etc/ssl/certs:ro alpine ls",
+			],
 		},
 		"container-rights": {
 			verdict: "ask",
@@ -215,14 +236,41 @@ function mounts(call: Call, given: string, target = ""): void {
 	else if (/\/\.ssh$/.test(source) && call.args.some((arg) => arg.startsWith(`${source}:`) && arg.endsWith("/.ssh:ro")))
 		call.hit(m["container-rights"]);
 	else if (/^\/etc\/(shadow|passwd|sudoers|ssh|cron)|^\/root\/|\/\.(ssh|aws|gnupg)(\/|$)/.test(source)) call.hit(m["container-escape"]);
+	// Where programs are started later, and who may do what; to read them is another matter.
+	else if (
+		/^write-(persistence|privilege)$/.test(writeRule(source, call.place)?.id ?? "") &&
+		source.startsWith("/") &&
+		!call.args.some((arg) => arg.startsWith(`${source}:`) && arg.endsWith(":ro"))
+	)
+		call.hit(m["container-escape"]);
 	else if (source === "~" || source === (call.place.home ?? "\0")) call.hit(m["container-escape"]);
 }
 
+/** What a description has mounted: `- /a:/b:ro`, `volumes: ["/a:/b"]`, `source: /a`, `hostPath: {path: /a}`. */
+const mountsIn = (text: string): { source: string; target?: string; written: boolean }[] =>
+	[
+		...text.matchAll(/(?:^\s{0,64}-\s{1,4}|\[\s{0,4}|,\s{0,4})["']?((?:\/|~)[^\s:"',]{0,256}):(\/[^\s:"',\]]{0,256})(:ro\b)?/gm),
+		...text.matchAll(/(?:\bsource["']?|\bhostPath["']?:\s{0,4}\{?\s{0,64}["']?path["']?):\s{0,4}["']?((?:\/|~)[^\s"',}]{0,256})/g),
+	]
+		.slice(0, 64)
+		.map(([, source = "", target, mode]) => ({ source, ...(target !== undefined && { target }), written: mode === undefined }));
+
+/** Whether who has it has the machine; what is only looked at by monitors is everyday in descriptions. */
+const isMachine = (call: Call, { source, target, written }: ReturnType<typeof mountsIn>[number]): boolean =>
+	/^\/(etc|root|(var\/)?run\/docker\.sock)?\/?$/.test(source) ||
+	(target === undefined && /^\/(var\/run|var\/lib\/kubelet|proc)\/?$/.test(source)) ||
+	(written && /^write-(persistence|privilege)$/.test(writeRule(source, call.place)?.id ?? "")) ||
+	(written && readRule(source, call.place)?.id === "read-secret");
+
+/** Whether a pid file is that of a service that the machine stands on. */
+const endsService = (call: Call, file: string): boolean => call.file(file) === "1\n";
+
 const processes = (call: Call): void => {
 	const { args, name } = call;
-	const options = new Options(args, "-u -U -G -g -P -s -t -n -F --signal --euid --uid --user");
+	const options = new Options(args, "-u -U -G -g -P -s -t -n -F --signal --euid --uid --user --pidfile");
 	if (options.values("-u", "-U", "--user", "--uid", "--euid").length > 0 && options.operands.length === 0)
 		return void call.hit(m["kill-everything"]);
+	if (options.values("-F", "--pidfile").some((file) => endsService(call, file))) call.hit(m["kill-system"]);
 	for (const target of args.filter((arg) => !/^-/.test(arg))) {
 		if (/^(\.|\.\*|\^|\$|\.\+|\[a-z\]|init|systemd)$/.test(target) && (name !== "killall" || options.has("-r", "--regexp")))
 			call.hit(m["kill-everything"]);
@@ -345,6 +393,11 @@ export const machineJudges: Judges = [
 	}),
 	each("killall5", (call) => call.hit(m["kill-everything"])),
 	each("pkill killall skill slay", processes),
+	each("start-stop-daemon", (call) => {
+		const options = new Options(call.args, "-p -n -x -a -u -s -R --pidfile --name --exec --startas --user --signal --retry", true);
+		if (options.has("-K", "--stop") && options.values("-p", "--pidfile").some((file) => endsService(call, file)))
+			call.hit(m["kill-system"]);
+	}),
 	each("fuser", (call) => {
 		if (call.args.some((arg) => /^-[a-z]{0,4}k/.test(arg)) && call.args.some((arg) => /^(\/|\/home|\/var|\/usr|\/etc)$/.test(arg)))
 			call.hit(m["kill-everything"]);
@@ -361,12 +414,9 @@ export const machineJudges: Judges = [
 		const files = COMPOSE.some((file) => call.file(file) !== undefined) && !/^(kubectl|oc)$/.test(call.name) ? COMPOSE : [];
 		for (const text of [call.stdin ?? "", ...call.filesIn(call.args), ...files.map((file) => call.file(file) ?? "")]) {
 			if (text.length > 32_768) continue;
-			if (
-				/^\s{0,64}"?(privileged"?:\s{0,4}true|pid"?:\s{0,4}"?host|hostPID"?:\s{0,4}true|hostIPC"?:\s{0,4}true)/m.test(text) ||
-				/^\s{0,64}(-\s{0,4}|volumes:\s{0,4}\[\s{0,4})"?'?\/(etc|root|var\/run\/docker\.sock)?\/?:\//m.test(text) ||
-				/hostPath"?:\s{0,4}\{?\s{0,64}"?path"?:\s{0,4}"?\/(etc|root|var\/run|var\/lib\/kubelet|proc)?\/?"?\s/.test(`${text} `)
-			)
-				call.hit(m[/docker\.sock/.test(text) && !/privileged|host(PID|IPC)/.test(text) ? "container-rights" : "container-escape"]);
+			if (/^\s{0,64}"?(privileged"?:\s{0,4}true|pid"?:\s{0,4}"?host|hostPID"?:\s{0,4}true|hostIPC"?:\s{0,4}true)/m.test(text))
+				call.hit(m["container-escape"]);
+			for (const mount of mountsIn(text)) if (isMachine(call, mount)) mounts(call, mount.source, mount.target);
 		}
 	}),
 	each("newuidmap", (call) => call.hit(m["enter-namespace"])),
