@@ -231,7 +231,8 @@ export function judgeCode(call: Call, language: string, source: string): void {
 		if (/(^|\/)\.env(\.\w{1,16})?$/.test(literal) && (SENDS.test(text) || TALKS.test(text))) call.hit(codeRules["code-sends-environment"]);
 		if (literal.length < 1 || literal.length > 4096) continue;
 		const path = literal
-			.replace(/^[<>|+\s]{1,4}/, "")
+			// perl's `open(F, "> /etc/x")`; elsewhere that is a text.
+			.replace(language === "perl" ? /^[<>|+\s]{1,4}/ : /^\s{1,4}/, "")
 			.replace(/^php:\/\/filter\/.{0,256}resource=/, "")
 			// `file:///etc/x`, `compress.zlib:///etc/x`, `jar:file:/etc/x`: another way to the same file.
 			.replace(/^(?:[a-z][a-z.]{1,24}:){1,2}(?:\/\/(?:localhost)?)?(?=\/(?!\/))/i, "")

@@ -1054,7 +1054,7 @@ export class Shell {
 				if (
 					inner.length <= 2 &&
 					SHELLS.has(nameOf(inner[0] ?? "")) &&
-					via.length === 0 &&
+					via.every((name) => name === "tmux" || name === "screen") &&
 					input.text === null &&
 					(inner[1] ?? "-l") === "-l"
 				)
@@ -1353,6 +1353,8 @@ export class Shell {
 			const content = file === undefined ? undefined : this.#content(located(file, call.place));
 			if (content !== undefined && !this.#active.includes(name)) this.#within(name, () => call.script(content));
 		}
+		// `bash -n`: it is only read.
+		if (options.has("-n") && /^(ba|da|z|k|a)?sh$/.test(call.name)) return UNKNOWN;
 		const [first, ...rest] = options.operands;
 		const through = "";
 		if (options.has("-c", "--command")) {

@@ -486,7 +486,8 @@ export const lossJudges: Judges = [
 				if (options.has("-f", "--force") && !options.has("--cached") && options.has("-r")) call.hit(l["git-lose-work"]);
 				break;
 			case "worktree":
-				if (first === "remove" && options.has("-f", "--force")) call.hit(l["git-lose-history"]);
+				if (first === "remove" && options.has("-f", "--force") && !more.every((path) => /^\/tmp\//.test(path)))
+					call.hit(l["git-lose-history"]);
 				break;
 			case "remote":
 				if (first === "add" && options.has("--mirror") && options.value("--mirror") !== "fetch") call.hit(l["git-rewrite-shared"]);
