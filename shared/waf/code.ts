@@ -161,7 +161,7 @@ export function judgeCode(call: Call, language: string, source: string): void {
 		);
 	if (/\b(send|public_send|__send__|method)\s{0,2}\(?\s{0,2}:(system|exec|spawn|popen|eval|instance_eval)\b/.test(text))
 		call.hit(codeRules["code-unresolved"]);
-	if (/\bkill\w{0,4}\s{0,4}\(?\s{0,4}["']?\w{0,8}["']?,?\s{0,4}-1\b/.test(text)) call.hit(codeRules["code-kills"]);
+	if (/\bkill\w{0,4}\s{0,4}\(?\s{0,4}["']?\w{0,8}["']?(?:,|=>)?\s{0,4}-1\b/.test(text)) call.hit(codeRules["code-kills"]);
 	if (
 		/\bfork\b/.test(text) &&
 		/\b(loop|while|until|forever|do)\b|for\s{0,4}\(\s{0,4};\s{0,4};/.test(text) &&
@@ -356,7 +356,7 @@ function runsPrograms(call: Call, language: string, text: string, literals: read
 	let some = false;
 	// `["bash", "-c", "make"]`: the shell is only what runs the rest.
 	const taken = new Set<string>();
-	const around = surroundingsOf(text, literals);
+	const around = surroundingsOf(call, text, literals);
 	for (const run of literalRuns(text, literals)) {
 		// perl's modes of `open`
 		if (/^(-\||\|-)$/.test(run[0] ?? "")) run.shift();
@@ -399,7 +399,9 @@ function runsPrograms(call: Call, language: string, text: string, literals: read
 }
 
 /** What the programs that a text runs are fed, `input="..."`, and what it puts into their environment, `env={"DISPLAY": "..."}`. */
-function surroundingsOf(text: string, literals: readonly Literal[]): { input: string | null; environment: readonly string[] } {
+function surroundingsOf(call: Call, text: string, literals: readonly Literal[]): { input: string | null; environment: readonly string[] } {
+	// What the program itself does not come from is there for those that it starts.
+	const given = call.args.some((arg) => /^-[a-zA-Z]{0,4}[ecErp]$/.test(arg));
 	const fed = literals
 		.slice(0, 64)
 		.find(({ start }) =>
@@ -411,7 +413,7 @@ function surroundingsOf(text: string, literals: readonly Literal[]): { input: st
 		? text.matchAll(/\b([A-Z][A-Z0-9_]{2,40})(?:["']\s{0,2}\]?\s{0,2}(?:=>?|:)|\s{0,2}[=:])\s{0,2}["']([^"'\n]{1,256})["']/g)
 		: [];
 	return {
-		input: fed === undefined ? null : `${fed.text}\n`,
+		input: fed !== undefined ? `${fed.text}\n` : given ? call.stdin : null,
 		environment: [...set].slice(0, 16).map(([, name, value]) => `${name}=${value}`),
 	};
 }

@@ -34,9 +34,8 @@ const interpreter =
 			true,
 		);
 		const texts = options.values(...flags.split(" ")).filter((text) => text !== "");
-		for (const text of texts) {
-			call.code(language, text);
-		}
+		for (const text of texts) call.code(language, text);
+		preloads(call, language);
 		if (texts.length > 0) return;
 		const file = programOf(options.operands);
 		if (file === undefined || file === "-" || file === "/dev/stdin") {
@@ -70,6 +69,17 @@ const interpreter =
 		else if (content !== undefined && isKnown(content)) call.code(language, content);
 		else if (content !== undefined) call.hit(shellRules["unresolved-script"]);
 	};
+
+/** What is loaded before a program: `node -r ./x.js`, `ruby -rx`. */
+function preloads(call: Call, language: string): void {
+	call.args.slice(0, 32).forEach((arg, at) => {
+		const given = /^(?:-r|--require=?|--import=?|--loader=?)(.{0,512})$/.exec(arg);
+		const module = given && (given[1] || call.args[at + 1]);
+		if (!module) return;
+		const content = call.file(module) ?? call.file(`${module}.${language === "ruby" ? "rb" : "js"}`);
+		if (content !== undefined) call.code(language, content);
+	});
+}
 
 /** The file that is to be run: `x.js`, `run x.js`. */
 const programOf = (operands: readonly string[]): string | undefined =>
@@ -256,6 +266,7 @@ export const languageJudges: Judges = [
 		const args = call.args.map((arg) => (/^-[a-z]{0,6}e$/.test(arg) ? "-e" : arg));
 		const texts = args.flatMap((arg, index) => (arg === "-e" ? [args[index + 1] ?? ""] : []));
 		for (const text of texts) call.code("ruby", text);
+		if (texts.length > 0) preloads(call, "ruby");
 		if (texts.length === 0) interpreter("ruby", "-e", "-r -I -C")(call);
 	}),
 	each(
@@ -454,7 +465,11 @@ function tcl(call: Call, text: string): void {
 	)) {
 		const script = (match[1] ?? "")
 			// Braces are Tcl's quotes.
-			.replace(/(-[a-z]{0,4}c\s{1,4})\{?([^{}'\n]{1,2048})$/, (_, flag: string, inner: string) => `${flag}'${inner}'`)
+			.replace(
+				/(-[a-z]{0,4}c\s{1,4})\{([^{}\n]{1,2048})$/,
+				(_, flag: string, inner: string) => `${flag}'${inner.replaceAll("'", "'\\''")}'`,
+			)
+			.replace(/(-[a-z]{0,4}c\s{1,4})([^{}'\n]{1,2048})$/, (_, flag: string, inner: string) => `${flag}'${inner}'`)
 			.replace(/[0-9]?[<>]{1,2}@?\s{0,4}(stdin|stdout|stderr)\S{0,8}|>&@\S{1,8}|<@\S{1,8}/g, "")
 			.replace(/^["{|]/, "")
 			.replace(/["}]$/, "");

@@ -472,6 +472,10 @@ export const lossJudges: Judges = [
 				)
 					call.hit(l["git-lose-work"]);
 				break;
+			case "apply":
+				// `git diff | git apply -R`: all that has been changed, taken back.
+				if (options.has("-R", "--reverse") && call.stdin !== null && options.operands.length === 0) call.hit(l["git-lose-work"]);
+				break;
 			case "switch":
 				if (options.has("-f", "--force", "--discard-changes", "-C")) call.hit(l["git-lose-work"]);
 				break;

@@ -319,7 +319,9 @@ export const machineJudges: Judges = [
 	each("systemctl service rc-service chkconfig update-rc.d launchctl initctl loginctl", (call) => {
 		const operands = call.args.filter((arg) => !arg.startsWith("-"));
 		if (
-			operands.some((arg) => /^(poweroff|reboot|halt|kexec|suspend|hibernate|rescue|emergency|soft-reboot|isolate)$/.test(arg)) &&
+			operands.some((arg) =>
+				/^((poweroff|reboot|halt|kexec|suspend|hibernate|rescue|emergency|soft-reboot)(\.target)?|isolate)$/.test(arg),
+			) &&
 			call.name === "systemctl"
 		)
 			call.hit(m["stop-machine"]);

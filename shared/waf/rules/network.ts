@@ -327,6 +327,9 @@ function curl(call: Call): void {
 		sends(call, file, host);
 	}
 	for (const file of options.values("-K", "--config")) if (file !== "-") call.reads(file);
+	// Where it really connects to.
+	for (const pair of options.values("--connect-to", "--resolve"))
+		if (pair.split(/[:,]/, 8).some((part) => isMetadata(part))) call.hit(x["cloud-metadata"]);
 	for (const socket of options.values("--unix-socket", "--abstract-unix-socket")) call.reads(socket);
 	for (const url of urls) {
 		if (!/^file:\/\//i.test(url)) continue;
@@ -680,7 +683,7 @@ export const networkJudges: Judges = [
 		if (call.stdin?.includes(PRIVATE)) call.hit(x["send-secret"]);
 	}),
 	each(
-		"npx pnpx bunx npm yarn pnpm pip pip3 pipx gem go cargo poetry uv rpm dnf yum apt apt-get brew snap helm conda kubectl terraform code ansible-galaxy composer bundle deno bun",
+		"npx pnpx bunx npm yarn pnpm pip pip3 pipx gem go cargo poetry uv rpm dnf yum zypper pacman apk opkg apt apt-get brew snap helm conda kubectl terraform code ansible-galaxy composer bundle deno bun",
 		(call) => {
 			const text = call.args.join(" ");
 			for (const arg of call.args) {

@@ -190,7 +190,17 @@ export function hostOf(text: string): string {
 	const authority = rest.split(/[/?#]/, 1)[0] ?? "";
 	const host = authority.slice(authority.lastIndexOf("@") + 1).toLowerCase();
 	if (host.startsWith("[")) return host.slice(1, host.indexOf("]"));
-	return isKnown(host) ? (host.split(":", 1)[0] ?? "") : "";
+	return isKnown(host) ? dotted(host.split(":", 1)[0] ?? "") : "";
+}
+
+/** An IPv4 address in its usual spelling, out of any that inet_aton takes: `0xa9.254.0251.254`, `2852039166`. Names stay as they are. */
+function dotted(host: string): string {
+	if (!/^(0x[0-9a-f]{1,8}|\d{1,10})(\.(0x[0-9a-f]{1,8}|\d{1,10})){0,3}$/.test(host) || /^\d{1,5}$/.test(host)) return host;
+	const parts = host.split(".").map((part) => (/^0[0-7]+$/.test(part) ? Number.parseInt(part, 8) : Number(part)));
+	const last = parts.pop() ?? 0;
+	// The last number fills all bytes that are left.
+	const bytes = [...parts, ...[24, 16, 8, 0].slice(parts.length).map((shift) => Math.floor(last / 2 ** shift) % 256)];
+	return bytes.every((byte) => byte <= 255) ? bytes.join(".") : host;
 }
 
 /** Loopback in its many spellings. */
