@@ -2,7 +2,7 @@ import { judgeCommand } from "./command.ts";
 import { judgePath } from "./paths.ts";
 import { isShady } from "./rules/network.ts";
 import { judges } from "./rules.ts";
-import { SHELLS } from "./shell.ts";
+import { SHELLS } from "./running.ts";
 import { graver, type Judgement, type Place } from "./verdict.ts";
 import { wrappers } from "./wrappers.ts";
 

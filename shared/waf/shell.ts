@@ -1,24 +1,25 @@
-import type { Command, CompoundList } from "unbash";
 import {
+	type Command,
 	type CommandNode,
-	forEachChild,
+	type CompoundList,
 	type ParsedScript,
 	type PipelineNode,
 	parse,
 	type Redirection,
 	type Statement,
-	type SyntaxNode,
 	type TestExpression,
 } from "unbash";
 import { judgeCode } from "./code.ts";
-import { deleteRule, homeOf, isPersonal, isPlainSetting, isSettingByContent, located, pathRules, readRule, writeRule } from "./paths.ts";
+import { homeOf, isPersonal, isPlainSetting, isSettingByContent, located, pathRules, readRule, writeRule } from "./paths.ts";
 import { outputOf } from "./programs.ts";
 import { destroyRules, isSystemLog } from "./rules/destroy.ts";
 import { exfiltrateRules, isShady, remoteRules } from "./rules/network.ts";
-import { baseName, type Call, isLoopback, judgementOf, Options, type Rule } from "./rules/rule.ts";
+import { baseName, isLoopback, judgementOf, Options, type Rule } from "./rules/rule.ts";
 import { shellRules as r } from "./rules/shell.ts";
 import { judgeAny, judges } from "./rules.ts";
+import { COPIED, type Engine, nameOf, Running, SHELLS } from "./running.ts";
 import { Branches, Scope } from "./scope.ts";
+import { bombs, endless, groupsOf, refuseDepth, startsShell } from "./shapes.ts";
 import { graver, type Judgement, NO_OBJECTION, type Place } from "./verdict.ts";
 import {
 	calculated,
@@ -1408,187 +1409,6 @@ const INTO_OTHERS = new Set([
 	"wsl",
 	"adb",
 ]);
-export const SHELLS = new Set([
-	"sh",
-	"bash",
-	"dash",
-	"zsh",
-	"ksh",
-	"ksh93",
-	"mksh",
-	"ash",
-	"rbash",
-	"yash",
-	"csh",
-	"tcsh",
-	"fish",
-	"pdksh",
-	"lksh",
-	"posh",
-	"rsh-shell",
-	"elvish",
-	"xonsh",
-	"hush",
-]);
-
-/** What a `Running` call asks of the shell. */
-interface Engine {
-	hit(rule: Rule, evidence: string): void;
-	argv(argv: readonly string[], through: string, stdin: string | null | undefined, environment: ReadonlyMap<string, string>): string;
-	script(text: string, through: string, args: readonly string[], stdin: string | null | undefined): string;
-	maybe(text: string, through: string): void;
-	linked(from: string, to: string): void;
-	behind(path: string): string;
-	perhaps(work: () => void): void;
-	filesBelow(directory: string): [string, string][];
-	fetched(evidence: string): void;
-	code(call: Call, language: string, text: string): void;
-	file(path: string): string | undefined;
-	filesIn(directories: readonly string[]): string[];
-	variable(name: string): string | undefined;
-	wrote(path: string, content: string): void;
-	fetches(dubious: boolean): void;
-	dubious(): boolean;
-	namedSecret(): boolean;
-	did(what: string): boolean;
-}
-
-class Running implements Call {
-	readonly #engine: Engine;
-	readonly name: string;
-	readonly program: string;
-	readonly args: readonly string[];
-	readonly stdin: string | null;
-	readonly place: Place;
-	readonly via: readonly string[];
-	readonly environment: ReadonlyMap<string, string>;
-	/** What it prints may be the secret that it has read. */
-	sawSecret = false;
-
-	constructor(
-		engine: Engine,
-		argv: readonly string[],
-		stdin: string | null,
-		place: Place,
-		via: readonly string[],
-		environment: ReadonlyMap<string, string>,
-	) {
-		this.#engine = engine;
-		this.program = argv[0] ?? "";
-		this.name = nameOf(this.program);
-		this.args = argv.slice(1);
-		this.stdin = stdin;
-		this.place = place;
-		this.via = via;
-		this.environment = environment;
-	}
-	text(): string {
-		return [this.program, ...this.args.slice(0, 64)].join(" ").slice(0, 600);
-	}
-	hit(rule: Rule, evidence?: string): void {
-		if (rule.id === "print-credential") this.sawSecret = true;
-		this.#engine.hit(rule, evidence ?? this.text());
-	}
-	argv(argv: readonly string[], through = this.name, stdin?: string | null, environment = this.environment): string {
-		return this.#engine.argv(argv, through, stdin, environment);
-	}
-	script(text: string, through = this.name, args: readonly string[] = [], stdin?: string | null): string {
-		return this.#engine.script(text, through, args, stdin);
-	}
-	maybe(text: string, through: string): void {
-		this.#engine.maybe(text, through);
-	}
-	perhaps(work: () => void): void {
-		this.#engine.perhaps(work);
-	}
-	filesBelow(directory: string): [string, string][] {
-		return this.#engine.filesBelow(located(directory, this.place));
-	}
-	runsFetched(): void {
-		this.#engine.fetched(this.text());
-	}
-	code(language: string, text: string): void {
-		this.#engine.code(this, language, text);
-	}
-	linked(from: string, to: string): void {
-		this.#engine.linked(located(from, this.place), located(to, this.place));
-	}
-	/** A path as it is where what this script has linked is followed. */
-	behind(path: string): string {
-		if (path === "") return path;
-		const where = located(path, this.place);
-		const behind = this.#engine.behind(where);
-		return behind === where ? path : behind;
-	}
-	reads(given: string): void {
-		const path = this.behind(given);
-		// Everybody may read them here; to send them elsewhere is another matter.
-		if (isPersonal(path, this.place)) this.sawSecret = true;
-		const rule = path === "" ? undefined : readRule(path, this.place);
-		if (!rule) return;
-		if (rule.category === "read_secrets") this.sawSecret = true;
-		this.hit(rule);
-	}
-	writes(given: string, append = false): void {
-		const path = this.behind(given);
-		// A file that is called like an option becomes one as soon as a pattern finds it.
-		if (/(^|\/)--?[a-z][a-z-]{1,40}=/.test(path)) this.hit(r["shell-escape"]);
-		const rule = path === "" ? undefined : writeRule(path, this.place, append);
-		if (rule) this.hit(rule);
-	}
-	deletes(given: string, recursive: boolean): void {
-		const path = this.behind(given);
-		const rule = path === "" ? undefined : deleteRule(path, recursive, this.place);
-		if (rule) this.hit(rule);
-	}
-	file(path: string): string | undefined {
-		return this.#engine.file(located(path, this.place));
-	}
-	filesIn(paths: readonly string[]): string[] {
-		const absolute = paths.slice(0, 64).flatMap((path) => [path, path.slice(path.search(/[=:@,]/) + 1)]);
-		for (const value of this.environment.values()) absolute.push(value, ...value.split(/[\s=:]/, 16));
-		return this.#engine.filesIn(absolute.map((path) => located(path, this.place)));
-	}
-	variable(name: string): string | undefined {
-		return this.#engine.variable(name);
-	}
-	wrote(path: string, content: string): void {
-		this.#engine.wrote(located(path, this.place), content);
-	}
-	wroteBelow(directory: string, content: string): void {
-		this.#engine.wrote(`${located(directory, this.place)}/`, content);
-	}
-	fetches(dubious: boolean): void {
-		this.#engine.fetches(dubious);
-	}
-	did(what: string): boolean {
-		return this.#engine.did(what);
-	}
-	get namedSecret(): boolean {
-		return this.#engine.namedSecret();
-	}
-	get fetchedBlindly(): boolean {
-		return this.#engine.dubious();
-	}
-}
-
-/** `/usr/bin/python3.11` is `python`; `nc.traditional` is `nc`. */
-export function nameOf(program: string): string {
-	const name = baseName(program);
-	// The shell itself, by the kernel's name for it.
-	if (name === "exe" && /^\/proc\/[^/]{1,32}\/exe$/.test(program)) return "bash";
-	const versioned =
-		/^(python|pypy|perl|ruby|php|lua|luajit|node|tclsh|wish|guile|gawk|vim|java|gcc|clang|pip|julia|erl|rake|irb|expect|ksh|psql|ld-linux)[-0-9._]/.exec(
-			name,
-		);
-	if (versioned) return versioned[1] === "ld-linux" ? "ld.so" : (versioned[1] ?? name);
-	const alternative =
-		/^(nc|vim|awk|netcat|ksh|telnet|ftp|at|rsh|vi|view)\.(traditional|openbsd|basic|tiny|nox|gtk3?|netkit|bsd|gnu|mawk|gawk|inetutils|.{0,8})$/.exec(
-			name,
-		);
-	return alternative?.[1] ?? name;
-}
-
 /** A word with a mark right between two letters. */
 const GLUED = /[\w.-][\uFFF9-\uFFFC]{1,4}[\w.-]/;
 
@@ -1600,8 +1420,6 @@ const INSTRUCTION =
 	/^(RUN|FROM|COPY|ADD|ENV|ARG|WORKDIR|USER|ENTRYPOINT|CMD|EXPOSE|LABEL|VOLUME|HEALTHCHECK|SHELL|ONBUILD|STOPSIGNAL|MAINTAINER)$/;
 /** Where programs lie that nobody shall find. */
 const HIDDEN = /^\/(var\/)?tmp\/(\.{3}[^/]{0,255}\/.|\.[^/]{1,255}(\/[^/]{1,255})?$)|^\/dev\/shm\/|^\/(var\/)?tmp\/[^/]{0,255} $/;
-/** Begins what stands for a program of the system in a file; the rest is its path. */
-export const COPIED = "\x7f/";
 /** Whether a program makes something of a connection that it is given, such as a shell. */
 const startsProgram = (program: string | null): boolean =>
 	program !== null && !/^(exec|cat|echo|printf|:|true|test|\[)$/.test(baseName(program));
@@ -1652,71 +1470,3 @@ const withoutDescriptor = (args: readonly string[]): string[] =>
 
 /** An argument as a word of a script again. */
 export const quoted = (text: string): string => (/^[A-Za-z0-9_./:=@%+,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
-
-/** What the first group of a pattern finds: `[[ x/dev/sda =~ x(.*) ]]`; marks where the pattern is not a plain one. */
-function groupsOf(text: string, pattern: string): readonly string[] {
-	const [, before = "", group = "", behind = ""] =
-		/^\^?([^()*+?[\]{}|\\.^$]{0,256})\(([^()]{1,64})\)([^()*+?[\]{}|\\.^$]{0,256})\$?$/.exec(pattern) ?? [];
-	if (group === "" || !isKnown(text)) return [text, UNKNOWN];
-	const from = text.indexOf(before);
-	const to = behind === "" ? text.length : text.lastIndexOf(behind);
-	return from < 0 || to < from ? [text, UNKNOWN] : [text, text.slice(from + before.length, to)];
-}
-
-/** Whether a function's body calls it again in a pipe or in the background. */
-function bombs(body: SyntaxNode, name: string, spend: () => void): boolean {
-	let found = false;
-	const visit = (node: SyntaxNode, loose: boolean): void => {
-		spend();
-		if (found) return;
-		if (node.type === "Command" && loose && node.name?.value === name) {
-			found = true;
-			return;
-		}
-		const looser =
-			loose || (node.type === "Pipeline" && node.commands.length > 1) || (node.type === "Statement" && node.background === true);
-		if (node.type !== "Word") forEachChild(node, (child) => visit(child, looser));
-	};
-	visit(body, false);
-	return found;
-}
-
-/** Whether a compound command has a shell in it: with its standard input from the network, that is what it is there for. */
-function startsShell(node: SyntaxNode, spend: () => void): boolean {
-	let found = false;
-	const visit = (one: SyntaxNode): void => {
-		spend();
-		if (found || one.type === "Word") return;
-		if (one.type === "Command" && one.name && SHELLS.has(nameOf(one.name.value))) found = true;
-		else forEachChild(one, visit);
-	};
-	visit(node);
-	return found;
-}
-
-/** Whether a loop without an end starts something behind itself on every turn, and never waits. */
-function endless(clause: CompoundList | null, body: CompoundList): boolean {
-	const first = clause?.commands[0]?.command;
-	if (clause && !(first?.type === "Command" && /^(true|:)$/.test(first.name?.value ?? ""))) return false;
-	const named = (statement: Statement): string => (statement.command.type === "Command" ? (statement.command.name?.value ?? "") : "");
-	return (
-		body.commands.some((statement) => statement.background) &&
-		!body.commands.some((statement) => /^(sleep|wait|read|break|inotifywait|timeout)$/.test(named(statement)))
-	);
-}
-
-const MAX_NESTING = 100;
-const MAX_HEREDOCS = 200;
-
-/** The parser takes seconds for some inputs of this kind, so they are not given to it. */
-function refuseDepth(text: string): void {
-	let depth = 0;
-	let heredocs = 0;
-	for (let index = 0; index < text.length; index++) {
-		const code = text.charCodeAt(index);
-		if (code === 40 || code === 123) {
-			if (++depth > MAX_NESTING) throw new Exhausted("nested too deeply");
-		} else if (code === 41 || code === 125) depth = Math.max(0, depth - 1);
-		else if (code === 60 && text.charCodeAt(index + 1) === 60 && ++heredocs > MAX_HEREDOCS) throw new Exhausted("too many heredocs");
-	}
-}
