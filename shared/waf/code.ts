@@ -348,7 +348,17 @@ function modulesIn(call: Call, language: string, text: string, literals: readonl
 								: [],
 						)
 				: [];
-	return names.flatMap((name) => call.file(name) ?? []).filter((content) => content !== text && isKnown(content));
+	return names.flatMap((name) => searched(call, name) ?? []).filter((content) => content !== text && isKnown(content));
+}
+
+/** A module that this script has written, where an interpreter looks for it. */
+export function searched(call: Call, name: string): string | undefined {
+	for (const list of ["PYTHONPATH", "NODE_PATH", "RUBYLIB", "PERL5LIB"])
+		for (const directory of (call.environment.get(list) ?? call.variable(list) ?? "").split(":", 8)) {
+			const content = directory === "" ? undefined : call.file(`${directory}/${name}`);
+			if (content !== undefined) return content;
+		}
+	return call.file(name);
 }
 
 /** A text that runs programs: the strings in it are the candidates. */

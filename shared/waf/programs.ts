@@ -608,7 +608,8 @@ const PROGRAMS: Record<string, Program> = {
 			.join("\n")}\n`;
 	}),
 	paste: filter("-d --delimiters", (text, options) => {
-		if (options.has("-s", "--serial")) return `${lines(text).join(escapes(options.value("-d", "--delimiters") ?? "\t"))}\n`;
+		if (options.has("-s", "--serial"))
+			return `${lines(text).join(escapes(options.value("-d", "--delimiters") ?? "\t").replace("\0", ""))}\n`;
 		// `paste -d '' - -`: side by side.
 		return options.operands.length > 1 ? undefined : text;
 	}),
@@ -681,6 +682,7 @@ const PROGRAMS: Record<string, Program> = {
 			.map((name) => [name, (call: Call) => (call.args.some((arg) => /^completions?$|^--completion/.test(arg)) ? "" : UNKNOWN)]),
 	),
 	whoami: () => `${UNKNOWN}\n`,
+	git: (call) => (call.args[0] === "--exec-path" ? "/usr/lib/git-core\n" : call.stdin === null ? UNKNOWN : turnedUnknown(call.stdin)),
 	hostname: () => `${UNKNOWN}\n`,
 	env: () => PRIVATE,
 	printenv: (call) => {

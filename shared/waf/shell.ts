@@ -305,7 +305,9 @@ export class Shell {
 					if (truth !== undefined && !ends) continue;
 					// Of the others, only a loop that reads known lines goes round again.
 					const reads = lines !== this.#lines || (input.text !== null && input.text !== before && input.text !== "");
-					if (ends || !reads || turn >= MAX_TURNS) break;
+					if (ends || !reads) break;
+					// Of what it would still read and print, nobody knows anything.
+					if (turn + 1 === MAX_STEPS || this.#units >= most) output = join(output, UNKNOWN);
 				}
 				return output;
 			}
@@ -985,7 +987,8 @@ export class Shell {
 					input.text = call.name === "read" ? input.text.slice(line.length + 1) : "";
 					return "";
 				}
-				if (input.text !== null && squeezed(input.text).trim() !== "") input.text = input.text.slice(line.length + 1);
+				if (input.text !== null && squeezed(input.text).trim() !== "")
+					input.text = input.text.slice(line.length + (line === whole ? 1 : 0));
 				const fields = isKnown(line) ? line.trim().split(blanks) : [];
 				names.forEach((name, at) => {
 					const rest = at === names.length - 1 ? fields.slice(at).join(" ") : (fields[at] ?? "");
@@ -1285,6 +1288,7 @@ export class Shell {
 			);
 			return UNKNOWN;
 		}
+		if (/^git-[a-z][a-z-]{1,32}$/.test(name)) return call.argv(["git", name.slice(4), ...call.args], "git");
 		const setuidShell = call.args.length === 1 && call.args[0] === "-p";
 		if (setuidShell && /^\/(var\/)?tmp\//.test(where) && this.#content(where) === undefined) this.#hit(r["hidden-program"], call.text());
 		if (TELLING.test(name) || (INTERPRETERS.test(name) && call.args.slice(0, 2).some((arg) => TELLING.test(baseName(arg)))))

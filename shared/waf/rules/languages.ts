@@ -1,3 +1,4 @@
+import { searched } from "../code.ts";
 import { base64Text } from "../encodings.ts";
 import { escapes, FETCHED, isKnown, PACKED, squeezed, UNKNOWN } from "../words.ts";
 import { DATA } from "./access.ts";
@@ -42,8 +43,8 @@ const interpreter =
 			if ((call.stdin === null && !options.has("-m")) || options.has("--version", "--help", "-V", "-v", "-h")) return;
 			// A module reads its input as what it is about; these read it as a program.
 			const module = language === "python" ? options.value("-m") : undefined;
-			for (const path of module === undefined ? [] : [`${module.replaceAll(".", "/")}.py`, `${module}/__main__.py`]) {
-				const content = call.file(path);
+			for (const path of module === undefined ? [] : [`${module.replaceAll(".", "/")}.py`, `${module.replaceAll(".", "/")}/__main__.py`]) {
+				const content = searched(call, path);
 				if (content !== undefined) return void call.code(language, content);
 			}
 			if (call.stdin === null) return;
