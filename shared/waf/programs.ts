@@ -3,7 +3,7 @@ import { base32Text, base64Text, hexText } from "./encodings.ts";
 import { homeOf, located, readRule } from "./paths.ts";
 import { lineExpression, printedBy, substituted, turnedBy, turnedUnknown } from "./printed.ts";
 import { type Call, isLoopback, Options } from "./rules/rule.ts";
-import { escapes, FETCHED, globMatches, isKnown, marksOf, PACKED, PRIVATE, UNKNOWN } from "./words.ts";
+import { escapes, FETCHED, globMatches, isKnown, marksOf, PACKED, PRIVATE, quoted, UNKNOWN } from "./words.ts";
 
 /*
  * What programs print, where it can be said without running them. This is what makes `echo ... | base64 -d | sh` readable.
@@ -172,7 +172,8 @@ const format: Program = (call) => {
 				const value = rest.shift() ?? "";
 				if (kind === "b") return escapes(value);
 				if (kind === "c") return value.charAt(0);
-				if (kind === "s" || kind === "q") {
+				if (kind === "q") return quoted(value);
+				if (kind === "s") {
 					const cut = /\.([0-9]{1,4})$/.exec(width ?? "");
 					return cut ? value.slice(0, Number(cut[1])) : value;
 				}
@@ -531,7 +532,10 @@ const PROGRAMS: Record<string, Program> = {
 				.map((line) => [...line].reverse().join(""))
 				.join("\n")}\n`,
 	),
-	base64: filter("-w --wrap", (text, options) => (options.has("-d", "-D", "--decode") ? base64Text(text) : undefined)),
+	base64: filter("-w --wrap", (text, options) => {
+		if (!options.has("-d", "-D", "--decode")) return undefined;
+		return base64Text(options.has("-i", "--ignore-garbage") ? text.replace(/[^A-Za-z0-9+/=]/g, "") : text);
+	}),
 	base32: filter("-w --wrap", (text, options) => (options.has("-d", "--decode") ? base32Text(text) : undefined)),
 	basenc: filter("-w --wrap", (text, options) => {
 		if (!options.has("-d", "--decode")) return undefined;

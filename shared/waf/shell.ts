@@ -32,6 +32,7 @@ import {
 	marksOf,
 	PACKED,
 	PRIVATE,
+	quoted,
 	runArithmetic,
 	runSubscript,
 	type Surroundings,
@@ -1471,6 +1472,3 @@ const withoutDescriptor = (args: readonly string[]): string[] =>
 			/^-[a-z]{0,4}u$/.test(args[at - 1] ?? "") ? [] : /^-[a-z]{0,4}u\d{0,4}$/.test(arg) ? [arg.replace(/u\d{0,4}$/, "")] : [arg],
 		)
 		.filter((arg) => arg !== "-");
-
-/** An argument as a word of a script again. */
-export const quoted = (text: string): string => (/^[A-Za-z0-9_./:=@%+,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);

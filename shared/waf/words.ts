@@ -364,7 +364,7 @@ function changedBy(operation: ParameterOperation, text: string, at: Surroundings
 			if (how === "E") return escapes(text);
 			// As a prompt: substitutions in it are run.
 			if (how === "P" && /\$\(|`/.test(text)) return at.substitute(substitutionsIn(text));
-			return how === "Q" ? text : UNKNOWN;
+			return how === "Q" ? quoted(text) : UNKNOWN;
 		}
 		case "Unknown": {
 			const swapped = (letter: string): string => (letter === letter.toLowerCase() ? letter.toUpperCase() : letter.toLowerCase());
@@ -375,6 +375,9 @@ function changedBy(operation: ParameterOperation, text: string, at: Surroundings
 			return UNKNOWN;
 	}
 }
+
+/** A text as a word of a script again. */
+export const quoted = (text: string): string => (/^[A-Za-z0-9_./:=@%+,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
 
 function removed(text: string, pattern: string, operator: "#" | "##" | "%" | "%%"): string {
 	const lengths = Array.from({ length: text.length + 1 }, (_, length) => length);

@@ -1,6 +1,6 @@
 import { homeOf, located, pathRules, readRule, writeRule } from "../paths.ts";
 import { isKnown, PRIVATE, squeezed } from "../words.ts";
-import { type Call, each, type Judges, Options, rules } from "./rule.ts";
+import { AWS_OPTIONS, type Call, each, type Judges, Options, rules } from "./rule.ts";
 
 export const accessRules = {
 	...rules("escalate", {
@@ -458,7 +458,7 @@ export const accessJudges: Judges = [
 			call.hit(pathRules["write-system"]);
 	}),
 	each("aws", (call) => {
-		const [service = "", verb = ""] = call.args.filter((arg) => !arg.startsWith("-"));
+		const [service = "", verb = ""] = new Options(call.args, AWS_OPTIONS).operands;
 		if (service === "ec2" && verb === "delete-flow-logs") call.hit(a["blind-cloud"]);
 		// To somebody else's account, or to everybody.
 		if (/^modify-(db-(cluster-)?snapshot|snapshot|image)-attribute$|^put-(bucket|public-access|object-acl)/.test(verb))
@@ -502,6 +502,8 @@ export const accessJudges: Judges = [
 		if (/^[/~]/.test(target)) call.writes(target);
 	}),
 	each("kubectl oc", (call) => {
+		if (call.args.includes("get") && call.args.some((arg) => /^(--raw=)?\/api\/v1\/(namespaces\/[^/]{1,64}\/)?secrets\b/.test(arg)))
+			call.hit(pathRules["read-secret"]);
 		if (
 			call.args.includes("get") &&
 			call.args.some((arg) => /^secrets?(\/|$)/.test(arg)) &&

@@ -1,6 +1,6 @@
 import { base64Text, hexText } from "../encodings.ts";
 import { isKnown, squeezed } from "../words.ts";
-import { type Call, each, hostOf, isLoopback, type Judges, Options, type Rule, rules } from "./rule.ts";
+import { AWS_OPTIONS, type Call, each, hostOf, isLoopback, type Judges, Options, type Rule, rules } from "./rule.ts";
 
 export const lossRules = rules("rewrite_history", {
 	"git-lose-work": {
@@ -619,7 +619,7 @@ export const lossJudges: Judges = [
 		if (call.args.some((arg) => /^(uninstall|delete|del|un)$/.test(arg))) loses(call, l["cloud-destroy"]);
 	}),
 	each("aws", (call) => {
-		const [service = "", verb = ""] = call.args.filter((arg) => !arg.startsWith("-"));
+		const [service = "", verb = ""] = new Options(call.args, AWS_OPTIONS).operands;
 		if (isPassing(call)) return;
 		if (
 			service === "s3" &&

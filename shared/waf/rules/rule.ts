@@ -161,6 +161,10 @@ export class Options {
 	}
 }
 
+/** Options that aws takes before and behind its words, and that have a value. */
+export const AWS_OPTIONS =
+	"--output --region --profile --endpoint-url --query --color --ca-bundle --cli-read-timeout --cli-connect-timeout --cli-binary-format";
+
 /** A judge for some programs; several may look at the same one. */
 export const each = (names: string, judge: Judge): Judges[number] => ({ names: names.split(" "), judge });
 
