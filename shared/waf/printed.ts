@@ -78,6 +78,7 @@ export function printedBy(
 	const texts = all.some((one) => !NAMES.test(one)) ? all.filter((one) => !NAMES.test(one)) : all;
 	if (numbers && numbers.length > 1 && texts.every((one) => !/[A-Za-z]{2}/.test(one) || /^(%c|C\*|U\*|\s){1,64}$/.test(one)))
 		return moved(numbers.map((number) => String.fromCharCode(Number(number))).join(""));
+	if (texts.length === 0) return undefined;
 	const [first = "", ...rest] = texts;
 	const form = /%s|%d|\{\}/.test(first) && rest.length > 0;
 	const whole = form
@@ -154,8 +155,16 @@ export function substituted(text: string, pattern: string, replacement: string, 
 			if (special === "t") return "\t";
 			return /[0-9]/.test(special ?? "") ? String(found[Number(special)] ?? "") : (special ?? "");
 		});
+	// `s/a/b/2`: the second of each line.
+	const nth = Number(/\d{1,3}/.exec(flags)?.[0] ?? 1);
+	if (nth > 1 && /g/.test(flags)) return undefined;
+	const each = new RegExp(expression.source, `${expression.flags.replace("g", "")}g`);
 	return text
 		.split("\n")
-		.map((line) => line.replace(expression, put))
+		.map((line) => {
+			if (nth <= 1) return line.replace(expression, put);
+			let count = 0;
+			return line.replace(each, (...found: unknown[]) => (++count === nth ? put(...found) : String(found[0])));
+		})
 		.join("\n");
 }

@@ -68,6 +68,8 @@ const MAX_TURNS = 32;
 const MAX_STEPS = 512;
 const MAX_LOOP_UNITS = 8_000;
 const MAX_TYPED = 8_192;
+/** Files of one pattern. */
+const MAX_FOUND = 8;
 /** Of one command; rules look at some words together. */
 const MAX_WORDS = 4096;
 
@@ -469,6 +471,7 @@ export class Shell {
 			at: (name, key) => scope.at(name, key),
 			keys: (name) => scope.keys(name),
 			positional: () => scope.args,
+			found: (pattern) => this.#found(pattern, scope.cwd),
 			spend: (units) => this.#spend(units),
 			substitute: (script) => this.#deeper(() => this.#parsed(script, scope.inner(), { text: null }, via)),
 			processPath: (script, operator) => {
@@ -706,6 +709,21 @@ export class Shell {
 		return SYSTEM_PID_FILE.test(path) ? "1\n" : undefined;
 	}
 
+	/** Files that this script has written and that a pattern finds. */
+	#found(pattern: string, cwd: string): string[] {
+		if (!/[*?[]/.test(pattern) || !isKnown(pattern) || pattern.length > 256) return [];
+		const parts = `${pattern.startsWith("/") ? "" : `${cwd}/`}${pattern}`.split("/");
+		const found: string[] = [];
+		for (const file of this.#files.keys()) {
+			const names = file.split("/");
+			this.#spend(1);
+			if (names.length !== parts.length || file.startsWith("/dev/fd/") || found.length >= MAX_FOUND) continue;
+			if (names.every((name, at) => globMatches(parts[at] ?? "", name) && (!name.startsWith(".") || parts[at]?.startsWith("."))))
+				found.push(pattern.startsWith("/") ? file : file.slice(cwd.length + 1));
+		}
+		return found;
+	}
+
 	/** A path as it is where what this script has linked is followed. */
 	#behind(path: string): string {
 		for (const [link, target] of this.#links) {
@@ -940,7 +958,7 @@ export class Shell {
 					for (const name of args) {
 						const value = name.startsWith("-") ? undefined : scope.get(name);
 						if (value !== undefined)
-							return `declare ${typeof value === "string" ? `-- ${name}=${quoted(value)}` : `-a ${name}=(${value.map(quoted).join(" ")})`}\n`;
+							return `declare ${typeof value === "string" ? `-- ${name}="${value.replace(/[\\"$`]/g, "\\$&")}"` : `-a ${name}=(${value.map(quoted).join(" ")})`}\n`;
 					}
 				// Without names they print what is set.
 				return args.every((arg) => arg.startsWith("-")) ? PRIVATE : "";

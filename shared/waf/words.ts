@@ -52,6 +52,8 @@ export interface Surroundings {
 	substitute(script: ParsedScript | undefined): string;
 	/** Runs `<( )` or `>( )`; the path that stands in its place. */
 	processPath(script: ParsedScript | undefined, operator: "<" | ">"): string;
+	/** Files that this script has written and that a pattern finds, named as the pattern would. */
+	found(pattern: string): string[];
 	/** Takes from the budget of this judgement; throws `Exhausted` when it is used up. */
 	spend(units: number): void;
 }
@@ -100,7 +102,9 @@ function split(word: Word, at: Surroundings): string[] {
 	const all = fields.all();
 	const first = all[0];
 	if (first !== undefined) all[0] = tilde(word, first, at);
-	return all;
+	if (!word.parts.some((part) => part.type === "Glob" || part.type === "ExtendedGlob")) return all;
+	// Whatever else lies there, the pattern stands for it.
+	return all.flatMap((field) => [...at.found(field), field]);
 }
 
 /** Collects the fields of one word. */

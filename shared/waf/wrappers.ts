@@ -180,15 +180,16 @@ const find: Wrapper = (call) => {
 			let end = index + 1;
 			while (end < args.length && args[end] !== ";" && !(args[end] === "+" && args[end - 1] === "{}")) end++;
 			const inner = args.slice(index + 1, end);
-			// By its whole name, a file that this script has written.
-			if (/^[\w.-]{1,64}$/.test(name))
+			// By its name, a file that this script has written.
+			if (name !== "" && isKnown(name))
 				for (const start of starts.length > 0 ? starts.slice(0, 8) : ["."])
-					if (call.file(`${start}/${name}`) !== undefined)
-						call.argv(
-							inner.map((arg) => arg.replaceAll("{}", () => `${start}/${name}`)),
-							"find",
-							null,
-						);
+					for (const [file] of call.filesBelow(start))
+						if (globMatches(name, baseName(file)))
+							call.argv(
+								inner.map((arg) => arg.replaceAll("{}", () => file)),
+								"find",
+								null,
+							);
 			for (const secret of secrets)
 				call.argv(
 					inner.map((arg) => arg.replaceAll("{}", () => secret)),
@@ -852,7 +853,20 @@ export const wrappers: Readonly<Record<string, Wrapper>> = {
 	},
 	flock: either("-c --command", "-E -w --timeout --conflict-exit-code", 1),
 	watch,
-	split: commandFlag("--filter"),
+	split: (call) => {
+		const options = new Options(call.args, "-l -b -C -n -a -t --lines --bytes --number --filter --suffix-length --additional-suffix");
+		for (const script of options.values("--filter")) call.script(script);
+		const [file = "-", prefix = "x"] = options.operands;
+		const text = file === "-" ? call.stdin : call.file(file);
+		if (text !== null && text !== undefined) for (const part of ["aa", "ab", "00", "01"]) call.wrote(prefix + part, text);
+		return undefined;
+	},
+	csplit: (call) => {
+		const [file = "-"] = new Options(call.args, "-f -b -n --prefix").operands;
+		const text = file === "-" ? call.stdin : call.file(file);
+		if (text !== null && text !== undefined) for (const part of ["00", "01"]) call.wrote(`xx${part}`, text);
+		return undefined;
+	},
 	entr: prefix(),
 	rsync,
 	at,

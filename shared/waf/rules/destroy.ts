@@ -385,7 +385,10 @@ export const destroyJudges: Judges = [
 				call.script(line ?? replacement.replaceAll("\0", mark), "sed");
 			}
 			const writes = /(?:^|[0-9;}/$gp])\s{0,4}[wW]\s{1,4}([^\s;/][^\n;/]{0,512}|[~/][^\n;]{1,512})$/.exec(script);
-			if (writes) call.writes(writes[1] ?? "");
+			if (writes) {
+				call.writes(writes[1] ?? "");
+				call.wrote(writes[1] ?? "", call.stdin ?? UNKNOWN);
+			}
 			const reads = /(?:^|[0-9;}$])\s{0,4}r\s{0,4}([~/][^\n;]{1,512})$/.exec(script);
 			if (reads) call.reads(reads[1] ?? "");
 		}

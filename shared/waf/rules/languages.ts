@@ -101,6 +101,13 @@ const awk = (call: Call): void => {
 	for (const one of [text, ...options.values("-e", "--source")]) {
 		if (/\bsystem\s{0,4}\(|\|\s{0,4}getline|\|&|\|\s{0,4}["']|\bprint[^|]{0,512}\|\s{0,4}[a-z"$]/.test(one)) awkRuns(call, one, options);
 		for (const write of one.matchAll(/>{1,2}\s{0,4}"([^"\s]{1,512})"/g)) call.writes(write[1] ?? "");
+		for (const [, given = "", path = ""] of one.matchAll(/\bprint\b([^|;{}>]{0,512})>{1,2}\s{0,4}"([^"]{1,512})"/g))
+			call.wrote(
+				path,
+				/^\s{0,4}(\$0\s{0,4})?$/.test(given)
+					? (call.stdin ?? UNKNOWN)
+					: (/^\s{0,4}"((?:[^"\\]|\\.){0,512})"\s{0,4}$/.exec(given)?.[1] ?? UNKNOWN),
+			);
 		for (const named of one.matchAll(/(>{1,2}|<)\s{0,4}([A-Za-z_]\w{0,63})\b/g)) {
 			const path = options.values("-v", "--assign").find((given) => given.startsWith(`${named[2]}=`));
 			if (path === undefined) continue;
@@ -209,6 +216,11 @@ function stdinCommands(call: Call): void {
 		/^(-f|-x|-S|-s|--file|--command)$/.test(call.args[at - 1] ?? "") ? (call.file(arg) ?? []) : [],
 	);
 	if (call.stdin === null && given.length === 0) return;
+	// What is put into a file by `a`, `i` or `c`, up to a dot.
+	if (/^(ed|red|ex|vi|vim)$/.test(call.name) && call.stdin !== null) {
+		const put = /(?:^|\n)[0-9,.$%]{0,8}[aic]\n([\s\S]{1,8192}?)\n\.(?:\n|$)/.exec(call.stdin)?.[1];
+		if (put !== undefined) for (const file of new Options(call.args, "-p").operands) call.wrote(file, put);
+	}
 	for (const line of [call.stdin ?? "", ...given].join("\n").split("\n").slice(0, 256)) {
 		const bang =
 			/^\s{0,8}(?::|\\)?!\s{0,4}(.{1,4096})$/.exec(line) ??
