@@ -60,7 +60,7 @@ const HIJACKS =
 /** Through this, a command is started by a shell that somebody opens later. */
 const LOGIN = "login";
 const MAX_UNITS = 60_000;
-const MAX_PATH_UNITS = 1_024;
+const MAX_PATH_UNITS = 512;
 const MAX_DEPTH = 60;
 const MAX_OUTPUT = 65_536;
 const MAX_TURNS = 32;
