@@ -54,7 +54,12 @@ export function printedBy(
 	}
 	skeleton = (skeleton + text.slice(at)).replace(IMPORTS, "");
 	const written = prints ? skeleton : PRINTS.exec(skeleton)?.[1];
-	if (written === undefined || /\$\d|\b(ARGV|argv|stdin|STDIN|input|open|read|environ|ENV|getenv)\b/.test(written)) return undefined;
+	if (
+		written === undefined ||
+		(/\$[A-Za-z_]/.test(written) && !/\bmap\b/.test(written)) ||
+		/\$\d|\b(ARGV|argv|stdin|STDIN|input|open|read|environ|ENV|getenv)\b/.test(written)
+	)
+		return undefined;
 	const value = textOfExpression(
 		written,
 		literals.map((literal) => literal.text),

@@ -77,7 +77,7 @@ function picked(call: Call): string {
 
 /** Lines in sort's order, by the bytes or by numbers; undefined: in another one. */
 function sorted(all: readonly string[], options: Options): string | undefined {
-	if (options.has("-R", "--random-sort", "-h", "-M", "-V", "-d", "-f", "-i", "-z", "-o", "--output")) return undefined;
+	if (options.has("-R", "--random-sort", "-h", "-M", "-V", "-d", "-f", "-i", "-z")) return undefined;
 	const key = /^(\d{1,2})(?:,\d{1,2})?([nr]{0,2})$/.exec(options.value("-k", "--key") ?? "1");
 	if (!key) return undefined;
 	const separator = options.value("-t", "--field-separator");
@@ -557,7 +557,11 @@ const PROGRAMS: Record<string, Program> = {
 		const decodes = call.args.includes("-d") && (call.args.includes("-base64") || call.args.includes("-a") || call.args.includes("base64"));
 		if (call.args.includes("-d") && (!decodes || call.args.some((arg) => /^-(aes|des|k|pass|bf|camellia|chacha|rc4|pbkdf2)/.test(arg))))
 			return unpacked(call);
-		return decodes ? (base64Text(text) ?? UNKNOWN) : UNKNOWN;
+		const plain = decodes ? (base64Text(text) ?? UNKNOWN) : UNKNOWN;
+		const target = call.args.find((_, at) => call.args[at - 1] === "-out");
+		if (target === undefined) return plain;
+		call.wrote(target, plain);
+		return "";
 	},
 	tr: translate,
 	sed: stream,
@@ -589,8 +593,11 @@ const PROGRAMS: Record<string, Program> = {
 	sort: (call) => {
 		const options = new Options(call.args, "-k -t -o -S -T --key --field-separator --output");
 		const text = inputOf(call, options.operands);
-		if (!isKnown(text)) return kept("-k -t -o")(call);
-		return sorted(lines(text), options) ?? turnedUnknown(text);
+		const result = isKnown(text) ? (sorted(lines(text), options) ?? turnedUnknown(text)) : kept("-k -t -o")(call);
+		const target = options.value("-o", "--output");
+		if (target === undefined) return result;
+		call.wrote(target, result);
+		return "";
 	},
 	uniq: filter("-f -s -w", (text, options) =>
 		options.has("-c", "-d", "-D", "-u", "-f", "-s", "-w")
@@ -690,7 +697,12 @@ const PROGRAMS: Record<string, Program> = {
 	hostname: () => `${UNKNOWN}\n`,
 	env: () => PRIVATE,
 	printenv: (call) => {
-		const value = call.args[0] === undefined ? undefined : call.args[0] === "HOME" ? homeOf(call.place) : call.variable(call.args[0]);
+		const value =
+			call.args[0] === undefined
+				? undefined
+				: call.args[0] === "HOME"
+					? homeOf(call.place)
+					: (call.environment.get(call.args[0]) ?? call.variable(call.args[0]));
 		return value === undefined ? PRIVATE : `${value}\n`;
 	},
 	getent: (call) => {

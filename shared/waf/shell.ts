@@ -356,6 +356,8 @@ export class Shell {
 				const name = node.name.value;
 				if (/^(sudo|su|ssh|passwd|doas|login)$/.test(name)) this.#hit(r["hijack-path"], `${name}()`);
 				scope.define(name, node.body);
+				// It runs whenever a program is not there.
+				if (name === "command_not_found_handle") this.#body(node.body, scope.inner(), { text: null }, via);
 				if (bombs(node.body, name, () => this.#spend(1))) this.#hit(r["fork-bomb"], `${name}()`);
 				return "";
 			}

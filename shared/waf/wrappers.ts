@@ -232,7 +232,10 @@ const find: Wrapper = (call) => {
 					else call.hit(pathRules["delete-outside"]);
 				} else call.deletes(`${path}/x`, false);
 			}
-		} else if (/^-f(printf?|ls|print0)$/.test(action)) call.writes(args[index + 1] ?? "");
+		} else if (/^-f(printf?|ls|print0)$/.test(action)) {
+			call.writes(args[index + 1] ?? "");
+			call.wrote(args[index + 1] ?? "", action === "-fprintf" ? escapes(args[index + 2] ?? "") : UNKNOWN);
+		}
 	}
 	return undefined;
 };
@@ -276,6 +279,10 @@ const git: Wrapper = (call) => {
 			if (operands.length >= 2) gitSetting(call, `${operands[0]}=${operands.slice(1).join(" ")}`, []);
 			break;
 		}
+		case "apply":
+		case "am":
+			patched(call, rest);
+			break;
 		case "bisect":
 			if (rest[0] === "run") return call.argv(rest.slice(1), "git bisect");
 			break;
@@ -336,6 +343,20 @@ const git: Wrapper = (call) => {
 	}
 	return undefined;
 };
+
+/** What a patch puts into files that it makes or changes: its own lines of each. */
+function patched(call: Call, args: readonly string[]): void {
+	const own = new Options(args, "-p -C -d -i -o --directory --exclude --include");
+	for (const text of [call.stdin, ...[...own.operands, ...own.values("-i")].map((file) => call.file(file))]) {
+		if (text === null || text === undefined || text.length > 65_536) continue;
+		for (const part of text.split(/^\+\+\+ /m).slice(1, 33)) {
+			const [name = "", ...lines] = part.split("\n");
+			const put = lines.filter((line) => /^[+ ](?!\+\+ )/.test(line)).map((line) => line.slice(1));
+			const path = name.replace(/\t.*$/, "").trim();
+			for (const file of [path.replace(/^[a-z]\//, ""), path]) call.wrote(file, `${put.join("\n")}\n`);
+		}
+	}
+}
 
 /** Settings of git that name a program. */
 function gitSetting(call: Call, setting: string, rest: readonly string[]): void {
@@ -865,6 +886,10 @@ export const wrappers: Readonly<Record<string, Wrapper>> = {
 		const [file = "-"] = new Options(call.args, "-f -b -n --prefix").operands;
 		const text = file === "-" ? call.stdin : call.file(file);
 		if (text !== null && text !== undefined) for (const part of ["00", "01"]) call.wrote(`xx${part}`, text);
+		return undefined;
+	},
+	patch: (call) => {
+		patched(call, call.args);
 		return undefined;
 	},
 	entr: prefix(),

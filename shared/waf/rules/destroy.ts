@@ -357,7 +357,12 @@ export const destroyJudges: Judges = [
 	each("sed", (call) => {
 		const options = new Options(call.args, "-e -f --expression --file -l");
 		const given = options.has("-e", "--expression", "-f", "--file");
-		const scripts = given ? options.values("-e", "--expression") : options.operands.slice(0, 1);
+		const scripts = given
+			? [
+					...options.values("-e", "--expression"),
+					...options.values("-f", "--file").flatMap((file) => (file === "-" ? call.stdin : call.file(file))?.split("\n", 64) ?? []),
+				]
+			: options.operands.slice(0, 1);
 		const files = options.operands.slice(given ? 0 : 1);
 		const inPlace = options.has("-i", "--in-place") || call.args.some((arg) => /^-[nErsuz]{0,5}i/.test(arg));
 		for (const file of files) {

@@ -121,7 +121,10 @@ const awk = (call: Call): void => {
 /** awk runs what `system` gets, and what a pipe leads to or comes from; where that is put together of fields, nobody knows it. */
 function awkRuns(call: Call, given: string, options: Options): void {
 	// `c = "rm" " -rf /"; system(c)`: what a variable is given in the program itself.
-	let source = given;
+	let source = given.replace(/ENVIRON\["(\w{1,64})"\]/g, (whole, name: string) => {
+		const value = call.environment.get(name) ?? call.variable(name);
+		return value === undefined ? whole : JSON.stringify(value);
+	});
 	for (const [, name = "", value = ""] of given
 		.slice(0, 4096)
 		.matchAll(/(?:^|[{;\s])([A-Za-z_]\w{0,31})\s{0,4}=\s{0,4}((?:"(?:[^"\\]|\\.){0,512}"\s{0,4}){1,8})\s{0,4}[;}\n]/g))
