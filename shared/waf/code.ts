@@ -339,6 +339,11 @@ function modulesIn(call: Call, language: string, text: string, literals: readonl
 					.slice(0, 16)
 					.flatMap(([, name]) => [`${name}.py`, `${name}/__init__.py`])
 					.concat("sitecustomize.py", "usercustomize.py")
+					.concat(
+						/\b(run_path|run_module|execfile|spec_from_file_location|SourceFileLoader|import_module|load_source)\b/.test(text)
+							? literals.slice(0, 16).flatMap(({ text: name }) => [name, `${name}.py`])
+							: [],
+					)
 			: /\b(require|import|load|dofile)\b/.test(text)
 				? literals
 						.slice(0, 32)
@@ -381,7 +386,8 @@ function runsPrograms(call: Call, language: string, text: string, literals: read
 		call.argv(around.environment.length > 0 ? ["env", ...around.environment, ...argv] : argv, language, around.input);
 	}
 	for (const literal of literals) {
-		const script = literal.text.trim();
+		// `qx{$ENV{C}}`: the value itself, in the quotes that it has been put in with.
+		const script = literal.text.trim().replace(/^"([^"]*)"$/, "$1");
 		if (script === "" || /^[-%\\,.:;=+ ]{1,8}$/.test(script)) continue;
 		if (taken.has(script)) continue;
 		if (SHELL_ITSELF.test(script) || /^\S{0,16}\/sh -p?c \$@\|sh/.test(script)) {
@@ -535,11 +541,11 @@ export function literalsOf(text: string, language: string, asWritten = false): L
 		// Two of them are one in it, where vim reads it.
 		const doubled = (): boolean => language === "vim" && quote === "'" && text.charAt(end + 1) === "'";
 		while (end < text.length && (text.slice(end, end + quote.length) !== quote || doubled()))
-			end += text.charAt(end) === "\\" || (text.charAt(end) === "'" && doubled()) ? 2 : 1;
+			end += (text.charAt(end) === "\\" && !(language === "vim" && quote === "'")) || (text.charAt(end) === "'" && doubled()) ? 2 : 1;
 		// An apostrophe in a comment or in prose is no string's beginning.
 		if (end < text.length || character !== "'")
 			found.push({
-				text: escapes(inQuotes(text.slice(index + quote.length, end), language, quote)),
+				text: (language === "vim" && quote === "'" ? String : escapes)(inQuotes(text.slice(index + quote.length, end), language, quote)),
 				start: index,
 				end: end + quote.length,
 				code: /\b(eval|exec)\s{0,4}\(?$/.test(text.slice(Math.max(0, index - 12), index)),

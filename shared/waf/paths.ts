@@ -285,6 +285,7 @@ const LIKELY: Readonly<Record<string, readonly string[]>> = {
 		".config",
 		".local",
 		".netrc",
+		".bash_history",
 		".git-credentials",
 		".pgpass",
 		".my.cnf",

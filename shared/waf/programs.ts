@@ -544,11 +544,16 @@ const PROGRAMS: Record<string, Program> = {
 		if (options.has("--base2msbf", "--base2lsbf", "--z85", "--base58")) return PACKED;
 		return options.has("--base16") ? hexText(text) : base64Text(text);
 	}),
-	xxd: filter("-c -g -l -o -s", (text, options) =>
-		options.has("-r")
-			? hexText(options.has("-p") ? text : text.replace(/^[0-9a-f]{1,16}: /gim, "").replace(/ {2}.{0,64}$/gm, ""))
-			: undefined,
-	),
+	xxd: (call) => {
+		const options = new Options(call.args, "-c -g -l -o -s");
+		const [file = "-", target] = options.operands;
+		const text = inputOf(call, [file]);
+		if (!options.has("-r") || !isKnown(text)) return turnedUnknown(text);
+		const plain = hexText(options.has("-p") ? text : text.replace(/^[0-9a-f]{1,16}: /gim, "").replace(/ {2}.{0,64}$/gm, ""));
+		if (target === undefined) return plain;
+		call.wrote(target, plain);
+		return "";
+	},
 	openssl: (call) => {
 		if (call.args[0] === "s_client") return FETCHED;
 		const file = call.args.find((_, at) => call.args[at - 1] === "-in");

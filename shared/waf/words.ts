@@ -319,7 +319,8 @@ function putDefault(
 	else putText(value ?? "", each, quoted, fields);
 }
 
-const number = (word: Word, at: Surroundings): number | undefined => calculated(textOf(word, at).trim(), at);
+/** `${x::1}`: what is left out is nothing. */
+const number = (word: Word, at: Surroundings): number | undefined => calculated(textOf(word, at).trim() || "0", at);
 
 /** Where a number is expected, a variable's name and a calculation are as good. */
 export function calculated(text: string, at: Surroundings): number | undefined {

@@ -181,10 +181,11 @@ const find: Wrapper = (call) => {
 			while (end < args.length && args[end] !== ";" && !(args[end] === "+" && args[end - 1] === "{}")) end++;
 			const inner = args.slice(index + 1, end);
 			// By its name, a file that this script has written.
-			if (name !== "" && isKnown(name))
+			const whole = args.flatMap((arg, at) => (/^-i?(path|wholename)$/.test(args[at - 1] ?? "") ? [arg] : []));
+			if ((name !== "" && isKnown(name)) || whole.length > 0)
 				for (const start of starts.length > 0 ? starts.slice(0, 8) : ["."])
 					for (const [file] of call.filesBelow(start))
-						if (globMatches(name, baseName(file)))
+						if (globMatches(name, baseName(file)) || whole.some((path) => globMatches(path.replace(/^\.\//, "*/"), file)))
 							call.argv(
 								inner.map((arg) => arg.replaceAll("{}", () => file)),
 								"find",
@@ -879,7 +880,8 @@ export const wrappers: Readonly<Record<string, Wrapper>> = {
 		for (const script of options.values("--filter")) call.script(script);
 		const [file = "-", prefix = "x"] = options.operands;
 		const text = file === "-" ? call.stdin : call.file(file);
-		if (text !== null && text !== undefined) for (const part of ["aa", "ab", "00", "01"]) call.wrote(prefix + part, text);
+		if (text !== null && text !== undefined)
+			for (const part of ["aa", "ab", "00", "01", "a", "0", "aaa", "000"]) call.wrote(prefix + part, text);
 		return undefined;
 	},
 	csplit: (call) => {

@@ -380,7 +380,9 @@ export const accessJudges: Judges = [
 		const wide =
 			recursive &&
 			(files.length > 0 ? files : [call.place.cwd]).some((file) =>
-				/^(\/|~|\/(home|root|etc|var|opt|Users|proc|usr)(\/[^/]{0,64})?\/?\*?)$/.test(file.replace(call.place.home ?? "\0", "~")),
+				/^(\/|~|\/(home|root|etc|var|opt|Users|proc|usr)(\/[^/]{0,64})?\/?\*?)$/.test(
+					located(file, call.place).replace(call.place.home ?? "\0", "~"),
+				),
 			);
 		// All of it, in files that are called so: `grep -r '' / --include=.netrc`.
 		if (wide && !options.has("-l", "-L", "-c", "-q", "--files-with-matches"))

@@ -38,6 +38,10 @@ const interpreter =
 		for (const text of texts) call.code(language, text);
 		preloads(call, language);
 		if (texts.length > 0) return;
+		// Tests are found where they lie.
+		if (language === "python" && /^(unittest|pytest|nose2?)$/.test(options.value("-m") ?? ""))
+			for (const directory of [".", ...call.args].slice(0, 16))
+				for (const [file, content] of call.filesBelow(directory)) if (file.endsWith(".py")) call.code(language, content);
 		const file = programOf(options.operands);
 		if (file === undefined || file === "-" || file === "/dev/stdin") {
 			if ((call.stdin === null && !options.has("-m")) || options.has("--version", "--help", "-V", "-v", "-h")) return;
@@ -269,6 +273,8 @@ export const languageJudges: Judges = [
 		for (const module of args) {
 			const used = /^-[mM](.{1,2048})$/.exec(module);
 			if (used && /[;(]|=.{0,64}\b(system|exec)/.test(used[1] ?? "")) call.code("perl", used[1] ?? "");
+			const own = used && searched(call, `${(used[1] ?? "").split("=", 1)[0]?.replaceAll("::", "/")}.pm`);
+			if (own) call.code("perl", own);
 		}
 		const files = at < 0 ? [] : args.slice(at + 2).filter((arg) => !arg.startsWith("-"));
 		const edits = args.some((arg) => /^-[a-z0]{0,4}i/.test(arg) && !/^-I/.test(arg));
