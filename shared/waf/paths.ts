@@ -15,6 +15,7 @@ export const pathRules = {
 				"/???/c?t /???/sh?d?w",
 				"base64 /root/.ssh/id_ed25519",
 				"cat /proc/1/environ",
+				"set -e; shopt -s nocaseglob; cat /[E]TC/[S]HADOW",
 				"xxd ~/.aws/credentials",
 				"cat /etc/sh*dow",
 				"less /home/bob/app/.env",

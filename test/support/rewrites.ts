@@ -165,7 +165,7 @@ export const REWRITES: readonly Rewrite[] = [
 	whole("source", (text) => `source <(echo ${single(text)})`),
 	whole("a file", (text) => `cat > x1.sh <<'EOF'\n${text}\nEOF\nbash x1.sh`),
 	whole("a file made executable", (text) => `echo ${single(text)} > x1; chmod +x x1; ./x1`),
-	whole("xargs -I", (text) => `echo x | xargs -I% sh -c ${single(text.replaceAll("%", ""))}`),
+	whole("xargs -I", (text) => (text.includes("%") ? text : `echo x | xargs -I% sh -c ${single(text)}`)),
 	whole("find -exec sh", (text) => `find . -maxdepth 0 -exec sh -c ${single(text)} \\;`),
 	whole("trap", (text) => `trap ${single(text)} EXIT`),
 	whole("python", (text) => `python3 -c ${single(`import os; os.system(${JSON.stringify(text)})`)}`),
@@ -599,6 +599,23 @@ export const REWRITES: readonly Rewrite[] = [
 						.join(" ")}); "\${a[@]}"`
 				: null,
 	},
+	line("a patch that makes a file", (text) => `git apply <<'EOT'\n--- /dev/null\n+++ b/p.sh\n@@ -0,0 +1 @@\n+${text}\nEOT\nbash p.sh`),
+	line("sort writes a file", (text) => `sort -o s.sh <<< ${single(text)}; . ./s.sh`),
+	whole("openssl writes a file", (text) => `openssl base64 -d -A -out o.sh <<< ${base64(text)}; bash o.sh`),
+	line("find writes a file", (text) => (/[%\\]/.test(text) ? text : `find . -maxdepth 0 -fprintf f.sh ${single(`${text}\\n`)}; bash f.sh`)),
+	whole("xxd writes a file", (text) => `xxd -r -p - h.sh <<< ${hex(text)}; bash h.sh`),
+	whole("split writes a file", (text) => `split -a 1 - k. <<< ${single(text)}; bash k.a`),
+	line("sed's commands from a file", (text) =>
+		/;/.test(text) ? text : `echo ${single(`1e ${text}`)} > c.sed; sed -n -f c.sed /etc/hostname`,
+	),
+	line("what runs when a program is not there", (text) => `command_not_found_handle() { ${text}\n}; no_such_program`),
+	whole("printenv into a shell", (text) => `env S=${single(text)} printenv S | sh`),
+	whole("awk takes it from its environment", (text) => `C=${single(text)} awk 'BEGIN { while ((ENVIRON["C"] | getline l) > 0) print l }'`),
+	whole("python runs another file", (text) =>
+		/EOT/.test(text)
+			? text
+			: `cat > rr.py <<'EOT'\nimport os\nos.system(${JSON.stringify(text)})\nEOT\npython3 -c 'import runpy; runpy.run_path("rr.py")'`,
+	),
 ];
 
 function splice(text: string, index: number, what: string): string {
