@@ -1,4 +1,4 @@
-import { base64Text, hexText } from "./encodings.ts";
+import { base64Text, hexText, rot13 } from "./encodings.ts";
 import { deleteRule, homeOf, isPersonal, readRule, writeRule } from "./paths.ts";
 import { MOVES, movedBy } from "./printed.ts";
 import { judgeLibraries } from "./rules/libraries.ts";
@@ -223,7 +223,7 @@ export function judgeCode(call: Call, language: string, source: string): void {
 	for (const { text: written } of literals) {
 		// `bytes.fromhex("2f65...")`: the path that it spells.
 		const spelt = /^[0-9a-fA-F]{12,512}$/.test(written)
-			? escapes(written.replace(/../g, "\\x$&"))
+			? hexText(written)
 			: /^[A-Za-z0-9+/]{12,512}={0,2}$/.test(written)
 				? (base64Text(written) ?? "")
 				: "";
@@ -474,11 +474,7 @@ function decodes(call: Call, language: string, literals: readonly Literal[], sou
 		call.hit(codeRules["code-hidden"]);
 	for (const { text, decoded } of literals) {
 		if (!decoded && !/^[A-Za-z0-9+/=_-]{8,}$/.test(text)) continue;
-		const plain = decoded
-			? text
-			: /^[0-9a-fA-F]{8,}$/.test(text) && text.length % 2 === 0
-				? escapes(text.replace(/../g, "\\x$&"))
-				: base64Text(text);
+		const plain = decoded ? text : /^[0-9a-fA-F]{8,}$/.test(text) && text.length % 2 === 0 ? hexText(text) : base64Text(text);
 		if (plain === undefined || !/^[\s!-~]{4,}$/.test(plain)) continue;
 		some = true;
 		call.code(language, plain);
@@ -545,7 +541,7 @@ export function literalsOf(text: string, language: string, asWritten = false): L
 		// An apostrophe in a comment or in prose is no string's beginning.
 		if (end < text.length || character !== "'")
 			found.push({
-				text: (language === "vim" && quote === "'" ? String : escapes)(inQuotes(text.slice(index + quote.length, end), language, quote)),
+				text: inQuotes(text.slice(index + quote.length, end), language, quote),
 				start: index,
 				end: end + quote.length,
 				code: /\b(eval|exec)\s{0,4}\(?$/.test(text.slice(Math.max(0, index - 12), index)),
@@ -555,12 +551,12 @@ export function literalsOf(text: string, language: string, asWritten = false): L
 	return joinedLiterals(text, found, asWritten);
 }
 
-/** The inside of quotes, without what only its language has in them. */
+/** What the inside of quotes stands for in a language. */
 function inQuotes(text: string, language: string, quote: string): string {
 	if (language === "vim" && quote === "'") return text.replaceAll("''", "'");
 	if (quote === '"' && /^(perl|ruby|php)$/.test(language))
-		return text.replace(/\\([\\$@#])/g, (whole, letter: string) => (letter === "\\" ? whole : letter));
-	return text;
+		return escapes(text.replace(/\\([\\$@#])/g, (whole, letter: string) => (letter === "\\" ? whole : letter)));
+	return escapes(text);
 }
 
 /** A string as it is after what its text says is done with it: read backwards, or moved by thirteen letters. */
@@ -580,14 +576,7 @@ function turned(text: string, literal: Literal): Literal {
 	if (decoded !== undefined && decoded.length > 1 && !/[^\s!-~]/.test(decoded)) return { ...literal, text: decoded, decoded: true };
 	if (/^\s{0,2}(\[::-1\]|\.reverse\b|\.split\(["']{2}\)\.reverse)/.test(after) || /\b(strrev|reverse)\s{0,2}\(?\s{0,2}$/.test(before))
 		return { ...literal, text: [...literal.text].reverse().join("") };
-	if (/rot_?13/.test(after) || /rot_?13\(\s{0,2}$/.test(before))
-		return {
-			...literal,
-			text: literal.text.replace(/[a-z]/gi, (letter) => {
-				const base = letter <= "Z" ? 65 : 97;
-				return String.fromCharCode(((letter.charCodeAt(0) - base + 13) % 26) + base);
-			}),
-		};
+	if (/rot_?13/.test(after) || /rot_?13\(\s{0,2}$/.test(before)) return { ...literal, text: rot13(literal.text) };
 	return literal;
 }
 

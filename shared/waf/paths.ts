@@ -45,7 +45,7 @@ export const pathRules = {
 				"chmod 600 ~/.ssh/id_rsa",
 				"ssh -i ~/.ssh/id_ed25519 host uptime",
 				"echo ~/.ssh/id_rsa",
-				"grep -rl TODO ~ --include=.netrc",
+				"grep -rl theme ~ --include=.netrc",
 				"ps -e",
 				"ps aux",
 				"python3 -m json.tool a.json",
@@ -319,7 +319,7 @@ function likely(parts: readonly string[], part: string): string {
 	);
 }
 
-const below = (path: string, directory: string): boolean =>
+export const below = (path: string, directory: string): boolean =>
 	path === directory || path.startsWith(directory === "/" ? "/" : `${directory}/`);
 
 const SYSTEM = /^\/(bin|boot|dev|etc|lib|lib32|lib64|libx32|proc|root|run|sbin|sys|usr|var|System|Library|Applications|private)(\/|$)/;

@@ -33,6 +33,7 @@ export const SHELLS = new Set([
 
 /** Begins what stands for a program of the system in a file; the rest is its path. */
 export const COPIED = "\x7f/";
+
 /** What a `Running` call asks of the shell. */
 export interface Engine {
 	hit(rule: Rule, evidence: string): void;

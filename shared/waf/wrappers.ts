@@ -3,7 +3,7 @@ import { isNarrow, secretsFound } from "./programs.ts";
 import { destroyRules } from "./rules/destroy.ts";
 import { baseName, type Call, hostOf, isLoopback, Options } from "./rules/rule.ts";
 import { shellRules } from "./rules/shell.ts";
-import { escapes, FETCHED, globMatches, isKnown, PRIVATE, UNKNOWN } from "./words.ts";
+import { escapes, FETCHED, globMatches, isKnown, PRIVATE, quoted, UNKNOWN } from "./words.ts";
 
 /*
  * Programs that run other programs. Each takes its own options off and hands what is left to the same judgement as if it stood alone.
@@ -20,9 +20,6 @@ const prefix =
 		if (inner[0] === "--") inner.shift();
 		return inner.length === 0 ? undefined : call.argv(inner);
 	};
-
-/** A word as the shell would have to be given it. */
-const word = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
 
 /** A program that runs what follows one of these words: `conda run`, `poetry run`, `bundle exec`. */
 const after =
@@ -62,7 +59,7 @@ const environment: Wrapper = (call) => {
 		if (split) {
 			// Its own escapes: `\_` is a blank.
 			const text = (split[1] || args[++index] || "").replace(/\\[_tnfv]/g, " ");
-			return call.script([text, ...args.slice(index + 1).map((rest) => `'${rest.replaceAll("'", "'\\''")}'`)].join(" "));
+			return call.script([text, ...args.slice(index + 1).map(quoted)].join(" "));
 		}
 		if (arg === "-u" || arg === "-C" || arg === "--unset" || arg === "--chdir" || arg === "-P") index++;
 		else if (!arg.startsWith("-")) {
@@ -94,7 +91,7 @@ const environment: Wrapper = (call) => {
 	if (from < 0) return call.args.length === 0 ? PRIVATE : "";
 	if (directory !== undefined && args.length < 64)
 		return call.script(
-			`cd ${word(directory)} && ${[...assigned, ...args.slice(from)].map((arg) => (assigned.includes(arg) ? arg.replace(/=([\s\S]*)$/, (_, value: string) => `=${word(value)}`) : word(arg))).join(" ")}`,
+			`cd ${quoted(directory)} && ${[...assigned, ...args.slice(from)].map((arg) => (assigned.includes(arg) ? arg.replace(/=([\s\S]*)$/, (_, value: string) => `=${quoted(value)}`) : quoted(arg))).join(" ")}`,
 		);
 	return call.argv(args.slice(from), "env", undefined, assignments(assigned));
 };
@@ -119,7 +116,6 @@ const xargs: Wrapper = (call) => {
 	const from = options.value("-a", "--arg-file");
 	const text = from === undefined ? (call.stdin ?? UNKNOWN) : from === "/dev/null" ? "" : (call.file(from) ?? UNKNOWN);
 	const delimiter = options.value("-d", "--delimiter");
-	const whole = options.has("-0", "--null") || delimiter !== undefined || replace !== undefined;
 	const given = (
 		delimiter !== undefined
 			? text.replace(/\n$/, "").split(escapes(delimiter))
@@ -132,7 +128,7 @@ const xargs: Wrapper = (call) => {
 	)
 		.filter((item) => item.trim() !== "")
 		.slice(0, 64)
-		.map((item) => (whole && replace !== undefined ? item.trimStart() : item));
+		.map((item) => (replace !== undefined ? item.trimStart() : item));
 	if (replace !== undefined && replace !== "") {
 		let output = "";
 		for (const item of given.length > 0 ? given : [UNKNOWN])
@@ -257,15 +253,6 @@ const git: Wrapper = (call) => {
 	}
 	const command = args[index];
 	const rest = args.slice(index + 1);
-	for (let at = 0; at < 16; at++) {
-		const key = call.environment.get(`GIT_CONFIG_KEY_${at}`) ?? call.variable(`GIT_CONFIG_KEY_${at}`);
-		if (key === undefined) break;
-		gitSetting(
-			call,
-			`${key}=${call.environment.get(`GIT_CONFIG_VALUE_${at}`) ?? call.variable(`GIT_CONFIG_VALUE_${at}`) ?? ""}`,
-			args.slice(index),
-		);
-	}
 	switch (command) {
 		case "config": {
 			if (rest.some((arg) => /^--(global|system)$/.test(arg)) && rest.some((arg) => /^core\.hookspath$|^init\.templatedir$/i.test(arg)))
@@ -997,6 +984,6 @@ function sudo(call: Call): string | undefined {
 	if (from < 0) return undefined;
 	const directory = options.value("-D", "--chdir");
 	if (directory !== undefined && options.operands.length < 64)
-		return call.script(`cd ${word(directory)} && ${options.operands.slice(from).map(word).join(" ")}`, "sudo");
+		return call.script(`cd ${quoted(directory)} && ${options.operands.slice(from).map(quoted).join(" ")}`, "sudo");
 	return call.argv(options.operands.slice(from), "sudo", undefined, assignments(options.operands.slice(0, from)));
 }

@@ -1,4 +1,4 @@
-import { homeOf, located, pathRules, readRule, writeRule } from "../paths.ts";
+import { below, homeOf, located, pathRules, readRule, writeRule } from "../paths.ts";
 import { isKnown, PRIVATE, squeezed } from "../words.ts";
 import { AWS_OPTIONS, type Call, each, type Judges, Options, rules } from "./rule.ts";
 
@@ -486,7 +486,7 @@ export const accessJudges: Judges = [
 	each("git", (call) => {
 		if (call.args.includes("apply") && call.args.includes("--unsafe-paths")) call.hit(pathRules["write-system"]);
 		// Elsewhere than in the project a plain name is as good as a path: `cd && git grep --no-index x .netrc`.
-		const away = !isBelow(call.place.cwd, call.place.workDir);
+		const away = !below(call.place.cwd, call.place.workDir);
 		if (
 			call.args.some((arg) =>
 				/^(add|diff|grep|apply|am|hash-object|blame|archive|cat-file|show|stripspace|mailinfo|interpret-trailers)$/.test(arg),
@@ -650,8 +650,6 @@ function alternatives(pattern: string): string[] {
 	const group = /^([^()]{0,256})\(([^()]{1,256})\)([^()]{0,256})$/.exec(plain);
 	return group ? [pattern, ...(group[2] ?? "").split("|", 16).map((one) => `${group[1]}${one}${group[3]}`)] : [pattern];
 }
-
-const isBelow = (path: string, directory: string): boolean => path === directory || path.startsWith(`${directory}/`);
 
 /** An account or a group under a name that containers have, with no password and in no group that may more than others. */
 function isPlainAccount(call: Call): boolean {

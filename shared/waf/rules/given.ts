@@ -1,3 +1,4 @@
+import { quoted } from "../words.ts";
 import { CURL_VALUES } from "./network.ts";
 import { type Call, each, type Judges, Options } from "./rule.ts";
 import { shellRules } from "./shell.ts";
@@ -110,8 +111,6 @@ function gitSettings(call: Call): string[] {
 	});
 	return [...found, ...files.flatMap((path) => gitOptions(call, contentOf(call, path)))].slice(0, 128);
 }
-
-const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
 
 /** make in another directory, and with what its command line sets: the makefile's own definitions do not count against that. */
 function makes(call: Call): void {

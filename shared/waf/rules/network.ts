@@ -223,7 +223,7 @@ const DROPS =
 const MESSENGERS =
 	/^https:\/\/(hooks\.slack\.com|slack\.com|api\.telegram\.org|discord(app)?\.com|[\w-]{1,63}\.webhook\.office\.com)(\/|$)/;
 const METADATA =
-	/^(169\.254\.169\.254|metadata\.google\.internal|metadata|169\.254\.170\.2|100\.100\.100\.200|fd00:ec2::254|instance-data|0xa9fea9fe|2852039166|0251\.0376\.0251\.0376|\[?::ffff:169\.254\.169\.254|::ffff:a9fe:a9fe|192\.0\.0\.192|a9fea9fe.*|169\.254\.169\.254\.(nip|xip|sslip)\.io)$/;
+	/^(169\.254\.169\.254|metadata\.google\.internal|metadata|169\.254\.170\.2|100\.100\.100\.200|fd00:ec2::254|instance-data|\[?::ffff:169\.254\.169\.254|::ffff:a9fe:a9fe|192\.0\.0\.192|a9fea9fe.*|169\.254\.169\.254\.(nip|xip|sslip)\.io)$/;
 
 /** Whether a host or a URL is a cloud's metadata service. */
 export const isMetadata = (url: string): boolean =>
@@ -581,7 +581,7 @@ export const networkJudges: Judges = [
 			if (/(^|=)txt$/i.test(arg)) call.fetches(true);
 			if (/[\uFFFA\uFFFB]/.test(arg)) call.hit(x["name-tunnel"]);
 			else if (/\uFFFC[.-][a-z0-9]/.test(arg)) call.hit(/evil|attacker|exfil/.test(arg) ? x["name-tunnel"] : x["send-file"]);
-			if (METADATA.test(arg) && call.name !== "getent") call.hit(x["cloud-metadata"]);
+			if (isMetadata(arg) && call.name !== "getent") call.hit(x["cloud-metadata"]);
 		}
 		if (/^ping/.test(call.name) && call.args.some((arg, at) => arg === "-p" && !isKnown(call.args[at + 1] ?? "")))
 			call.hit(x["name-tunnel"]);
