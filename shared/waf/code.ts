@@ -134,10 +134,9 @@ const BECOMES =
 /** Judges the text of a program in another language than the shell's, by what it could call and by the strings in it. */
 export function judgeCode(call: Call, language: string, source: string): void {
 	// `exec {"/bin/rm"} "ls", ...`: the second is only what it is called.
-	const text = withLetters(withArguments(call, language, withEnvironment(call, source.slice(0, MAX_CODE)))).replace(
-		/\b(exec|system)\s{0,4}\{\s{0,4}("[^"{}]{1,256}"|'[^'{}]{1,256}')\s{0,4}\}\s{0,4}("[^"]{0,256}"|'[^']{0,256}')/g,
-		"$1 $2",
-	);
+	const text = withLetters(withArguments(call, language, withEnvironment(call, source.slice(0, MAX_CODE))))
+		.slice(0, MAX_CODE)
+		.replace(/\b(exec|system)\s{0,4}\{\s{0,4}("[^"{}]{1,256}"|'[^'{}]{1,256}')\s{0,4}\}\s{0,4}("[^"]{0,256}"|'[^']{0,256}')/g, "$1 $2");
 	if (text.trim() === "") return;
 	if (!isKnown(text) && squeezed(text).trim() === "") {
 		if (text.includes(FETCHED)) call.runsFetched();

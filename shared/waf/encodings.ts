@@ -22,12 +22,13 @@ export function base64Text(text: string): string | undefined {
 	return fromBytes(bytes);
 }
 
+const BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 export function base32Text(text: string): string {
 	let bits = 0;
 	let held = 0;
 	const bytes: number[] = [];
 	for (const character of text.toUpperCase().replace(/[^A-Z2-7]/g, "")) {
-		held = ((held << 5) | "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".indexOf(character)) & 0xffff;
+		held = ((held << 5) | BASE32.indexOf(character)) & 0xffff;
 		bits += 5;
 		if (bits >= 8) {
 			bits -= 8;
@@ -36,6 +37,10 @@ export function base32Text(text: string): string {
 	}
 	return fromBytes(bytes);
 }
+
+/** base32 with the letters that keep the order: `basenc --base32hex`. */
+export const base32HexText = (text: string): string =>
+	base32Text(text.replace(/[0-9A-V]/g, (letter) => BASE32.charAt(Number.parseInt(letter, 32))));
 
 const fromBytes = (bytes: readonly number[]): string => {
 	let text = "";

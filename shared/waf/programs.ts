@@ -1,5 +1,5 @@
 import { literalsOf } from "./code.ts";
-import { base32Text, base64Text, hexText } from "./encodings.ts";
+import { base32HexText, base32Text, base64Text, hexText } from "./encodings.ts";
 import { homeOf, located, readRule } from "./paths.ts";
 import { lineExpression, printedBy, substituted, turnedBy, turnedUnknown } from "./printed.ts";
 import { type Call, isLoopback, Options } from "./rules/rule.ts";
@@ -14,6 +14,7 @@ export function outputOf(call: Call): string {
 	// Processes that hold keys or take passwords: whoever looks into them gets those.
 	if (/^(pgrep|pidof)$/.test(call.name) && call.args.some((arg) => KEY_HOLDER.test(arg))) return UNKNOWN + PRIVATE;
 	const program = Object.hasOwn(PROGRAMS, call.name) ? PROGRAMS[call.name] : undefined;
+	call.spend((call.stdin?.length ?? 0) >> 3);
 	return program ? program(call) : call.stdin === null ? UNKNOWN : turnedUnknown(call.stdin);
 }
 
@@ -24,7 +25,9 @@ type Program = (call: Call) => string;
 /** Content of the files that a filter names, or of its standard input. */
 function inputOf(call: Call, files: readonly string[]): string {
 	if (files.length === 0 || (files.length === 1 && files[0] === "-")) return call.stdin ?? UNKNOWN;
-	return files.map((file) => (file === "-" ? (call.stdin ?? UNKNOWN) : (call.file(file) ?? UNKNOWN))).join("");
+	const text = files.map((file) => (file === "-" ? (call.stdin ?? UNKNOWN) : (call.file(file) ?? UNKNOWN))).join("");
+	call.spend(text.length >> 3);
+	return text;
 }
 
 /** A filter that turns known text into other text; what is not known stays so. */
@@ -41,9 +44,6 @@ const kept =
 	(withValue: string, skip = 0): Program =>
 	(call) => {
 		const options = new Options(call.args, withValue);
-		// `grep -o .`: one character a line.
-		if (options.has("-o", "--only-matching") && options.operands[0] === "." && isKnown(call.stdin ?? UNKNOWN))
-			return `${[...(call.stdin ?? "").replaceAll("\n", "")].join("\n")}\n`;
 		const files = options.operands.slice(options.has("-e", "-f") ? 0 : skip);
 		if (options.has("-c", "-q", "-o", "--count", "--quiet", "--only-matching")) return UNKNOWN + marksOf(call.stdin ?? "");
 		if (files.length > 0 && files[0] !== "-") {
@@ -57,16 +57,18 @@ const kept =
 
 /** `grep PATTERN` of known lines: those that match, or what matches in them. */
 function picked(call: Call): string {
-	const options = new Options(call.args, "-e -f -A -B -C -m --regexp");
+	const options = new Options(call.args, "-e -f -A -B -C -m -g --regexp");
 	const [pattern = "", ...files] = options.has("-e", "--regexp", "-f")
 		? [options.value("-e", "--regexp") ?? "", ...options.operands]
 		: options.operands;
 	const text = inputOf(call, files);
 	if (!isKnown(text) || files.length > 1 || options.has("-c", "-q", "-l", "-L", "--count", "--quiet"))
-		return kept("-e -f -A -B -C -m", 1)(call);
-	const extended = call.name === "egrep" || options.has("-E", "-P", "--extended-regexp", "--perl-regexp");
+		return kept("-e -f -A -B -C -m -g", 1)(call);
+	const extended = /^(egrep|rg)$/.test(call.name) || options.has("-E", "-P", "--extended-regexp", "--perl-regexp");
 	const expression = lineExpression(pattern, options.has("-F", "--fixed-strings"), extended, options.has("-i", "--ignore-case"));
 	if (!expression || options.has("-A", "-B", "-C", "-m", "-f", "-w", "-x", "-z")) return turnedUnknown(text);
+	// Letter by letter, a text costs more than by lines.
+	if (options.has("-o", "--only-matching")) call.spend(text.length >> 2);
 	const found = lines(text).filter((line) => expression.test(line) !== options.has("-v", "--invert-match"));
 	const parts = options.has("-o", "--only-matching") ? found.flatMap((line) => line.match(new RegExp(expression, "g")) ?? []) : found;
 	return parts
@@ -351,6 +353,7 @@ function printed(call: Call): string {
 			(arg, at) => !arg.startsWith("-") && (/^-[a-zA-Z]{1,4}$/.test(call.args[at - 1] ?? "") || /awk$|^jq$/.test(call.name)),
 		) ?? "";
 	if (text === "" || text.length > 4096) return call.stdin === null ? UNKNOWN : turnedUnknown(call.stdin);
+	call.spend(16 + (text.length >> 2));
 	const fields = /awk$/.test(call.name) && call.stdin !== null && isKnown(text) && isKnown(call.stdin) ? awkFields(call, text) : undefined;
 	if (fields !== undefined) return fields;
 	const own = isKnown(text)
@@ -443,7 +446,6 @@ const which: Program = (call) => {
 const SYSTEM_PROCESS =
 	/^(auditd|rsyslogd|syslogd|systemd|init|falcon-sensor|osqueryd|dockerd|containerd|sshd|hotplex.{0,16}|clamd|wazuh.{0,16}|fail2ban-server|crond?)$/;
 
-const BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 const PROGRAMS: Record<string, Program> = {
 	echo: (call) => {
 		let args = call.args;
@@ -540,7 +542,7 @@ const PROGRAMS: Record<string, Program> = {
 	basenc: filter("-w --wrap", (text, options) => {
 		if (!options.has("-d", "--decode")) return undefined;
 		if (options.has("--base32")) return base32Text(text);
-		if (options.has("--base32hex")) return base32Text(text.replace(/[0-9A-V]/g, (one) => BASE32.charAt(Number.parseInt(one, 32))));
+		if (options.has("--base32hex")) return base32HexText(text);
 		if (options.has("--base2msbf", "--base2lsbf", "--z85", "--base58")) return PACKED;
 		return options.has("--base16") ? hexText(text) : base64Text(text);
 	}),
@@ -615,7 +617,7 @@ const PROGRAMS: Record<string, Program> = {
 	// They leave lines out; what is left is what came in.
 	grep: picked,
 	egrep: picked,
-	rg: kept("-e -f -A -B -C -m -g", 1),
+	rg: picked,
 	fold: filter("-w -b -s", (text, options) => {
 		const width = Number(options.value("-w") ?? "80");
 		if (!(width > 0) || text.length > 8192) return undefined;

@@ -49,6 +49,7 @@ export interface Engine {
 	file(path: string): string | undefined;
 	filesIn(directories: readonly string[]): string[];
 	variable(name: string): string | undefined;
+	spend(units: number): void;
 	wrote(path: string, content: string): void;
 	fetches(dubious: boolean): void;
 	dubious(): boolean;
@@ -154,6 +155,9 @@ export class Running implements Call {
 	}
 	variable(name: string): string | undefined {
 		return this.#engine.variable(name);
+	}
+	spend(units: number): void {
+		this.#engine.spend(units);
 	}
 	wrote(path: string, content: string): void {
 		this.#engine.wrote(located(path, this.place), content);

@@ -959,6 +959,7 @@ export class Shell {
 				if (args.some((flag) => /^-[a-zA-Z]{0,8}p/.test(flag)))
 					for (const name of args) {
 						const value = name.startsWith("-") ? undefined : scope.get(name);
+						if (value !== undefined) this.#spend(value.length >> 4);
 						if (value !== undefined)
 							return `declare ${typeof value === "string" ? `-- ${name}="${value.replace(/[\\"$`]/g, "\\$&")}"` : `-a ${name}=(${value.map(quoted).join(" ")})`}\n`;
 					}
@@ -1249,8 +1250,9 @@ export class Shell {
 				const value = scope.get(name);
 				return typeof value === "string" && isKnown(value) ? value : undefined;
 			},
+			spend: (units) => this.#spend(units),
 			wrote: (path, content) => {
-				this.#spend(4);
+				this.#spend(4 + (content.length >> 5));
 				this.#keep(path, content);
 			},
 			fetches: (dubious) => {

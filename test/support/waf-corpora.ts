@@ -101,7 +101,69 @@ export function nastyInputs(): { name: string; text: string }[] {
 		for (let i = 0; text.length + unit(i).length <= MAX; i++) text += unit(i);
 		return text;
 	};
+	// One text through the same filter again and again, as one line and as many.
+	const filters = [
+		"cat",
+		"rev",
+		"sort",
+		"sort -r",
+		"sort -k2",
+		"uniq",
+		"tac",
+		"tac -s ' '",
+		"grep a",
+		"grep -o .",
+		"dd conv=swab",
+		"tr a b",
+	];
+	filters.push(
+		"tr -d z",
+		"sed s/z/y/",
+		"sed y/a/b/",
+		"cut -c1-",
+		"fold",
+		"paste -s",
+		"head -n 9999",
+		"base64 -d",
+		"xxd -r",
+		"awk 1",
+		"xargs",
+	);
+	filters.push("awk '{print $1 $2}'", "tee x", "sort -o x", "split", "xargs -n1 echo");
+	const filtered = filters.flatMap((filter): [string, string][] =>
+		[2000, 8000, 30_000].flatMap((length): [string, string][] => [
+			[`${filter}, a line of ${length} again and again`, fill(`|${filter}`, `echo ${"abc ".repeat(length / 4)}`)],
+			[`${filter}, lines of ${length} again and again`, fill(`|${filter}`, `printf '${"ab\\n".repeat(length / 4)}'`)],
+		]),
+	);
 	return Object.entries({
+		...Object.fromEntries(filtered),
+		"a file edited again and again": fill("sed -i s/b/c/ x;", `echo ${"a".repeat(20_000)}>x;`),
+		"a file sorted again and again": fill("sort -o y x;", `echo ${"a ".repeat(10_000)}>x;`),
+		"a file split again and again": fill("split x;", `echo ${"a".repeat(20_000)}>x;`),
+		"a file run again and again": fill(". ./x;", "echo ls>x;"),
+		"a variable printed again and again": fill("declare -p x;", `x=${"a".repeat(20_000)};`),
+		"settings read again and again": fill("curl -K c;", "printf 'url = \"http://a/\"\\n' > c;"),
+		"settings of git": fill("git a;", "export GIT_CONFIG_COUNT=9 GIT_CONFIG_KEY_0=alias.a GIT_CONFIG_VALUE_0=!ls;"),
+		"a makefile with settings": fill("make A=b;", "printf 'x:\\n\\tls\\n'>Makefile;"),
+		"files and patterns": fill("ls f*;", Array.from({ length: 1500 }, (_, i) => `echo a>f${i};`).join("")),
+		"files that find finds": fill("find . -name 'f*' -exec cat {} +;", Array.from({ length: 1000 }, (_, i) => `echo a>f${i};`).join("")),
+		patches: `git apply <<'E'\n${numbered((i) => `+++ b/x${i}\n+rm\n`).slice(0, MAX - 20)}E\n`,
+		subscripts: fill("let t;", "t='a[$(ls)0]';"),
+		"array in disorder": fill(
+			'echo "${a[@]}";',
+			numbered((i) => `a[${999 - i}]=x;`)
+				.slice(0, 9000)
+				.replace(/[^;]*$/, ""),
+		),
+		"letters read one by one": fill("a", "while read -n1 c; do echo $c; done <<< '", "'"),
+		"little programs": fill(`python3 -c 'print("a")';`),
+		"little programs that run others": fill("python3 -c 'import os;os.system(\"ls \"+chr(47))';"),
+		"a program's arguments": fill("abcdef ", `python3 -c '${"sys.argv[1:];".repeat(2000)}' `),
+		"a program's arguments in perl": fill("abcdefghijklmnopqrstuvwxyz ", `perl -e '${"@ARGV;".repeat(4000)}' `),
+		"an expression in brackets": fill("(", "python3 -c 'print(", "'"),
+		"an expression that grows": `python3 -c 'print("${"a".repeat(3000)}"${'.replace("a","aa")'.repeat(100)})'`,
+		"words with gaps": fill("a${x}b ", "echo "),
 		"open $(": fill("$("),
 		'open "$(echo': fill('"$(echo '),
 		"nested $(": nest("$(echo ", ")", 9000),

@@ -8,8 +8,10 @@ import { shellRules } from "./shell.ts";
  * like the same options on the command line. They are turned into those, and the program is judged again with them before its own.
  */
 
-/** Marks a program that is judged again, so that this happens once. */
+/** Marks a program that is judged again, so that this happens once; what it then starts has settings of its own. */
 const AGAIN = "its settings";
+/** Settings that start a program with settings, and so on. */
+const MAX_AGAIN = 3;
 
 /** Settings that are looked at: nobody who is in earnest has more in a file that he has just written. */
 const MAX_SETTINGS = 40;
@@ -30,6 +32,7 @@ const linesOf = (text: string): string[] =>
 
 /** A file's settings, to be judged again as options; of too many the first, and a person is asked. */
 function settingsOf(call: Call, text: string): string[] {
+	call.spend(8 + (text.length >> 2));
 	const lines = linesOf(text);
 	if (lines.length > MAX_SETTINGS || text.length > 32_768) call.hit(shellRules["too-complex"]);
 	return lines.slice(0, MAX_SETTINGS);
@@ -166,7 +169,7 @@ function judgeCommands(call: Call, text: string): void {
 const once =
 	(judge: (call: Call) => void): ((call: Call) => void) =>
 	(call) => {
-		if (!call.via.includes(AGAIN)) judge(call);
+		if (call.via.at(-1) !== AGAIN && call.via.filter((name) => name === AGAIN).length < MAX_AGAIN) judge(call);
 	};
 
 export const givenJudges: Judges = [

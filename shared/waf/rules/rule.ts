@@ -76,6 +76,8 @@ export interface Call {
 	filesIn(paths: readonly string[]): string[];
 	/** A variable's value as the program would find it in its environment; undefined: not known. */
 	variable(name: string): string | undefined;
+	/** Takes from the budget of the judgement: whoever goes through a text pays for its length, since a text can ask for it thousands of times. */
+	spend(units: number): void;
 	/** Remembers what a file holds from here on. */
 	wrote(path: string, content: string): void;
 	/** The same for all that a directory holds. */
