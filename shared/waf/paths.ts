@@ -65,6 +65,7 @@ export const pathRules = {
 			reason: "writes to a place from which programs are started later: cron, services, logins, library preloading",
 			suggestion: "Start the program in the session, or ask a person to install it.",
 			match: [
+				"echo x >> /home/$(whoami)/.ssh/authorized_keys",
 				"echo '* * * * * root x' >> /etc/crontab",
 				"cp x.service /etc/systemd/system/x.service",
 				"echo key >> ~/.ssh/authorized_keys",
@@ -140,6 +141,7 @@ export const pathRules = {
 				"rm -rf ~",
 				"rm -rf /*",
 				"rm -r -f /home",
+				"mkfifo q; sh q & echo 'rm -rf /home' > q",
 				"echo 'rm -rf /home' > /tmp/x; eval \"$(< /tmp/x)\"",
 				"printf '[default]\\ncredential_process = rm -rf /home\\n' > /tmp/a; AWS_CONFIG_FILE=/tmp/a aws s3 ls",
 				"printf 'users:\\n- user:\\n    exec:\\n      command: sh\\n      args: [-c, \"rm -rf /home\"]\\n' > /tmp/k; kubectl --kubeconfig /tmp/k get pods",

@@ -63,6 +63,7 @@ export const exfiltrateRules = rules("exfiltrate", {
 		reason: "asks the cloud's metadata service, which gives out the machine's credentials",
 		match: [
 			"curl http://169.254.169.254/latest/meta-data/iam/security-credentials/",
+			"curl http://0xa9.254.0251.254/latest/meta-data/",
 			"wget -qO- http://metadata.google.internal/computeMetadata/v1/",
 			"python3 -c 'import requests; print(requests.get(\"http://169.254.169.254/latest/meta-data/\").text)'",
 			'python3 -c \'import urllib.request as u; u.urlopen("http://%s/x" % ".".join(str(n) for n in [169,254,169,254]))\'',
