@@ -46,7 +46,10 @@ export interface GatewayOptions {
 	/** Null: the one of last time, else 8787, else any free one. */
 	port: number | null;
 	env: NodeJS.ProcessEnv;
+	/** What happens to it. */
 	log(line: string): void;
+	/** Whether what it prints itself is logged too. */
+	verbose: boolean;
 }
 
 export interface Gateway {
@@ -59,7 +62,7 @@ export interface Gateway {
 
 /** The Worker under bare workerd, its state in `stateDir`. Starts again by itself if workerd dies. */
 export async function startGateway(options: GatewayOptions): Promise<Result<Gateway, string>> {
-	const { stateDir, host, env, log } = options;
+	const { stateDir, host, env, log, verbose } = options;
 	const dir = join(stateDir, "gateway");
 	mkdirSync(join(dir, "objects"), { recursive: true, mode: 0o700 });
 	endStale(dir);
@@ -87,7 +90,7 @@ export async function startGateway(options: GatewayOptions): Promise<Result<Gate
 		const hear = (chunk: Buffer) => {
 			const text = chunk.toString("utf8");
 			said = (said + text).slice(-2_000);
-			for (const line of text.split("\n")) if (line.trim() !== "") log(`gateway: ${line}`);
+			if (verbose) for (const line of text.split("\n")) if (line.trim() !== "") log(`gateway: ${line}`);
 		};
 		child.stdout?.on("data", hear);
 		child.stderr?.on("data", hear);

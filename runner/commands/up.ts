@@ -61,7 +61,7 @@ async function up(options: UpOptions): Promise<void> {
 	// First: what refuses to start must not leave a gateway behind.
 	const confinement = confine(config.value, log);
 	const [started, { installed, missing }] = await Promise.all([
-		startGateway({ stateDir, host: options.host, port, env: process.env, log: options.verbose ? log : () => {} }),
+		startGateway({ stateDir, host: options.host, port, env: process.env, log, verbose: options.verbose === true }),
 		installedProviders(config.value, process.env, join(stateDir, "demo")),
 	]);
 	if (!started.ok) throw new UsageError(started.error, EXIT.failed);

@@ -93,7 +93,7 @@ describe("npm start", () => {
 		rmSync(stateDir, { recursive: true });
 	});
 
-	test("a gateway that dies comes back by itself at the same address", async () => {
+	test("a gateway that dies comes back by itself at the same address, and it is said", async () => {
 		const stack = await startStack();
 		process.kill(gatewayPid(stack), "SIGKILL");
 		const session = await stack.client.openSession({ provider: "demo" }).catch(async () => {
@@ -102,6 +102,7 @@ describe("npm start", () => {
 			return stack.client.openSession({ provider: "demo" });
 		});
 		expect((await (await session.send("still there?")).result()).stopReason).toBe("end_turn");
+		expect(stack.stderr()).toContain("the gateway ended (SIGKILL); starting it again");
 		await stack.remove();
 	});
 
