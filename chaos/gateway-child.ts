@@ -13,6 +13,7 @@ const started = await startGateway({
 	port: Number(port),
 	env: process.env,
 	log: (line) => process.stderr.write(`${line}\n`),
+	verbose: true,
 });
 if (!started.ok) {
 	process.stderr.write(`${started.error}\n`);

@@ -7,9 +7,11 @@ const place: Place = { workDir: "/srv/work/project", cwd: "/srv/work/project", h
 const denied = [...RULES.values()].filter((rule) => rule.verdict === "deny").flatMap((rule) => rule.examples.match);
 
 describe("what is denied stays stopped however it is written", () => {
-	test.each(REWRITES.map((rewrite) => [rewrite.name, rewrite] as const))("%s", (_, rewrite) => {
+	// Each kind with every second attack, each attack with every second kind: all of them would take as long as the rest of this layer.
+	test.each(REWRITES.map((rewrite, kind) => [rewrite.name, rewrite, kind] as const))("%s", (_, rewrite, kind) => {
 		const next = random(20_261_123);
-		const through = denied.flatMap((text) => {
+		const through = denied.flatMap((text, attack) => {
+			if ((kind + attack) % 2 === 1) return [];
 			const other = rewrite.apply(text, next);
 			return other === null || judgeCommand(other, place).verdict !== "allow" ? [] : [other];
 		});
